@@ -1,0 +1,1 @@
+"""A Discord, a Kubernetes cluster and a registry on loopback: for the demo and the tests. The bot knows nothing of it."""
