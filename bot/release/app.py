@@ -1,0 +1,89 @@
+"""An app and its policy, as `greenlight.toml` states it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+
+class Switch(StrEnum):
+    """What happens when the quorum is there."""
+
+    AUTO = "auto"
+    BUTTON = "button"
+
+
+class Notify(StrEnum):
+    """Where people are told that it is their turn."""
+
+    CHANNEL = "channel"
+    THREAD = "thread"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """`count` distinct people, each of whom holds at least one of `roles` (Discord role ids)."""
+
+    roles: frozenset[int]
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Approval:
+    require: tuple[Requirement, ...]
+    by_author: bool = False
+    """Whether the one who asked for the release may approve it too (`self` in the file)."""
+    expires: timedelta = timedelta(minutes=30)
+    switch: Switch = Switch.AUTO
+
+    @property
+    def roles(self) -> frozenset[int]:
+        return frozenset().union(*(requirement.roles for requirement in self.require))
+
+
+@dataclass(frozen=True)
+class Timing:
+    stage_within: timedelta = timedelta(minutes=10)
+    promote_within: timedelta = timedelta(minutes=2)
+    grace: timedelta = timedelta(seconds=10)
+    bake_for: timedelta = timedelta(minutes=5)
+    warm_for: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Native:
+    """An app on plain Kubernetes: two Deployments behind an active and a preview Service."""
+
+    service: str
+    preview: str
+    slots: tuple[str, str]
+    container: str | None = None
+    """Needed only where a pod has several containers."""
+
+
+@dataclass(frozen=True)
+class App:
+    name: str
+    namespace: str
+    channel: int
+    """Discord channel id; the cards go there."""
+    image: str
+    """The repository that a bare tag belongs to, normalised."""
+    target: Native
+    deployers: frozenset[int]
+    approval: Approval
+    rollbackers: frozenset[int] = frozenset()
+    """Empty: the deployers and everybody who may approve."""
+    images: tuple[str, ...] = ()
+    """Further repositories that may be deployed."""
+    pin: bool = True
+    """False: a tag that the registry cannot resolve is deployed as it is, with a warning on the card."""
+    timing: Timing = field(default_factory=Timing)
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Addresses that the file sets: `production`, `preview`. Others are read from the cluster."""
+    notify: Notify = Notify.CHANNEL
+
+    @property
+    def may_roll_back(self) -> frozenset[int]:
+        return self.rollbackers or self.deployers | self.approval.roles

@@ -1,0 +1,406 @@
+"""How a release moves: the one place where the rules stand.
+
+`decide` says what comes next from what is known, `ask` what a person's wish makes of a release. Both are pure: they read
+no clock and do no I/O, so every rule can be enumerated. A decision is an order to the cluster, or a change of phase, or
+a wait with its reason; never two of them.
+
+Nothing is done upon an old look: a decision that would act on a cached snapshot, or promote on roles that were not just
+checked, says `look` instead, and the caller looks afresh and decides again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bot.release.app import App, Switch
+from bot.release.approvals import Ballots, Tally, holds, tally
+from bot.release.errors import Refused
+from bot.release.record import Cause, Person, Phase, Release
+from bot.release.snapshot import Side, Snapshot, Traffic
+
+DRAIN = timedelta(seconds=30)
+"""How long a side that had traffic keeps its pods: kube-proxy may need a second, and open connections stay on the old
+pods for as long as those live."""
+
+
+class Order(StrEnum):
+    """What a release asks of the cluster. Each is idempotent and may take several writes."""
+
+    STAGE = "stage"
+    PROMOTE = "promote"
+    REVERT = "revert"
+    RETIRE = "retire"
+
+
+class Verb(StrEnum):
+    """What a person may ask of a release."""
+
+    PROMOTE = "promote"
+    REJECT = "reject"
+    ABANDON = "abandon"
+    ROLL_BACK = "roll back"
+    RELEASE_CAPACITY = "release capacity"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where a verb leads, and whether the card has a button for it (the others are asked by command)."""
+
+    to: Phase
+    button: bool = True
+
+
+VERBS: Mapping[Phase, Mapping[Verb, Move]] = {
+    Phase.STAGING: {
+        Verb.ABANDON: Move(Phase.REVERTING),
+        Verb.ROLL_BACK: Move(Phase.REVERTING, button=False),
+        Verb.REPLACE: Move(Phase.REVERTED, button=False),
+    },
+    Phase.READY: {
+        Verb.PROMOTE: Move(Phase.READY),
+        Verb.REJECT: Move(Phase.REVERTING),
+        Verb.ROLL_BACK: Move(Phase.REVERTING, button=False),
+        Verb.REPLACE: Move(Phase.REVERTED, button=False),
+    },
+    Phase.PROMOTING: {Verb.ROLL_BACK: Move(Phase.REVERTING)},
+    Phase.BAKING: {Verb.ROLL_BACK: Move(Phase.REVERTING), Verb.REPLACE: Move(Phase.DONE, button=False)},
+    Phase.DONE: {Verb.ROLL_BACK: Move(Phase.REVERTING), Verb.RELEASE_CAPACITY: Move(Phase.DONE)},
+    Phase.REVERTING: {},
+    Phase.REVERTED: {},
+    Phase.ABANDONED: {Verb.ROLL_BACK: Move(Phase.REVERTING, button=False)},
+}
+
+EXPLAINED: Mapping[Phase, frozenset[Traffic]] = {
+    Phase.STAGING: frozenset({Traffic.PREVIOUS}),
+    Phase.READY: frozenset({Traffic.PREVIOUS}),
+    Phase.PROMOTING: frozenset({Traffic.PREVIOUS, Traffic.CANDIDATE}),
+    Phase.BAKING: frozenset({Traffic.CANDIDATE}),
+    Phase.REVERTING: frozenset({Traffic.PREVIOUS, Traffic.CANDIDATE}),
+}
+"""Who may have the traffic in an open phase without anybody else having interfered."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    order: Order | None = None
+    phase: Phase | None = None
+    reason: str = ""
+    """For the card: why it waits, or why the phase changes."""
+    cause: Cause | None = None
+    by: Person | None = None
+    approvers: tuple[Person, ...] = ()
+    until: datetime | None = None
+    """When a wait is over by itself, at the latest."""
+    look: bool = False
+    """It would act, had it been read afresh."""
+
+    @property
+    def acts(self) -> bool:
+        return self.order is not None or self.phase is not None
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Everything that a rule may look at."""
+
+    release: Release
+    app: App
+    seen: Snapshot
+    ballots: Ballots
+    now: datetime
+
+    @property
+    def tally(self) -> Tally:
+        return tally(self.app.approval, self.release.author, self.ballots.votes)
+
+    @property
+    def empty_too_long(self) -> bool:
+        since = self.release.empty_since
+        return since is not None and self.now >= since + self.app.timing.grace
+
+    def over(self, within: timedelta) -> bool:
+        return self.now >= self.release.since + within
+
+
+def decide(release: Release, app: App, seen: Snapshot, ballots: Ballots, now: datetime) -> Decision:
+    """What comes next. Never an order or a phase change on a snapshot that is not fresh at `now`."""
+    case = _Case(release, app, seen, ballots, now)
+    foreign = _unexplained(case)
+    decision = foreign or _RULES[release.phase](case)
+    if decision.acts and not seen.fresh_at(now):
+        return Decision(look=True, reason=decision.reason, until=decision.until)
+    return decision
+
+
+def observe(release: Release, seen: Snapshot, now: datetime) -> Release:
+    """Remember what later rules need of what is seen now: since when we are live, since when nothing answers."""
+    if seen.traffic is not Traffic.CANDIDATE or release.phase not in {Phase.PROMOTING, Phase.BAKING, Phase.REVERTING}:
+        return release if release.empty_since is None else replace(release, empty_since=None)
+    live_at = release.live_at or now
+    empty_since = None if seen.candidate.ready else release.empty_since or now
+    if (live_at, empty_since) == (release.live_at, release.empty_since):
+        return release
+    return replace(release, live_at=live_at, empty_since=empty_since)
+
+
+def advance(release: Release, decision: Decision, now: datetime) -> Release:
+    """The release after a decision that changes its phase."""
+    if decision.phase is None:
+        return release
+    moved = replace(
+        release,
+        phase=decision.phase,
+        since=now,
+        cause=decision.cause,
+        by=decision.by,
+        reason=decision.reason,
+        approvers=decision.approvers or release.approvers,
+    )
+    if decision.phase is Phase.READY:
+        moved = replace(moved, ready_at=release.ready_at or now, approvers=())
+    if release.phase is Phase.REVERTING:  # why it goes back was settled when it began to
+        moved = replace(moved, cause=decision.cause or release.cause, by=decision.by or release.by)
+        moved = replace(moved, reason=decision.reason or release.reason)
+    return moved
+
+
+def fulfil(release: Release, order: Order) -> Release:
+    """The release after an order that has nothing left to write."""
+    match order:
+        case Order.STAGE:
+            return replace(release, staged=True)
+        case Order.RETIRE:
+            return replace(release, retired=True)
+        case _:
+            return release
+
+
+def _unexplained(case: _Case) -> Decision | None:
+    release, seen = case.release, case.seen
+    if not release.phase.open:
+        return None
+    if seen.traffic not in EXPLAINED[release.phase]:
+        return _leave(f"the active Service was changed by {seen.changed_by}")
+    if release.phase is Phase.REVERTING:  # whatever became of the candidate, going back is right
+        return None
+    if seen.traffic is Traffic.PREVIOUS and not seen.previous.present:
+        return _leave(f"{seen.previous.name}, which is live, was changed by {seen.previous_changed_by}")
+    if seen.traffic is Traffic.CANDIDATE and not seen.candidate.present:
+        return _leave(f"{seen.candidate.name}, which is live, was changed by {seen.candidate_changed_by}")
+    return None
+
+
+def _staging(case: _Case) -> Decision:
+    release, side, within = case.release, case.seen.candidate, case.app.timing.stage_within
+    if release.staged and side.present and side.failed:
+        return _back(Cause.FAILED, side.trouble or "its pods fail")
+    if case.over(within):
+        return _back(Cause.LATE, f"not ready in time: {side.trouble or side.progress}")
+    if not release.staged:
+        return Decision(order=Order.STAGE)
+    if not side.present:
+        return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by} while it was being prepared")
+    if side.complete:
+        return Decision(phase=Phase.READY)
+    return _wait(side.trouble or side.progress, release.since + within)
+
+
+def _ready(case: _Case) -> Decision:
+    release, side, result = case.release, case.seen.candidate, case.tally
+    expires = (release.ready_at or release.since) + case.app.approval.expires
+    if not side.present:
+        return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
+    if result.vetoes:
+        return _back(Cause.REJECTED, "", by=result.vetoes[0])
+    if case.now >= expires:
+        return _back(Cause.EXPIRED, "nobody approved it in time" if not result.approvers else "approvals were missing")
+    if not result.reached:
+        return _wait("", expires)
+    if case.app.approval.switch is Switch.BUTTON and not release.promote_asked:
+        return _wait("approved; an approver presses Promote", expires)
+    if not _can_take_traffic(side):
+        return _wait(side.trouble or side.progress, expires)
+    if case.ballots.trouble:
+        return _wait(case.ballots.trouble, expires)
+    if not case.ballots.fresh_at(case.now):
+        return Decision(look=True)
+    return Decision(phase=Phase.PROMOTING, approvers=result.approvers)
+
+
+def _promoting(case: _Case) -> Decision:
+    release, side, timing = case.release, case.seen.candidate, case.app.timing
+    late = case.over(timing.promote_within)
+    if case.seen.traffic is Traffic.CANDIDATE:
+        if side.ready:
+            return Decision(phase=Phase.BAKING)
+        if case.empty_too_long or late:
+            return _back(Cause.EMPTY, f"no pod of {side.name} answered after the switch")
+        return _wait("switched; no pod answers yet", _empty_until(case))
+    if not side.present:
+        return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
+    if late:
+        return _back(Cause.LATE, f"could not be switched in time: {side.trouble or side.progress}")
+    if not _can_take_traffic(side):
+        return _wait(side.trouble or side.progress, release.since + timing.promote_within)
+    if case.ballots.trouble:
+        return Decision(phase=Phase.READY, reason=case.ballots.trouble)
+    if not case.ballots.fresh_at(case.now):
+        return Decision(look=True)
+    if not case.tally.reached or case.tally.vetoes:
+        return Decision(phase=Phase.READY, reason="an approval was lost before the switch")
+    return Decision(order=Order.PROMOTE)
+
+
+def _baking(case: _Case) -> Decision:
+    side, end = case.seen.candidate, case.release.since + case.app.timing.bake_for
+    if case.empty_too_long:
+        return _back(Cause.EMPTY, f"no pod of {side.name} has been ready since {case.release.empty_since:%H:%M:%S} UTC")
+    if not side.ready:
+        return _wait("no pod answers", _empty_until(case))
+    if case.now >= end:
+        return Decision(phase=Phase.DONE)
+    return _wait("", end)
+
+
+def _done(case: _Case) -> Decision:
+    release = case.release
+    if release.retired or case.seen.traffic is not Traffic.CANDIDATE:
+        return Decision()
+    warm_for = min(DRAIN, case.app.timing.warm_for) if release.retire_asked else case.app.timing.warm_for
+    end = (release.live_at or release.since) + warm_for
+    return Decision(order=Order.RETIRE) if case.now >= end else _wait("", end)
+
+
+def _reverting(case: _Case) -> Decision:
+    side = case.seen.previous
+    if case.seen.traffic is Traffic.PREVIOUS:
+        return Decision(phase=Phase.REVERTED)
+    if not side.present:
+        return _leave(f"{side.name}, the version to go back to, was changed by {case.seen.previous_changed_by}")
+    if side.ready and (side.complete or not case.release.retired):
+        return Decision(order=Order.REVERT)
+    if case.over(case.app.timing.stage_within):
+        why = side.trouble or side.progress
+        return Decision(phase=Phase.ABANDONED, cause=Cause.STUCK, reason=f"could not be taken back: {why}")
+    if not side.wanted:
+        return Decision(order=Order.REVERT)
+    return _wait(side.trouble or side.progress, case.release.since + case.app.timing.stage_within)
+
+
+def _reverted(case: _Case) -> Decision:
+    release = case.release
+    if release.retired or case.seen.traffic is not Traffic.PREVIOUS:
+        return Decision()
+    end = release.since + (DRAIN if release.was_live else timedelta())
+    return Decision(order=Order.RETIRE) if case.now >= end else _wait("", end)
+
+
+def _abandoned(_: _Case) -> Decision:
+    return Decision()
+
+
+_RULES: Mapping[Phase, Callable[[_Case], Decision]] = {
+    Phase.STAGING: _staging,
+    Phase.READY: _ready,
+    Phase.PROMOTING: _promoting,
+    Phase.BAKING: _baking,
+    Phase.DONE: _done,
+    Phase.REVERTING: _reverting,
+    Phase.REVERTED: _reverted,
+    Phase.ABANDONED: _abandoned,
+}
+
+
+def _can_take_traffic(side: Side) -> bool:
+    """Never send traffic to a side that cannot take all of it."""
+    return side.complete and side.ready > 0
+
+
+def _empty_until(case: _Case) -> datetime:
+    return (case.release.empty_since or case.now) + case.app.timing.grace
+
+
+def _wait(reason: str, until: datetime) -> Decision:
+    return Decision(reason=reason, until=until)
+
+
+def _leave(reason: str) -> Decision:
+    return Decision(phase=Phase.ABANDONED, cause=Cause.FOREIGN, reason=reason)
+
+
+def _back(cause: Cause, reason: str, by: Person | None = None) -> Decision:
+    return Decision(phase=Phase.REVERTING, cause=cause, reason=reason, by=by)
+
+
+def entitled(release: Release, app: App, verb: Verb, actor: Person) -> frozenset[int] | None:
+    """None: `actor` may. Otherwise the roles of which one is needed."""
+    needed = {
+        Verb.PROMOTE: app.approval.roles,
+        Verb.REJECT: app.approval.roles,
+        Verb.ABANDON: app.deployers,
+        Verb.ROLL_BACK: app.may_roll_back,
+        Verb.RELEASE_CAPACITY: app.may_roll_back,
+        Verb.REPLACE: app.deployers,
+    }[verb]
+    own = verb is Verb.ABANDON and actor.id == release.author.id
+    return None if own or holds(actor, needed) else needed
+
+
+def ask(release: Release, app: App, verb: Verb, actor: Person, now: datetime, reason: str = "") -> Release:
+    """The release as the wish leaves it; raises `Refused` and changes nothing when it may not or makes no sense now."""
+    needed = entitled(release, app, verb, actor)
+    if needed is not None:
+        raise Refused(only(needed, verb, app.name))
+    move = VERBS[release.phase].get(verb)
+    if move is None:
+        raise Refused(f"{release.title} is {STATE[release.phase]}: there is nothing to {verb}.")
+    match verb:
+        case Verb.PROMOTE:
+            return _promote_asked(release, app)
+        case Verb.RELEASE_CAPACITY:
+            if release.retired:
+                raise Refused(f"The capacity of the version before {release.title} is released already.")
+            return replace(release, retire_asked=True)
+        case Verb.REPLACE:
+            ended = replace(release, phase=move.to, since=now, by=actor, reason=reason)
+            return ended if move.to is Phase.DONE else replace(ended, cause=Cause.REPLACED, retired=True)
+        case _:
+            cause = {Verb.REJECT: Cause.REJECTED, Verb.ABANDON: Cause.WITHDRAWN}.get(verb, Cause.ROLLED_BACK)
+            return replace(release, phase=move.to, since=now, cause=cause, by=actor, reason=reason)
+
+
+def _promote_asked(release: Release, app: App) -> Release:
+    if app.approval.switch is Switch.AUTO:
+        raise Refused(f"{release.title} is promoted by itself as soon as everybody needed has approved.")
+    return replace(release, promote_asked=True)
+
+
+def buttons(release: Release, app: App, *, quorum: bool) -> tuple[Verb, ...]:
+    """The verbs that the card of `release` offers now."""
+    shown = [verb for verb, move in VERBS[release.phase].items() if move.button]
+    if app.approval.switch is Switch.AUTO or not quorum or release.promote_asked:
+        shown = [verb for verb in shown if verb is not Verb.PROMOTE]
+    if release.retired or release.retire_asked:
+        shown = [verb for verb in shown if verb is not Verb.RELEASE_CAPACITY]
+    return tuple(shown)
+
+
+STATE: Mapping[Phase, str] = {
+    Phase.STAGING: "being prepared",
+    Phase.READY: "waiting for approval",
+    Phase.PROMOTING: "switching",
+    Phase.BAKING: "live and being watched",
+    Phase.DONE: "live",
+    Phase.REVERTING: "already rolling back",
+    Phase.REVERTED: "not live any more",
+    Phase.ABANDONED: "left as it is",
+}
+
+
+def only(roles: frozenset[int], verb: str, app: str) -> str:
+    """The refusal of somebody who has none of `roles`; role mentions are shown by name and ping nobody in a reply."""
+    names = " or ".join(f"<@&{role}>" for role in sorted(roles)) or "nobody"
+    have = "You do not have that role." if len(roles) == 1 else "You have none of these roles."
+    return f"Only {names} may {verb} {app}. {have}"

@@ -1,0 +1,113 @@
+"""What is remembered of one release."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    STAGING = "staging"
+    READY = "ready"
+    PROMOTING = "promoting"
+    BAKING = "baking"
+    DONE = "done"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+    ABANDONED = "abandoned"
+
+    @property
+    def open(self) -> bool:
+        """Open releases exclude each other: an app has at most one."""
+        return self not in {Phase.DONE, Phase.REVERTED, Phase.ABANDONED}
+
+
+class Cause(StrEnum):
+    """Why a release went back or was left alone: a closed list, the sentence beside it is for people."""
+
+    FAILED = "failed"
+    LATE = "late"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    ROLLED_BACK = "rolled back"
+    EMPTY = "empty"
+    REPLACED = "replaced"
+    FOREIGN = "foreign"
+    STUCK = "stuck"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody on Discord; `roles` are ids, as they were when the person acted."""
+
+    id: int
+    name: str
+    roles: frozenset[int] = frozenset()
+    bot: bool = False
+
+
+@dataclass(frozen=True)
+class Version:
+    """Something that has or had the traffic, and how to give the traffic back to it."""
+
+    image: str
+    slot: str
+    selector: Mapping[str, str]
+    """The whole selector of the active Service while this version is live."""
+    pinned: bool = False
+    """True: the selector was narrowed by us for the adoption, and is widened again when nothing came of it."""
+
+
+@dataclass(frozen=True)
+class Release:
+    app: str
+    number: int
+    label: str
+    """Unique, never used again; `greenlight.dev/release` in the pod template and in the Services' selectors."""
+    image: str
+    """What is written into the pod template, by digest unless the app says `pin = false`."""
+    asked: str
+    """The image as a person reads it, such as `mochi:green`."""
+    digests: frozenset[str]
+    """The image index's digest and those of its platforms: a node may report either."""
+    author: Person
+    slot: str
+    previous: Version
+    created_at: datetime
+    since: datetime
+    """When the present phase began."""
+    phase: Phase = Phase.STAGING
+    version: int = 0
+    """Counts the changes of this record: an update states the one it is based on."""
+    staged: bool = False
+    ready_at: datetime | None = None
+    """When the approval was first asked for; it expires from here."""
+    promote_asked: bool = False
+    approvers: tuple[Person, ...] = ()
+    """Who counted, at the moment of the switch."""
+    live_at: datetime | None = None
+    empty_since: datetime | None = None
+    """Since when the live side has had no ready endpoint."""
+    retire_asked: bool = False
+    retired: bool = False
+    """The side without traffic was scaled down (and an adoption that came to nothing undone)."""
+    cause: Cause | None = None
+    by: Person | None = None
+    reason: str = ""
+    replaced_by: int | None = None
+    notes: tuple[str, ...] = field(default=())
+    """Warnings that the card shows as long as the release is open."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.app} #{self.number}"
+
+    @property
+    def was_live(self) -> bool:
+        return self.live_at is not None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the image is bound by digest."""
+        return "@" in self.image

@@ -1,0 +1,63 @@
+"""What the cluster shows of a release at one moment, the same for every backend."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+FRESH_FOR = timedelta(seconds=5)
+"""A look older than this is not acted upon."""
+
+
+class Traffic(StrEnum):
+    """Who has the production traffic."""
+
+    PREVIOUS = "previous"
+    CANDIDATE = "candidate"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two versions."""
+
+    name: str
+    present: bool
+    """It still is what the release's record says: image and release label of the pod template."""
+    wanted: int
+    """Pods asked for."""
+    ready: int
+    """Endpoints that would take its traffic now, or take it."""
+    complete: bool
+    """Observed, updated, available, nothing left over, and every pod an endpoint."""
+    in_place: bool = True
+    """Everything that staging sets is set."""
+    trouble: str | None = None
+    """What keeps pods from becoming ready, as a sentence."""
+    failed: bool = False
+    """The trouble will not go away by waiting."""
+
+    @property
+    def progress(self) -> str:
+        return f"{self.name} has {self.ready} of {self.wanted} pods ready"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    traffic: Traffic
+    candidate: Side
+    previous: Side
+    read_at: datetime
+    """When the oldest part of it was read from the API server; a cache reports when it last heard from it."""
+    changed_by: str
+    """Who last changed the routing and when, as the API server recorded it, for example `kubectl at 14:02 UTC`."""
+    candidate_changed_by: str = ""
+    previous_changed_by: str = ""
+    fresh: bool = True
+    """False: out of the watch cache."""
+
+    @property
+    def live(self) -> Side | None:
+        return {Traffic.PREVIOUS: self.previous, Traffic.CANDIDATE: self.candidate}.get(self.traffic)
+
+    def fresh_at(self, now: datetime) -> bool:
+        return self.fresh and now - self.read_at <= FRESH_FOR
