@@ -1,1 +1,1 @@
-"""The core: what a release is, how it moves and who decides. Pure: no I/O, no clock, nothing but the standard library."""
+"""The core: what a release is, how it moves, who decides. Pure: no I/O, no clock, only the standard library."""

@@ -72,7 +72,8 @@ def may_veto(person: Person, policy: Approval) -> bool:
 def tally(policy: Approval, author: Person, votes: Iterable[Vote]) -> Tally:
     votes = tuple(votes)
     vetoes = tuple(vote.person for vote in votes if not vote.approve and may_veto(vote.person, policy))
-    people = {vote.person.id: vote.person for vote in votes if vote.approve and may_approve(vote.person, policy, author)}
+    counted = (vote.person for vote in votes if vote.approve and may_approve(vote.person, policy, author))
+    people = {person.id: person for person in counted}
     seats = [index for index, requirement in enumerate(policy.require) for _ in range(requirement.count)]
     taken: dict[int, Person] = {}
 

@@ -1,8 +1,8 @@
 """How a release moves: the one place where the rules stand.
 
-`decide` says what comes next from what is known, `ask` what a person's wish makes of a release. Both are pure: they read
-no clock and do no I/O, so every rule can be enumerated. A decision is an order to the cluster, or a change of phase, or
-a wait with its reason; never two of them.
+`decide` says what comes next from what is known, `ask` what a person's wish makes of a release. Both are pure: they
+read no clock and do no I/O, so every rule can be enumerated. A decision is an order to the cluster, or a change of
+phase, or a wait with its reason; never two of them.
 
 Nothing is done upon an old look: a decision that would act on a cached snapshot, or promote on roles that were not just
 checked, says `look` instead, and the caller looks afresh and decides again.

@@ -1,0 +1,1 @@
+"""Greenlight: blue-green releases on Kubernetes, from Discord."""

@@ -1,0 +1,1 @@
+"""Where releases happen: the protocol of a cluster and the backends behind it."""
