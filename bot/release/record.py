@@ -55,8 +55,9 @@ class Version:
     slot: str
     selector: Mapping[str, str]
     """The whole selector of the active Service while this version is live."""
-    pinned: bool = False
-    """True: the selector was narrowed by us for the adoption, and is widened again when nothing came of it."""
+    before: Mapping[str, str] | None = None
+    """The wider selector that the Service had before it was narrowed to this version for an adoption; it is given back
+    when nothing comes of the release."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Release:
     """The image index's digest and those of its platforms: a node may report either."""
     author: Person
     slot: str
+    selector: Mapping[str, str]
+    """The whole selector of the active Service while this release is live."""
     previous: Version
     created_at: datetime
     since: datetime

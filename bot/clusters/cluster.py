@@ -1,0 +1,82 @@
+"""What a cluster is to the controller: looks in, conditional writes out.
+
+A backend reads what belongs to one release into a `View`; the view answers what the release looks like (`snapshot`) and
+what the next write of an order would be (`plan`). Planning is pure, one write at a time, so every write can be journalled
+before it is sent, and a crash between two writes needs no repair: the next look plans the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bot.clusters.errors import ClusterError
+from bot.release.app import App
+from bot.release.machine import Order
+from bot.release.record import Release, Version
+from bot.release.snapshot import Snapshot
+
+__all__ = ["Cluster", "ClusterError", "Link", "Links", "Start", "View", "Write"]
+
+
+@dataclass(frozen=True)
+class Write:
+    """One conditional write: a JSON Patch (RFC 6902) whose `test`s say what it was decided upon."""
+
+    kind: str
+    namespace: str
+    name: str
+    patch: tuple[Mapping[str, Any], ...]
+    why: str
+    """For the journal and the thread, for example `switch mochiapp from mochi:blue to mochi:green`."""
+
+
+@dataclass(frozen=True)
+class Link:
+    url: str
+    answers: bool
+    """Whether the Service behind it has a ready endpoint."""
+
+
+@dataclass(frozen=True)
+class Links:
+    production: str | None = None
+    preview: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a new release of an app would begin."""
+
+    slot: str
+    selector: Mapping[str, str]
+    """Of the candidate, without its release label."""
+    live: Version
+    live_ready: int
+
+
+class View(Protocol):
+    """What was read of one release at one moment."""
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+
+    def plan(self, order: Order, *, actor: str) -> Write | None:
+        """The next write of the order, None when nothing is left to write.
+
+        Raises `ClusterError` when the cluster does not allow it as it stands."""
+
+
+class Cluster(Protocol):
+    async def start(self, app: App) -> Start:
+        """Raises `ClusterError` with the fix when the app's objects do not allow a release."""
+
+    def seen(self, app: App, release: Release) -> View | None:
+        """Out of the watch cache; None until everything was listed once."""
+
+    async def look(self, app: App, release: Release) -> View:
+        """Read afresh from the API server."""
+
+    async def send(self, write: Write) -> None:
+        """Raises `Stale` when the API server refused its condition, `Away` when its fate is unknown."""
+
+    async def links(self, app: App) -> Links: ...

@@ -1,0 +1,25 @@
+"""What a cluster may answer instead of what was asked, as sentences for the card."""
+
+
+class ClusterError(Exception):
+    """Kubernetes refused, is away or is not set up as the app needs it; the text says which and what to do."""
+
+
+class Away(ClusterError):
+    """No answer, or none that tells whether the request was carried out: read before writing again."""
+
+
+class Stale(ClusterError):
+    """The condition of a write no longer held (409, 422): nothing was written; look again and decide again."""
+
+
+class Gone(ClusterError):
+    """A watch was asked to go on from a resourceVersion that the API server no longer has (410): list again."""
+
+
+class Missing(ClusterError):
+    """No such object (404)."""
+
+
+class Forbidden(ClusterError):
+    """The bot's rights do not cover it (401, 403)."""
