@@ -55,9 +55,10 @@ class Image:
             raise Refused(f"{shown(self.name)} is an alias: its full name is {shown(_hub_name(self.repository))}.")
         if len(self.name) > NAME_LIMIT:
             raise Refused(f"{shown(self.name)} is too long: a repository's name has at most {NAME_LIMIT} characters.")
-        if self.tag is not None and not _TAG.fullmatch(self.tag):
+        if self.tag is not None and not is_tag(self.tag):
             raise Refused(
-                f"{shown(self.tag)} is not a tag: at most 128 letters, digits, `_`, and after the first also `.` and `-`."
+                f"{shown(self.tag)} is not a tag: at most 128 letters, digits and `_`, "
+                "and after the first of them also `.` and `-`."
             )
         if self.digest is not None and not is_digest(self.digest):
             raise Refused(f"{shown(self.digest)} is not a digest: `sha256:` and 64 hexadecimal digits in lower case.")
@@ -93,6 +94,11 @@ class Image:
         tag = "" if self.tag is None else f":{self.tag}"
         digest = "" if self.digest is None else f"@{self.digest}"
         return f"{self.name}{tag}{digest}"
+
+
+def is_tag(text: str) -> bool:
+    """Whether a registry may call a version so."""
+    return _TAG.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:
