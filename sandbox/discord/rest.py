@@ -34,7 +34,7 @@ class Upload:
 
 
 def answer(status: int, body: Any, **headers: str) -> web.Response:
-    """A JSON answer. discord.py reads a body only if its type has no parameter, and a 429 only if a proxy passed it on."""
+    """A JSON answer. discord.py reads one only if its type has no parameter, and a 429 only if a proxy passed it on."""
     if body is None:
         return web.Response(status=204)
     if status >= web.HTTPBadRequest.status_code:
