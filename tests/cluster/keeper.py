@@ -1,0 +1,66 @@
+"""Runs the control plane's processes and takes them and their directory away when whoever asked for them is gone.
+
+A program of its own, in a session of its own: its standard input is a pipe whose other end only the asking process has,
+so the end of that process, however it came, is the end of the input, and then everything started here is killed.
+One JSON request a line, one JSON answer a line:
+
+    {"start": "etcd", "argv": [...]}  ->  {"pid": 123}        output goes to <directory>/etcd.log
+    {"poll": "etcd"}                  ->  {"code": null}      its exit code, null while it runs
+    {"kill": "etcd"}                  ->  {"code": -9}
+"""
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+def main() -> None:
+    directory = Path(tempfile.mkdtemp(prefix="greenlight-cluster-"))
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        _answer({"directory": str(directory)})
+        for line in sys.stdin:
+            try:
+                _answer(_obey(json.loads(line), running, directory))
+            except (OSError, KeyError) as problem:
+                _answer({"error": str(problem)})
+    finally:
+        # Killed, not asked: nothing here is worth keeping, and the API server takes its time to say goodbye to watches.
+        for process in running.values():
+            process.kill()
+        for process in running.values():
+            process.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _obey(request: dict, running: dict[str, subprocess.Popen[bytes]], directory: Path) -> dict:
+    match request:
+        case {"start": name, "argv": argv}:
+            with (directory / f"{name}.log").open("ab") as log:
+                running[name] = subprocess.Popen(
+                    argv, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                )
+            return {"pid": running[name].pid}
+        case {"poll": name}:
+            return {"code": running[name].poll()}
+        case {"kill": name}:
+            running[name].kill()
+            return {"code": running[name].wait()}
+    return {"error": f"{request} is no request."}
+
+
+def _answer(answer: dict) -> None:
+    # A reader who has gone shows as the end of the input a moment later; clearing up must happen all the same.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    main()
