@@ -4,7 +4,6 @@ One `KubeApi` per cluster, built once: an ApiClient costs 20 ms of blocked event
 models decode six times slower and are fifty times larger than what is read from them.
 """
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -84,7 +83,8 @@ class KubeApi:
     async def connect(cls, *, kubeconfig: str | None = None, context: str | None = None) -> "KubeApi":
         """Reads credentials; asks the cluster nothing yet.
 
-        `kubeconfig` None means the credentials of the pod, or the default kubeconfig where there is no pod."""
+        `kubeconfig` None means the credentials of the pod, or the default kubeconfig where there is no pod.
+        """
         configuration = Configuration()
         name = await _load(configuration, kubeconfig, context)
         return cls(ApiClient(configuration), name=name, kubeconfig=kubeconfig, context=context)
@@ -161,7 +161,7 @@ class KubeApi:
             return answer
 
     async def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, timeout: Any, *, stream: bool = False
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, limit: Any, *, stream: bool = False
     ) -> Any:
         headers = {"Accept": "application/json", "User-Agent": MANAGER}
         if method == "PATCH":
@@ -175,7 +175,7 @@ class KubeApi:
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=not stream,
-            _request_timeout=timeout,
+            _request_timeout=limit,
         )
 
     @contextlib.contextmanager
@@ -187,7 +187,7 @@ class KubeApi:
             raise
         except ApiException as error:
             raise _error(error.status or 0, str(error.body or ""), what, self._name) from error
-        except (TimeoutError, asyncio.TimeoutError) as error:
+        except TimeoutError as error:
             raise Away(f"the API server of {self._name} did not answer in time ({what})") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Away(f"the API server of {self._name} cannot be reached ({what}: {type(error).__name__})") from error
@@ -200,20 +200,20 @@ async def _load(configuration: Configuration, kubeconfig: str | None, context: s
     try:
         if kubeconfig is None and context is None:
             with contextlib.suppress(config.ConfigException):
-                config.load_incluster_config(client_configuration=configuration)
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
                 return "this cluster"
         await config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
-        _, current = config.list_kube_config_contexts(kubeconfig)
+        current = config.list_kube_config_contexts(kubeconfig)[1] or {}
     except (config.ConfigException, OSError, ValueError) as error:
         where = kubeconfig or "the default kubeconfig"
         raise ClusterError(
             f"no credentials for the cluster: {where} cannot be used ({error}). Set KUBECONFIG."
         ) from error
-    return str(context or current["name"])
+    return str(context or current.get("name", "the cluster"))
 
 
 def _error(status: int, body: str, what: str, cluster: str) -> ClusterError:
-    """An answer that is not a success. Only the message of a `Status` body is kept, and cut: bodies may hold secrets."""
+    """The error of an answer. Only the message of a `Status` body is kept, and cut: bodies may hold secrets."""
     message = ""
     with contextlib.suppress(ValueError, AttributeError):
         message = str(json.loads(body).get("message", ""))[:300]

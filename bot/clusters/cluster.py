@@ -1,8 +1,8 @@
 """What a cluster is to the controller: looks in, conditional writes out.
 
 A backend reads what belongs to one release into a `View`; the view answers what the release looks like (`snapshot`) and
-what the next write of an order would be (`plan`). Planning is pure, one write at a time, so every write can be journalled
-before it is sent, and a crash between two writes needs no repair: the next look plans the rest.
+what the next write of an order would be (`plan`). Planning is pure, one write at a time, so every write can be
+journalled before it is sent, and a crash between two writes needs no repair: the next look plans the rest.
 """
 
 from collections.abc import Mapping
@@ -52,6 +52,8 @@ class Start:
     """Of the candidate, without its release label."""
     live: Version
     live_ready: int
+    live_digests: frozenset[str]
+    """Of the live image as far as the template and the nodes name them."""
 
 
 class View(Protocol):
@@ -63,7 +65,8 @@ class View(Protocol):
     def plan(self, order: Order, *, actor: str) -> Write | None:
         """The next write of the order, None when nothing is left to write.
 
-        Raises `ClusterError` when the cluster does not allow it as it stands."""
+        Raises `ClusterError` when the cluster does not allow it as it stands.
+        """
 
 
 class Cluster(Protocol):

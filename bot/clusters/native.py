@@ -1,0 +1,151 @@
+"""Plain Kubernetes: reads the Deployments, Services, pods and EndpointSlices of an app, and sends what a view planned."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+
+from bot.clusters import adoption
+from bot.clusters.api import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    GATEWAY,
+    HTTP_ROUTE,
+    INGRESS,
+    POD,
+    SERVICE,
+    Api,
+    Json,
+    Kind,
+)
+from bot.clusters.cluster import Links, Start, Write
+from bot.clusters.errors import ClusterError
+from bot.clusters.links import best_link
+from bot.clusters.reading import LABEL, SERVICE_NAME, Selector, name
+from bot.clusters.view import NativeView
+from bot.clusters.watch import Watch
+from bot.release.app import App
+from bot.release.record import Release
+
+WATCHED = (SERVICE, DEPLOYMENT, POD, ENDPOINT_SLICE)
+WRITTEN = {kind.name: kind for kind in (SERVICE, DEPLOYMENT)}
+
+
+class NativeCluster:
+    """`Cluster` for native apps. `changed` is called with a namespace whenever something in it changes."""
+
+    def __init__(
+        self, api: Api, apps: Iterable[App], now: Callable[[], datetime], changed: Callable[[str], None]
+    ) -> None:
+        self._api = api
+        self._now = now
+        self._watches = {
+            (namespace, kind.name): Watch(api, kind, namespace, lambda _, namespace=namespace: changed(namespace))
+            for namespace in {app.namespace for app in apps}
+            for kind in WATCHED
+        }
+
+    async def follow(self) -> None:
+        """Keep the cache current, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for watch in self._watches.values():
+                group.create_task(watch.run())
+
+    @property
+    def trouble(self) -> ClusterError | None:
+        """Why the cache is not current at the moment."""
+        return next((watch.trouble for watch in self._watches.values() if watch.trouble), None)
+
+    async def start(self, app: App) -> Start:
+        target = app.target
+        service, preview, first, second, pods, slices = await asyncio.gather(
+            self._api.get(SERVICE, app.namespace, target.service),
+            self._api.get(SERVICE, app.namespace, target.preview),
+            self._api.get(DEPLOYMENT, app.namespace, target.slots[0]),
+            self._api.get(DEPLOYMENT, app.namespace, target.slots[1]),
+            self._api.list(POD, app.namespace),
+            self._api.list(ENDPOINT_SLICE, app.namespace, labels=f"{SERVICE_NAME}={target.service}"),
+        )
+        return adoption.start(app, adoption.Found(service, preview, (first, second), pods.items, slices.items))
+
+    def seen(self, app: App, release: Release) -> NativeView | None:
+        services, deployments, pods, slices = (self._watches[app.namespace, kind.name] for kind in WATCHED)
+        known = services.objects
+        if not all(watch.listed.is_set() for watch in (services, deployments, pods, slices)):
+            return None
+        if app.target.service not in known or app.target.preview not in known:
+            return None
+        return NativeView(
+            app,
+            release,
+            service=known[app.target.service],
+            preview=known[app.target.preview],
+            slots=[deployments.objects[slot] for slot in app.target.slots if slot in deployments.objects],
+            pods=list(pods.objects.values()),
+            slices=list(slices.objects.values()),
+            autoscaled=frozenset(),
+            read_at=self._now(),
+            fresh=False,
+        )
+
+    async def look(self, app: App, release: Release) -> NativeView:
+        """Everything is read side by side, so a look costs one round trip; its age counts from before the first read."""
+        read_at, target = self._now(), app.target
+        both = f"{SERVICE_NAME} in ({target.service},{target.preview})"
+        service, preview, first, second, slices, candidates, previous, autoscaled = await asyncio.gather(
+            self._api.get(SERVICE, app.namespace, target.service),
+            self._api.get(SERVICE, app.namespace, target.preview),
+            self._api.get(DEPLOYMENT, app.namespace, target.slots[0]),
+            self._api.get(DEPLOYMENT, app.namespace, target.slots[1]),
+            self._api.list(ENDPOINT_SLICE, app.namespace, labels=both),
+            self._api.list(POD, app.namespace, labels=f"{LABEL}={release.label}"),
+            self._api.list(POD, app.namespace, labels=_written(release.previous.selector)),
+            self._autoscaled(app.namespace),
+        )
+        for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, (first, second))):
+            for item in items:
+                self._watches[app.namespace, kind.name].put(item)
+        pods = {name(pod): pod for pod in (*candidates.items, *previous.items)}
+        return NativeView(
+            app,
+            release,
+            service=service,
+            preview=preview,
+            slots=(first, second),
+            pods=list(pods.values()),
+            slices=slices.items,
+            autoscaled=autoscaled,
+            read_at=read_at,
+            fresh=True,
+        )
+
+    async def send(self, write: Write) -> None:
+        written = await self._api.patch(WRITTEN[write.kind], write.namespace, write.name, write.patch)
+        self._watches[write.namespace, write.kind].put(written)
+
+    async def links(self, app: App) -> Links:
+        ingresses, routes, gateways = await asyncio.gather(
+            self._optional(INGRESS, app.namespace),
+            self._optional(HTTP_ROUTE, app.namespace),
+            self._optional(GATEWAY, app.namespace),
+        )
+
+        def link(service: str, called: str) -> str | None:
+            return app.links.get(called) or best_link(service, ingresses, routes, gateways)
+
+        return Links(link(app.target.service, "production"), link(app.target.preview, "preview"))
+
+    async def _autoscaled(self, namespace: str) -> frozenset[str]:
+        targets = [item["spec"]["scaleTargetRef"] for item in await self._optional(AUTOSCALER, namespace)]
+        return frozenset(target["name"] for target in targets if target["kind"] == DEPLOYMENT.name)
+
+    async def _optional(self, kind: Kind, namespace: str) -> list[Json]:
+        """What is nice to know: nothing where the kind is not served, may not be read, or does not answer."""
+        try:
+            return (await self._api.list(kind, namespace)).items
+        except ClusterError:
+            return []
+
+
+def _written(wanted: Selector) -> str:
+    return ",".join(f"{key}={value}" for key, value in wanted.items())

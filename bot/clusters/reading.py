@@ -1,0 +1,111 @@
+"""What raw Kubernetes objects say: selectors, templates, endpoints, and who changed them. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from bot.clusters.api import Json
+from bot.clusters.errors import ClusterError
+
+LABEL = "greenlight.dev/release"
+"""In pod templates and selectors: the release. Immutable per release, so traffic can never reach another version."""
+HASH = "pod-template-hash"
+SERVICE_NAME = "kubernetes.io/service-name"
+
+Selector = Mapping[str, str]
+
+
+def name(item: Json) -> str:
+    return str(item["metadata"]["name"])
+
+
+def labels(item: Json) -> Mapping[str, str]:
+    return item["metadata"].get("labels") or {}
+
+
+def selector(service: Json) -> Selector:
+    return service["spec"].get("selector") or {}
+
+
+def template_labels(deployment: Json) -> Mapping[str, str]:
+    return deployment["spec"]["template"]["metadata"].get("labels") or {}
+
+
+def matches(wanted: Selector, present: Mapping[str, str]) -> bool:
+    """An empty selector selects nothing, as in a Service."""
+    return bool(wanted) and all(present.get(key) == value for key, value in wanted.items())
+
+
+def container(deployment: Json, wanted: str | None) -> tuple[int, Json]:
+    """The index and the container that a release changes; `wanted` is needed only where there are several."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    if wanted is None and len(containers) == 1:
+        return 0, containers[0]
+    for index, candidate in enumerate(containers):
+        if candidate["name"] == wanted:
+            return index, candidate
+    names = ", ".join(candidate["name"] for candidate in containers)
+    fix = f"has no container {wanted}" if wanted else "has several containers"
+    raise ClusterError(f"Deployment {name(deployment)} {fix} ({names}): set `container` to one of them.")
+
+
+def endpoints(slices: Iterable[Json], service: str) -> frozenset[tuple[str, str]]:
+    """The ready endpoints of a Service as (address, pod name), over all its EndpointSlices."""
+    return frozenset(
+        (address, (endpoint.get("targetRef") or {}).get("name", ""))
+        for piece in slices
+        if labels(piece).get(SERVICE_NAME) == service
+        for endpoint in piece.get("endpoints") or []
+        if (endpoint.get("conditions") or {}).get("ready")
+        for address in endpoint["addresses"]
+    )
+
+
+def is_ready(pod: Json) -> bool:
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def is_complete(deployment: Json) -> bool:
+    """Everything that was asked for is observed, updated and available, and nothing else is left."""
+    status, wanted = deployment.get("status") or {}, replicas(deployment)
+    counts = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")}
+    observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return observed and wanted > 0 and counts == {wanted}
+
+
+def replicas(deployment: Json) -> int:
+    wanted = deployment["spec"].get("replicas")
+    return 1 if wanted is None else int(wanted)
+
+
+def owner(pod: Json) -> str:
+    """The name of the Deployment behind a pod ("" if there is none): its ReplicaSet is named for it and the hash."""
+    for reference in pod["metadata"].get("ownerReferences") or []:
+        if reference.get("controller") and reference["kind"] == "ReplicaSet":
+            return str(reference["name"]).removesuffix(f"-{labels(pod).get(HASH, '')}")
+    return ""
+
+
+def changed_by(item: Json | None, *path: str) -> str:
+    """Who last wrote the field at `path`, for example `kubectl-edit at 14:02 UTC` (from managedFields)."""
+    if item is None:
+        return "somebody who deleted it"
+    latest: tuple[datetime, str] | None = None
+    for entry in item["metadata"].get("managedFields") or []:
+        if not entry.get("time") or not _owns(entry.get("fieldsV1") or {}, path):
+            continue
+        when = datetime.fromisoformat(entry["time"])
+        if latest is None or when >= latest[0]:
+            latest = (when, str(entry.get("manager", "somebody")))
+    return f"{latest[1]} at {latest[0]:%H:%M} UTC" if latest else "somebody"
+
+
+def _owns(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    for key in path:
+        if f"f:{key}" not in fields:
+            return False
+        fields = fields[f"f:{key}"]
+    return True

@@ -1,0 +1,231 @@
+"""One release of a native app as its objects show it, and the next write that an order would need. Pure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from bot.clusters import patches
+from bot.clusters.adoption import BEFORE
+from bot.clusters.api import DEPLOYMENT, SERVICE, Json
+from bot.clusters.cluster import Write
+from bot.clusters.errors import ClusterError
+from bot.clusters.reading import (
+    LABEL,
+    Selector,
+    changed_by,
+    container,
+    endpoints,
+    is_complete,
+    is_ready,
+    labels,
+    matches,
+    name,
+    replicas,
+    selector,
+    template_labels,
+)
+from bot.clusters.trouble import trouble
+from bot.release.app import App
+from bot.release.machine import Order
+from bot.release.record import Phase, Release
+from bot.release.snapshot import Side, Snapshot, Traffic
+
+RELEASE_NOTE = "greenlight.dev/released"
+ACTOR_NOTE = "greenlight.dev/by"
+
+
+@dataclass(frozen=True)
+class NativeView:
+    app: App
+    release: Release
+    service: Json
+    preview: Json
+    slots: Sequence[Json]
+    """The Deployments of the two slots, as far as they exist."""
+    pods: Sequence[Json]
+    slices: Sequence[Json]
+    autoscaled: frozenset[str]
+    """Names of Deployments whose number of pods an autoscaler sets."""
+    read_at: datetime
+    fresh: bool
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            traffic=self._traffic,
+            candidate=self._candidate_side,
+            previous=self._previous_side,
+            read_at=self.read_at,
+            changed_by=changed_by(self.service, "spec", "selector"),
+            candidate_changed_by=changed_by(self._candidate, "spec", "template"),
+            previous_changed_by=changed_by(self._previous, "spec", "template"),
+            fresh=self.fresh,
+        )
+
+    def plan(self, order: Order, *, actor: str) -> Write | None:
+        """The next write of the order; None when nothing is left. Raises `ClusterError` when it cannot be done now."""
+        match order:
+            case Order.STAGE:
+                return self._narrow() or self._fill_slot() or self._show_preview()
+            case Order.PROMOTE:
+                return self._switch(self.release.selector, self.release.asked, actor)
+            case Order.REVERT:
+                return self._warm() or self._switch(self.release.previous.selector, self.release.previous.image, actor)
+            case Order.RETIRE if self.release.phase is Phase.REVERTED:
+                return self._hide_preview() or self._empty(self._candidate) or self._widen()
+            case Order.RETIRE:
+                return self._empty(self._previous)
+
+    # What is there
+
+    @cached_property
+    def _candidate(self) -> Json | None:
+        return next((slot for slot in self.slots if name(slot) == self.release.slot), None)
+
+    @cached_property
+    def _previous(self) -> Json | None:
+        return next((slot for slot in self.slots if name(slot) == self.release.previous.slot), None)
+
+    @cached_property
+    def _candidate_pods(self) -> Sequence[Json]:
+        return [pod for pod in self.pods if labels(pod).get(LABEL) == self.release.label]
+
+    @cached_property
+    def _previous_pods(self) -> Sequence[Json]:
+        return [pod for pod in self.pods if matches(self.release.previous.selector, labels(pod))]
+
+    @cached_property
+    def _traffic(self) -> Traffic:
+        present = selector(self.service)
+        if present == self.release.selector:
+            return Traffic.CANDIDATE
+        if present == self.release.previous.selector:
+            return Traffic.PREVIOUS
+        # Not narrowed yet, or widened again: right only as long as the candidate has no pods that it could let in.
+        if present == self.release.previous.before and not self._candidate_pods and not self._candidate_runs:
+            return Traffic.PREVIOUS
+        return Traffic.OTHER
+
+    @cached_property
+    def _is_staged(self) -> bool:
+        slot = self._candidate
+        if slot is None or template_labels(slot).get(LABEL) != self.release.label:
+            return False
+        return bool(container(slot, self.app.target.container)[1]["image"] == self.release.image)
+
+    @cached_property
+    def _candidate_runs(self) -> bool:
+        return self._is_staged and self._candidate is not None and replicas(self._candidate) > 0
+
+    @cached_property
+    def _candidate_side(self) -> Side:
+        service = self.service if self._traffic is Traffic.CANDIDATE else self.preview
+        ready = self._ready_behind(service, self.release.selector, self._candidate_pods)
+        return self._side(self._candidate, self.release.slot, self._candidate_pods, ready, present=self._is_staged)
+
+    @cached_property
+    def _previous_side(self) -> Side:
+        slot, version = self._previous, self.release.previous
+        present = (
+            slot is not None
+            and container(slot, self.app.target.container)[1]["image"] == version.image
+            and (LABEL not in version.selector or template_labels(slot).get(LABEL) == version.selector[LABEL])
+        )
+        if self._traffic is Traffic.PREVIOUS:
+            ready = self._ready_behind(self.service, selector(self.service), self._previous_pods)
+        else:  # no Service selects it, so its pods speak for themselves
+            ready = sum(is_ready(pod) for pod in self._previous_pods)
+        return self._side(slot, version.slot, self._previous_pods, ready, present=present)
+
+    def _ready_behind(self, service: Json, wanted: Selector, pods: Sequence[Json]) -> int:
+        """Ready endpoints of the Service that are pods of this side: right after a switch others are still listed."""
+        if selector(service) != wanted:
+            return 0
+        names = {name(pod) for pod in pods}
+        return sum(pod in names for _, pod in endpoints(self.slices, name(service)))
+
+    def _side(self, slot: Json | None, called: str, pods: Sequence[Json], ready: int, *, present: bool) -> Side:
+        if slot is None:
+            return Side(called, present=False, wanted=0, ready=0, complete=False, trouble=f"{called} does not exist")
+        wanted = replicas(slot)
+        why, failed = trouble(slot, pods)
+        complete = is_complete(slot) and ready >= wanted
+        return Side(called, present, wanted, ready, complete, trouble=None if complete else why, failed=failed)
+
+    # What to write
+
+    def _narrow(self) -> Write | None:
+        previous = self.release.previous
+        if previous.before is None or selector(self.service) != previous.before:
+            return None
+        names = {name(pod) for pod in self._previous_pods}
+        if any(pod not in names for _, pod in endpoints(self.slices, name(self.service))):
+            raise ClusterError(f"Service {name(self.service)} would lose endpoints if narrowed to {previous.slot}.")
+        notes = {BEFORE: json.dumps(dict(previous.before), sort_keys=True)}
+        return self._select(self.service, previous.selector, f"narrow {{}} to the pods of {previous.slot}", notes)
+
+    def _fill_slot(self) -> Write | None:
+        slot = self._candidate
+        if slot is None:
+            raise ClusterError(
+                f"Deployment {self.release.slot} does not exist: create it like {self.release.previous.slot}."
+            )
+        if self._candidate_runs:
+            return None
+        count = None if name(slot) in self.autoscaled and replicas(slot) else self._pods_of_live
+        patch = patches.stage(slot, self.release.image, self.release.label, count, self.app.target.container)
+        return self._deploy(slot, patch, f"set {name(slot)} to {self.release.asked}")
+
+    def _show_preview(self) -> Write | None:
+        if selector(self.preview) == self.release.selector:
+            return None
+        return self._select(self.preview, self.release.selector, f"point {{}} to {self.release.asked}")
+
+    def _switch(self, wanted: Selector, image: str, actor: str) -> Write | None:
+        if selector(self.service) == wanted:
+            return None
+        notes = {RELEASE_NOTE: self.release.label, ACTOR_NOTE: actor}
+        return self._select(self.service, wanted, f"switch {{}} to {image}", notes)
+
+    def _warm(self) -> Write | None:
+        slot = self._previous
+        if slot is None:
+            raise ClusterError(f"Deployment {self.release.previous.slot}, the way back, does not exist.")
+        if replicas(slot):
+            return None
+        count = max(1, replicas(self._candidate) if self._candidate else 1)
+        return self._deploy(slot, patches.scale(slot, count, self.app.target.container), f"start {name(slot)} again")
+
+    def _hide_preview(self) -> Write | None:
+        if selector(self.preview) != self.release.selector:
+            return None
+        return self._select(self.preview, self.release.previous.selector, "point {} to what is live")
+
+    def _empty(self, slot: Json | None) -> Write | None:
+        side = self._candidate_side if slot is self._candidate else self._previous_side
+        if slot is None or not side.present or not replicas(slot):
+            return None
+        if self._traffic is (Traffic.CANDIDATE if slot is self._candidate else Traffic.PREVIOUS):
+            raise ClusterError(f"{name(slot)} has the traffic and keeps its pods.")
+        return self._deploy(slot, patches.scale(slot, 0, self.app.target.container), f"scale {name(slot)} to 0")
+
+    def _widen(self) -> Write | None:
+        before = self.release.previous.before
+        if before is None or selector(self.service) != self.release.previous.selector:
+            return None
+        if self._candidate_pods:
+            raise ClusterError(f"{self.release.slot} still has pods that are going away.")
+        return self._select(self.service, before, "give {} its former selector back")
+
+    @property
+    def _pods_of_live(self) -> int:
+        return max(1, replicas(self._previous) if self._previous else 1)
+
+    def _select(self, service: Json, wanted: Selector, why: str, notes: dict[str, str] | None = None) -> Write:
+        patch = patches.select(service, wanted, notes or {})
+        return Write(SERVICE.name, self.app.namespace, name(service), patch, why.format(name(service)))
+
+    def _deploy(self, slot: Json, patch: patches.Operations, why: str) -> Write:
+        return Write(DEPLOYMENT.name, self.app.namespace, name(slot), patch, why)
