@@ -14,7 +14,7 @@ if ! command -v go >/dev/null; then
     exit 1
 fi
 
-wanted="$(cat "$here/go.mod" "$here/go.sum" | git hash-object --stdin) $(go env GOOS GOARCH | tr '\n' ' ')"
+wanted="$(cat "$here/go.mod" "$here/go.sum" | cksum) $(go env GOVERSION GOOS GOARCH | tr '\n' ' ')"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] &&
     [ -x "$bin/server" ] && [ -x "$bin/kube-apiserver" ] &&
     [ -x "$bin/kube-controller-manager" ] && [ -x "$bin/kubectl" ]; then

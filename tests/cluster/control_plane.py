@@ -111,7 +111,10 @@ class ControlPlane:
     def restart_api_server(self) -> None:
         """Kills the API server and starts it on the same port: open watches break, older revisions are then 410."""
         self._ask({"kill": "kube-apiserver"})
+        # Started anew as well, because their own back-off would slow down whatever is tried next by many seconds.
+        self._ask({"kill": "kube-controller-manager"})
         self._run("kube-apiserver", self._api_server_argv, self._api_server_is_ready)
+        self._start_controller_manager()
 
     def compact(self) -> int:
         """Makes etcd forget all older revisions; returns the revision kept.

@@ -24,12 +24,13 @@ NODE_IP = "10.0.0.1"
 MOST_EVENT_BYTES = 4 * 2**20
 WATCH_SECONDS = 240
 RETRY_SECONDS = 0.1
+NOT_ALLOWED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 # 403: the namespace is being deleted, and takes no binding any more. An admin meets no other reason.
 GONE_OR_CHANGED = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN)
 
 
 class PodMaker:
-    """Every pod of the cluster becomes what its image's tag says: crash, nopull, slow, else ready at once.
+    """Every pod of the cluster becomes what its image's tag says: crash, nopull, slow, flaky, else ready at once.
 
     `digests` maps digest to tag, for images named by digest; it may be filled at any time before the pods are made.
     """
@@ -43,11 +44,13 @@ class PodMaker:
         node: str = "node-1",
         digests: dict[str, str] | None = None,
         slow_for: float = 3.0,
+        flaky_after: float = 3.0,
         restart_every: float = 0.5,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.digests = {} if digests is None else digests
         self.slow_for = slow_for  # seconds until a slow pod is ready
+        self.flaky_after = flaky_after  # seconds until a flaky pod, ready at first, is so no more
         self.restart_every = restart_every  # seconds until the first restart of a crashing pod; then twice as long
         self.node = node
         self.now = now
@@ -135,6 +138,10 @@ class _Kubelet:
                 self._has_listed()
                 while version:
                     version = await self._watch(version)
+            except aiohttp.ClientResponseError as refusal:
+                if refusal.status in NOT_ALLOWED:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
             except (aiohttp.ClientError, TimeoutError):
                 await asyncio.sleep(RETRY_SECONDS)  # the API server is away; the next list tells what was missed
 
@@ -188,7 +195,8 @@ class _Kubelet:
             binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod["metadata"]["name"]}}
             await self._send("POST", f"{_path(pod)}/binding", binding | {"target": target})
         report = Report(pod, next(self._ips), NODE_IP, self._maker.digests, self._maker.now)
-        for status, pause in report.story(slow_for=self._maker.slow_for, restart_every=self._maker.restart_every):
+        maker = self._maker
+        for status, pause in report.story(maker.slow_for, maker.flaky_after, maker.restart_every):
             # With the uid, a pod of the same name that came after this one refuses what is not meant for it.
             patch = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
             there = await self._send("PATCH", f"{_path(pod)}/status", patch, "application/strategic-merge-patch+json")

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-Outcome = Literal["ready", "slow", "crash", "nopull"]
+Outcome = Literal["ready", "slow", "flaky", "crash", "nopull"]
 Json = dict[str, Any]
 EVER = None  # nothing more happens
 MOST_BACK_OFF = 10.0  # seconds between two restarts; a kubelet's own limit is five minutes
 
 
 def outcome_of(image: str, digests: dict[str, str]) -> Outcome:
-    """By the image's tag, or the tag that its digest stands for: anything but crash, nopull and slow gets ready."""
+    """By the image's tag, or the tag that its digest stands for: anything but the other outcomes' names gets ready."""
     _, at, digest = image.partition("@")
     last = image.rpartition("/")[2]
     tag = digests.get(digest, "") if at else last.partition(":")[2]
     match tag:
-        case "slow" | "crash" | "nopull":
+        case "slow" | "flaky" | "crash" | "nopull":
             return tag
     return "ready"
 
@@ -38,7 +38,7 @@ class Report:
     _since: dict[str, tuple[str, str]] = field(default_factory=dict)
     _started: str = ""
 
-    def story(self, *, slow_for: float, restart_every: float) -> Iterator[tuple[Json, float | None]]:
+    def story(self, slow_for: float, flaky_after: float, restart_every: float) -> Iterator[tuple[Json, float | None]]:
         """Each status with the seconds until the next one, None after the last; a crashing pod's story never ends."""
         outcome = outcome_of(self.pod["spec"]["containers"][0]["image"], self.digests)
         ends = self.pod["spec"].get("restartPolicy", "Always") != "Always"
@@ -53,6 +53,9 @@ class Report:
         elif outcome == "slow":
             yield self._running(ready=False), slow_for
             yield self._running(ready=True), EVER
+        elif outcome == "flaky":
+            yield self._running(ready=True), flaky_after
+            yield self._running(ready=False), EVER
         else:
             yield self._running(ready=True), EVER
 

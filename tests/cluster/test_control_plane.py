@@ -271,3 +271,10 @@ async def test_the_pod_maker_goes_on_after_the_api_server_was_restarted(api, con
     await asyncio.to_thread(control_plane.restart_api_server)  # our own connections must see it go
     await run_green(api, app, GREEN)
     await slices_serve(api, app, mochi.PREVIEW, 1)
+
+
+def test_a_pod_maker_that_is_not_let_in_says_so_at_once(control_plane: ControlPlane):
+    stranger = PodMaker(control_plane.url, "wrong", control_plane.ssl_context)
+    with pytest.raises(ExceptionGroup) as raised:
+        stranger.start()
+    assert raised.group_contains(aiohttp.ClientResponseError, match="401")
