@@ -1,7 +1,7 @@
-"""Plain Kubernetes: reads the Deployments, Services, pods and EndpointSlices of an app, and sends what a view planned."""
+"""Plain Kubernetes: reads an app's Deployments, Services, pods and EndpointSlices, and sends what a view planned."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from bot.clusters import adoption
@@ -19,7 +19,7 @@ from bot.clusters.api import (
     Kind,
 )
 from bot.clusters.cluster import Links, Start, Write
-from bot.clusters.errors import ClusterError
+from bot.clusters.errors import ClusterError, Missing
 from bot.clusters.links import best_link
 from bot.clusters.reading import LABEL, SERVICE_NAME, Selector, name
 from bot.clusters.view import NativeView
@@ -89,20 +89,21 @@ class NativeCluster:
         )
 
     async def look(self, app: App, release: Release) -> NativeView:
-        """Everything is read side by side, so a look costs one round trip; its age counts from before the first read."""
+        """Read everything side by side, in one round trip; the look's age counts from before the first read."""
         read_at, target = self._now(), app.target
         both = f"{SERVICE_NAME} in ({target.service},{target.preview})"
         service, preview, first, second, slices, candidates, previous, autoscaled = await asyncio.gather(
             self._api.get(SERVICE, app.namespace, target.service),
             self._api.get(SERVICE, app.namespace, target.preview),
-            self._api.get(DEPLOYMENT, app.namespace, target.slots[0]),
-            self._api.get(DEPLOYMENT, app.namespace, target.slots[1]),
+            self._slot(app.namespace, target.slots[0]),
+            self._slot(app.namespace, target.slots[1]),
             self._api.list(ENDPOINT_SLICE, app.namespace, labels=both),
             self._api.list(POD, app.namespace, labels=f"{LABEL}={release.label}"),
             self._api.list(POD, app.namespace, labels=_written(release.previous.selector)),
             self._autoscaled(app.namespace),
         )
-        for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, (first, second))):
+        slots = [slot for slot in (first, second) if slot is not None]
+        for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, slots)):
             for item in items:
                 self._watches[app.namespace, kind.name].put(item)
         pods = {name(pod): pod for pod in (*candidates.items, *previous.items)}
@@ -111,7 +112,7 @@ class NativeCluster:
             release,
             service=service,
             preview=preview,
-            slots=(first, second),
+            slots=slots,
             pods=list(pods.values()),
             slices=slices.items,
             autoscaled=autoscaled,
@@ -134,6 +135,13 @@ class NativeCluster:
             return app.links.get(called) or best_link(service, ingresses, routes, gateways)
 
         return Links(link(app.target.service, "production"), link(app.target.preview, "preview"))
+
+    async def _slot(self, namespace: str, slot: str) -> Json | None:
+        """A slot that was deleted must not keep anybody from going back to the other one."""
+        try:
+            return await self._api.get(DEPLOYMENT, namespace, slot)
+        except Missing:
+            return None
 
     async def _autoscaled(self, namespace: str) -> frozenset[str]:
         targets = [item["spec"]["scaleTargetRef"] for item in await self._optional(AUTOSCALER, namespace)]

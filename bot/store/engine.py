@@ -1,0 +1,67 @@
+"""Opening the database, and bringing its tables up to date.
+
+SQLite runs with a write-ahead log and `synchronous=FULL`: with NORMAL a committed "promoting" can vanish with the
+power. A transaction begins IMMEDIATE, so that it never has to be repeated because somebody else wrote in between.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import filelock
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+import migrations
+
+BUSY_MS = 5_000
+LOCK_FOR = 60.0
+"""Seconds to wait for another process that is migrating the same database."""
+
+
+def connect(url: str) -> AsyncEngine:
+    engine = create_async_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare)
+        event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+async def migrate(url: str) -> None:
+    """Apply what is missing of `migrations/`, under a lock; does nothing on a database that is up to date."""
+    await asyncio.to_thread(_upgrade, url)
+
+
+def alembic_config(url: str) -> Config:
+    """`url` may name the asynchronous driver; migrations run on the synchronous one."""
+    settings = Config()
+    settings.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    plain = make_url(url)
+    plain = plain.set(drivername=plain.get_backend_name())
+    settings.set_main_option("sqlalchemy.url", plain.render_as_string(hide_password=False).replace("%", "%%"))
+    return settings
+
+
+def _upgrade(url: str) -> None:
+    place = make_url(url).database
+    settings = alembic_config(url)
+    if make_url(url).get_backend_name() != "sqlite" or place in {None, "", ":memory:"}:
+        command.upgrade(settings, "head")
+        return
+    with filelock.FileLock(f"{place}.lock", timeout=LOCK_FOR):
+        command.upgrade(settings, "head")
+
+
+def _prepare(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions by itself
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,298 @@
+"""Queries over the tables. Times are aware UTC.
+
+A write that was cancelled may still have happened (aiosqlite runs it in a thread), so writes are shielded: a caller
+that is cancelled leaves, the write ends.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bot.release.approvals import Vote
+from bot.release.record import Cause, Release
+from bot.store import tables
+
+PAGE = 10
+_RELEASE: TypeAdapter[Release] = TypeAdapter(Release)
+_VOTE: TypeAdapter[Vote] = TypeAdapter(Vote)
+_T = TypeVar("_T")
+
+
+class Taken(Exception):
+    """The app has an open release already; `open` is that release."""
+
+    def __init__(self, present: Release) -> None:
+        super().__init__(f"{present.title} is open")
+        self.open = present
+
+
+class Outdated(Exception):
+    """The record was changed since it was read: read it again and decide again. Nothing was written."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the journal. `kind` is a word for machines, `text` a sentence for the thread."""
+
+    kind: str
+    text: str
+    actor: str = "greenlight"
+    detail: dict[str, Any] = field(default_factory=dict)
+    at: datetime | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a release is shown. `shown` is the fingerprint of what, `told` the last event in the thread."""
+
+    release: str
+    channel: int
+    message: int
+    thread: int | None = None
+    shown: str = ""
+    told: int = 0
+    pinged: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    releases: Sequence[Release]
+    number: int
+    pages: int
+
+
+class Store:
+    def __init__(self, engine: AsyncEngine, now: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._now = now
+        self._writing = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    # Releases
+
+    async def create(
+        self, app: str, make: Callable[[int], Release], *events: Event, replacing: Release | None = None
+    ) -> Release:
+        """Store the release that `make` builds from its number; `replacing` is ended in the same transaction.
+
+        Raises `Taken` when another release of the app is open, `Outdated` when `replacing` is no longer as it was read.
+        """
+
+        async def work(connection: AsyncConnection) -> Release:
+            highest = await connection.scalar(
+                select(func.max(tables.releases.c.number)).where(tables.releases.c.app == app)
+            )
+            release = make((highest or 0) + 1)
+            if replacing is not None:
+                text = f"replaced by #{release.number}"
+                ended = replace(replacing, replaced_by=release.number if replacing.cause is Cause.REPLACED else None)
+                await self._change(connection, ended, [Event("replaced", text, actor=release.author.name)])
+            await connection.execute(insert(tables.releases).values(**_columns(release)))
+            await self._journal(connection, release, events)
+            return release
+
+        try:
+            return await self._write(work)
+        except IntegrityError as error:
+            present = await self.newest(app)
+            if present is None:
+                raise
+            raise Taken(present) from error
+
+    async def update(self, release: Release, *events: Event) -> Release:
+        """Store a changed record with its events; raises `Outdated` unless it is based on what is stored."""
+
+        async def work(connection: AsyncConnection) -> Release:
+            return await self._change(connection, release, events)
+
+        return await self._write(work)
+
+    async def newest(self, app: str) -> Release | None:
+        query = select(tables.releases.c.record).where(tables.releases.c.app == app)
+        return await self._one(query.order_by(tables.releases.c.number.desc()).limit(1))
+
+    async def release(self, app: str, number: int) -> Release | None:
+        query = select(tables.releases.c.record)
+        return await self._one(query.where(tables.releases.c.app == app, tables.releases.c.number == number))
+
+    async def shown_at(self, message: int) -> Release | None:
+        """The release whose card is this message: votes count nowhere else."""
+        joined = tables.releases.join(tables.cards, tables.cards.c.release == tables.releases.c.label)
+        query = select(tables.releases.c.record).select_from(joined).where(tables.cards.c.message == message)
+        return await self._one(query)
+
+    async def current(self) -> Sequence[Release]:
+        """The newest release of every app that has one."""
+        newest = select(func.max(tables.releases.c.id)).group_by(tables.releases.c.app)
+        return await self._many(select(tables.releases.c.record).where(tables.releases.c.id.in_(newest)))
+
+    async def history(
+        self, app: str, page: int = 1, *, author: int | None = None, since: datetime | None = None
+    ) -> Page:
+        """Newest first, ten a page; a page that does not exist is the nearest one that does."""
+        conditions = [tables.releases.c.app == app]
+        if author is not None:
+            conditions.append(tables.releases.c.author == author)
+        if since is not None:
+            conditions.append(tables.releases.c.created_at >= since)
+        async with self._reading.connect() as connection:
+            count = await connection.scalar(select(func.count()).select_from(tables.releases).where(*conditions)) or 0
+        pages = max(1, -(-count // PAGE))
+        number = min(max(1, page), pages)
+        query = select(tables.releases.c.record).where(*conditions).order_by(tables.releases.c.number.desc())
+        return Page(await self._many(query.limit(PAGE).offset((number - 1) * PAGE)), number, pages)
+
+    async def last_live(self, app: str, digests: Iterable[str]) -> Release | None:
+        """The newest release of any of these digests that had been live."""
+        wanted = frozenset(digests)
+        query = select(tables.releases.c.record).where(tables.releases.c.app == app)
+        found = await self._many(query.order_by(tables.releases.c.number.desc()))
+        return next((release for release in found if release.was_live and release.digests & wanted), None)
+
+    # Votes
+
+    async def cast(self, release: Release, vote: Vote, *events: Event) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            key = {"release": release.label, "person": vote.person.id, "approve": vote.approve}
+            record = _VOTE.dump_json(vote).decode()
+            write = upsert(tables.votes).values(**key, record=record)
+            await connection.execute(write.on_conflict_do_update(index_elements=list(key), set_={"record": record}))
+            await self._journal(connection, release, events)
+
+        await self._write(work)
+
+    async def withdraw(self, release: Release, person: int, *events: Event, approve: bool) -> bool:
+        """Whether there was such a vote; the events are written only then."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            votes = tables.votes.c
+            mine = (votes.release == release.label, votes.person == person, votes.approve == approve)
+            gone = await connection.execute(delete(tables.votes).where(*mine))
+            if gone.rowcount:
+                await self._journal(connection, release, events)
+            return bool(gone.rowcount)
+
+        return await self._write(work)
+
+    async def recount(self, release: Release, votes: Iterable[Vote]) -> None:
+        """Replace all votes on the release by these."""
+        counted = {(vote.person.id, vote.approve): vote for vote in votes}
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(delete(tables.votes).where(tables.votes.c.release == release.label))
+            for (person, approve), vote in counted.items():
+                record = _VOTE.dump_json(vote).decode()
+                row = {"release": release.label, "person": person, "approve": approve, "record": record}
+                await connection.execute(insert(tables.votes).values(**row))
+
+        await self._write(work)
+
+    async def votes(self, release: Release) -> tuple[Vote, ...]:
+        query = select(tables.votes.c.record).where(tables.votes.c.release == release.label)
+        async with self._reading.connect() as connection:
+            return tuple(_VOTE.validate_json(row.record) for row in await connection.execute(query))
+
+    # Journal
+
+    async def note(self, release: Release, *events: Event) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            await self._journal(connection, release, events)
+
+        await self._write(work)
+
+    async def events(self, release: Release, after: int = 0) -> Sequence[Event]:
+        """In the order in which they were written, from the one after id `after`."""
+        table = tables.events.c
+        query = select(tables.events).where(table.release == release.label, table.id > after).order_by(table.id)
+        async with self._reading.connect() as connection:
+            return [_event(row) for row in await connection.execute(query)]
+
+    # Cards and odds and ends
+
+    async def card(self, release: Release) -> Card | None:
+        query = select(tables.cards).where(tables.cards.c.release == release.label)
+        async with self._reading.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else Card(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+
+    async def save_card(self, card: Card) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            values = {column.name: getattr(card, column.name) for column in tables.cards.columns}
+            write = upsert(tables.cards).values(**values)
+            await connection.execute(write.on_conflict_do_update(index_elements=["release"], set_=values))
+
+        await self._write(work)
+
+    async def get_meta(self, key: str) -> str | None:
+        async with self._reading.connect() as connection:
+            return await connection.scalar(select(tables.meta.c.value).where(tables.meta.c.key == key))
+
+    async def set_meta(self, key: str, value: str) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            write = upsert(tables.meta).values(key=key, value=value)
+            await connection.execute(write.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+
+        await self._write(work)
+
+    # How it is done
+
+    async def _write(self, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
+        async def transaction() -> _T:
+            async with self._writing, self._engine.begin() as connection:
+                return await work(connection)
+
+        return await asyncio.shield(asyncio.ensure_future(transaction()))
+
+    async def _change(self, connection: AsyncConnection, release: Release, events: Iterable[Event]) -> Release:
+        changed = replace(release, version=release.version + 1)
+        same = (tables.releases.c.label == release.label, tables.releases.c.version == release.version)
+        result = await connection.execute(update(tables.releases).where(*same).values(**_columns(changed)))
+        if not result.rowcount:
+            raise Outdated(f"{release.title} was changed meanwhile")
+        await self._journal(connection, release, events)
+        return changed
+
+    async def _journal(self, connection: AsyncConnection, release: Release, events: Iterable[Event]) -> None:
+        for event in events:
+            row = {"release": release.label, "at": event.at or self._now(), "kind": event.kind}
+            row |= {"actor": event.actor[:128], "text": event.text, "detail": event.detail}
+            await connection.execute(insert(tables.events).values(**row))
+
+    async def _one(self, query: Any) -> Release | None:
+        found = await self._many(query)
+        return found[0] if found else None
+
+    async def _many(self, query: Any) -> list[Release]:
+        async with self._reading.connect() as connection:
+            return [_RELEASE.validate_json(row.record) for row in await connection.execute(query)]
+
+
+def _columns(release: Release) -> dict[str, Any]:
+    return {
+        "app": release.app,
+        "number": release.number,
+        "label": release.label,
+        "phase": release.phase.value,
+        "open": release.phase.open,
+        "version": release.version,
+        "author": release.author.id,
+        "created_at": release.created_at,
+        "record": _RELEASE.dump_json(release).decode(),
+    }
+
+
+def _event(row: Row[Any]) -> Event:
+    at = row.at if row.at.tzinfo else row.at.replace(tzinfo=UTC)  # SQLite keeps no offset
+    return Event(kind=row.kind, text=row.text, actor=row.actor, detail=row.detail, at=at, id=row.id)
