@@ -4,6 +4,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 from collections import OrderedDict
@@ -14,13 +15,16 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from simcord.actors import MemberActor
+from simcord.backend.cdn import CDN_BASE
 from simcord.builders import ChannelHandle
-from simcord.preview import Preview
+from simcord.preview import Preview, _markdown
 from simcord.preview._actions import ACTION_SPECS
 from simcord.preview._pages import _Page
 from simcord.preview._server import PreviewServer
 
+from sandbox.discord import avatars
 from sandbox.discord.environment import RemoteEnv
+from sandbox.discord.server import DiscordServer
 
 DRESS = Path(__file__).with_name("dress")
 QUIET_SECONDS = 0.08
@@ -28,6 +32,10 @@ QUIET_SECONDS = 0.08
 CLOCK_SECONDS = 10.0
 """How old a relative time such as "in 4 minutes" may become on the page."""
 REMEMBERED_REVISIONS = 50
+
+# Discord shows mentions in an embed by name (and notifies nobody); simcord shows the ids.
+for _part in ("embed_description", "embed_field_value"):
+    _markdown._FIELD_POLICIES[_part]["mentions"] = True
 
 
 class FramedServer(PreviewServer):
@@ -124,19 +132,26 @@ class ChannelPage(Preview):
 class Pages:
     """The open pages, drawn anew whenever the world has changed."""
 
-    def __init__(self, env: RemoteEnv, viewers: Sequence[MemberActor]) -> None:
-        self._env = env
-        self._viewers = viewers
+    def __init__(self, server: DiscordServer) -> None:
+        self._server = server
+        self._env = server.env
         self._pages: dict[int, ChannelPage] = {}
         self._drawing: asyncio.Task[None] | None = None
 
-    async def url(self, channel: ChannelHandle) -> str:
+        self._give_faces()
+
+    def colour(self, name: str) -> str:
+        """The colour of a person's face, as #rrggbb."""
+        return avatars.colour(list(self._server.people).index(name))
+
+    async def url(self, channel_id: int) -> str:
         """The address of the channel's page; it carries the right to act, so it is for the local viewer only."""
-        page = self._pages.get(channel.id)
+        page = self._pages.get(channel_id)
         if page is None:
-            page = self._pages[channel.id] = ChannelPage(self._env, channel, self._viewers)
-            self._env.pages.append(page)
+            viewers = [person.actor for person in self._server.people.values()]
+            page = self._pages[channel_id] = ChannelPage(self._env, self._server.channel(channel_id), viewers)
             await page.open()
+            self._env.pages.append(page)
         if self._drawing is None:
             self._drawing = asyncio.create_task(self._draw())
         return page.url
@@ -148,9 +163,19 @@ class Pages:
                 await self._drawing
             self._drawing = None
         for page in self._pages.values():
-            self._env.pages.remove(page)
+            if page in self._env.pages:
+                self._env.pages.remove(page)
             await page.close()
         self._pages.clear()
+
+    def _give_faces(self) -> None:
+        backend = self._env.backend
+        faces = {backend.bot_user.id: avatars.bot()}
+        faces |= {person.id: avatars.person(name, self.colour(name)) for name, person in self._server.people.items()}
+        for user_id, png in faces.items():
+            user = backend.users[user_id]
+            user.avatar = hashlib.md5(png, usedforsecurity=False).hexdigest()
+            backend.cdn._blobs[f"{CDN_BASE}/avatars/{user.id}/{user.avatar}.png"] = png
 
     async def _draw(self) -> None:
         drawn = -1

@@ -44,6 +44,11 @@ class Person:
         self._actor = actor
 
     @property
+    def actor(self) -> MemberActor:
+        """The same person as simcord's page takes it."""
+        return self._actor
+
+    @property
     def id(self) -> int:
         return self._actor.id
 

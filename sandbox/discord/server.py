@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import discord
 from aiohttp import web
+from simcord.builders import ChannelHandle
 
 from sandbox.discord.environment import RemoteEnv
 from sandbox.discord.faults import Faults
@@ -79,6 +80,10 @@ class DiscordServer:
 
     def role_id(self, name: str) -> int:
         return self._roles[name].id
+
+    def channel(self, channel_id: int) -> ChannelHandle:
+        """A channel or thread as simcord's page takes it."""
+        return ChannelHandle(self.env, self._guild, self.env.backend.get_channel(channel_id))
 
     def threads(self, channel_id: int) -> dict[str, int]:
         """The ids of the channel's threads by their names."""

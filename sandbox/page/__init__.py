@@ -1,0 +1,1 @@
+"""The demo's page: Discord beside Production and Preview, and what to try."""

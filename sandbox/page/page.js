@@ -1,0 +1,142 @@
+// The demo's page: keeps one frame per channel, switches who is looking, and marks how far the visitor has come.
+"use strict";
+
+const POLL_MS = 700;
+const MISSES_BEFORE_GONE = 3;
+
+const byId = (id) => document.getElementById(id);
+const frames = new Map(); // channel id -> iframe
+const seen = new Map(); // channel id -> number of messages when last looked at
+let state = null;
+let person = null;
+let channel = null;
+let misses = 0;
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function tell(frame) {
+  if (person) frame.contentWindow?.postMessage({ viewer: person }, "*");
+}
+
+function frameOf(id) {
+  const place = state.channels.find((entry) => entry.id === id);
+  if (!place) return null;
+  if (!frames.has(id)) {
+    const frame = element("iframe", { title: `#${place.name}`, src: place.url });
+    frame.addEventListener("load", () => tell(frame));
+    frames.set(id, frame);
+    byId("frames").append(frame);
+  }
+  return frames.get(id);
+}
+
+function show(id) {
+  const frame = frameOf(id);
+  if (!frame) return;
+  channel = id;
+  for (const other of frames.values()) other.classList.toggle("shown", other === frame);
+  tell(frame);
+  drawChannels();
+  frame.focus();
+}
+
+function become(id) {
+  person = id;
+  for (const frame of frames.values()) tell(frame);
+  drawPeople();
+}
+
+// Only what has changed is drawn anew, so that a click never meets a button that is being replaced.
+function drawn(root, signature, draw) {
+  if (root.dataset.signature === signature) return;
+  root.dataset.signature = signature;
+  root.replaceChildren(...draw());
+}
+
+function drawPeople() {
+  drawn(byId("people"), JSON.stringify([state.people, person]), () => state.people.map((one) => {
+    const face = element("span", { className: "face", textContent: one.name[0] });
+    face.style.background = one.colour;
+    const button = element("button", { type: "button", title: `Act as ${one.name}` }, face,
+      element("span", {}, element("b", { textContent: one.name }), one.title));
+    button.setAttribute("role", "radio");
+    button.setAttribute("aria-checked", String(one.id === person));
+    button.dataset.person = one.name;
+    button.addEventListener("click", () => become(one.id));
+    return button;
+  }));
+}
+
+function drawChannels() {
+  const current = state.channels.find((entry) => entry.id === channel);
+  if (current) seen.set(current.id, current.messages);
+  const unread = (entry) => entry.messages > (seen.get(entry.id) ?? 0);
+  const signature = JSON.stringify(state.channels.map((entry) => [entry.id, entry.name, unread(entry), entry.id === channel]));
+  drawn(byId("channels"), signature, () => state.channels.map((entry) => {
+    const button = element("button", { type: "button", className: unread(entry) ? "unread" : "", title: entry.name },
+      element("i", { textContent: entry.thread ? "↳" : "#" }), element("span", { textContent: entry.name }));
+    button.setAttribute("role", "tab");
+    button.setAttribute("aria-selected", String(entry.id === channel));
+    button.dataset.channel = entry.name;
+    button.addEventListener("click", () => show(entry.id));
+    return button;
+  }));
+}
+
+function drawSite(id, site) {
+  const root = byId(id);
+  const [dot, link, frame] = [root.querySelector("i"), root.querySelector("a"), root.querySelector("iframe")];
+  if (link.href !== site.url) {
+    link.href = site.url;
+    link.textContent = site.url.replace(/^http:\/\//, "").replace(/\/$/, "") + " ↗";
+    frame.src = site.url;
+  }
+  dot.style.background = site.colour ?? "";
+  dot.title = site.version ?? "nothing answers";
+}
+
+function drawSteps() {
+  const order = ["deploy", "approve", "rollback"];
+  const now = order.indexOf(state.step);
+  order.forEach((step, index) => {
+    const item = document.querySelector(`[data-step="${step}"]`);
+    item.classList.toggle("now", index === now);
+    item.classList.toggle("done", now < 0 || index < now);
+  });
+}
+
+async function poll() {
+  try {
+    const answer = await fetch("/state", { cache: "no-store" });
+    if (!answer.ok) throw new Error(String(answer.status));
+    state = await answer.json();
+    misses = 0;
+    byId("gone").hidden = true;
+  } catch {
+    misses += 1;
+    byId("gone").hidden = misses < MISSES_BEFORE_GONE;
+    return;
+  }
+  if (person === null) person = state.people[0].id;
+  if (channel === null) for (const entry of state.channels) seen.set(entry.id, entry.messages);
+  drawPeople();
+  drawChannels();
+  drawSite("production", state.production);
+  drawSite("preview", state.preview);
+  drawSteps();
+  if (channel === null) show(state.channels[0].id);
+}
+
+window.addEventListener("message", (event) => {
+  const source = [...frames].find(([, frame]) => frame.contentWindow === event.source);
+  if (!source) return;
+  if (typeof event.data?.open === "string") show(event.data.open);
+  if (event.data?.ready) tell(source[1]);
+});
+
+void poll();
+setInterval(poll, POLL_MS);
