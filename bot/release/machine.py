@@ -181,7 +181,9 @@ def _unexplained(case: _Case) -> Decision | None:
     release, seen = case.release, case.seen
     if not release.phase.open:
         return None
-    if seen.traffic not in EXPLAINED[release.phase]:
+    # One approval is one switch: whoever undid ours is not overruled.
+    undone = release.phase is Phase.PROMOTING and release.was_live and seen.traffic is Traffic.PREVIOUS
+    if undone or seen.traffic not in EXPLAINED[release.phase]:
         return _leave(f"the active Service was changed by {seen.changed_by}")
     if release.phase is Phase.REVERTING:  # whatever became of the candidate, going back is right
         return None
