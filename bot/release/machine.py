@@ -257,7 +257,7 @@ def _promoting(case: _Case) -> Decision:
 
 def _baking(case: _Case) -> Decision:
     side, end = case.seen.candidate, case.release.since + case.app.timing.bake_for
-    if case.empty_too_long:
+    if not side.ready and case.empty_too_long:
         return _back(Cause.EMPTY, f"no pod of {side.name} has been ready since {case.release.empty_since:%H:%M:%S} UTC")
     if not side.ready:
         return _wait("no pod answers", _empty_until(case))
