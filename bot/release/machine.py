@@ -270,9 +270,13 @@ def _done(case: _Case) -> Decision:
     release = case.release
     if release.retired or case.seen.traffic is not Traffic.CANDIDATE:
         return Decision()
-    warm_for = min(DRAIN, case.app.timing.warm_for) if release.retire_asked else case.app.timing.warm_for
+    warm_for = DRAIN if release.retire_asked else max(DRAIN, case.app.timing.warm_for)
     end = (release.live_at or release.since) + warm_for
-    return Decision(order=Order.RETIRE) if case.now >= end else _wait("", end)
+    if case.now < end:
+        return _wait("", end)
+    if not case.seen.candidate.ready:  # the way back is never given up while it may be needed
+        return Decision(reason=f"{case.seen.previous.name} stays warm: no pod of {case.seen.candidate.name} answers")
+    return Decision(order=Order.RETIRE)
 
 
 def _reverting(case: _Case) -> Decision:
@@ -295,7 +299,8 @@ def _reverted(case: _Case) -> Decision:
     release = case.release
     if release.retired or case.seen.traffic is not Traffic.PREVIOUS:
         return Decision()
-    end = release.since + (DRAIN if release.was_live else timedelta())
+    # Whatever was approved may have had the traffic for a moment that no look has seen.
+    end = release.since + (DRAIN if release.was_live or release.approvers else timedelta())
     return Decision(order=Order.RETIRE) if case.now >= end else _wait("", end)
 
 
