@@ -196,15 +196,15 @@ def _unexplained(case: _Case) -> Decision | None:
 
 def _staging(case: _Case) -> Decision:
     release, side, within = case.release, case.seen.candidate, case.app.timing.stage_within
-    if release.staged and side.present and side.failed:
+    if release.staged and not side.present:
+        return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by} while it was being prepared")
+    if release.staged and side.failed:
         return _back(Cause.FAILED, side.trouble or "its pods fail")
     if case.over(within):
         return _back(Cause.LATE, f"not ready in time: {side.trouble or side.progress}")
     if not release.staged:
         return Decision(order=Order.STAGE)
-    if not side.present:
-        return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by} while it was being prepared")
-    if side.complete:
+    if _can_take_traffic(side):
         return Decision(phase=Phase.READY)
     return _wait(side.trouble or side.progress, release.since + within)
 
