@@ -217,7 +217,7 @@ def _ready(case: _Case) -> Decision:
     if result.vetoes:
         return _back(Cause.REJECTED, "", by=result.vetoes[0])
     if case.now >= expires:
-        return _back(Cause.EXPIRED, "nobody approved it in time" if not result.approvers else "approvals were missing")
+        return _back(Cause.EXPIRED, _why_expired(case))
     if not result.reached:
         return _wait("", expires)
     if case.app.approval.switch is Switch.BUTTON and not release.promote_asked:
@@ -231,6 +231,18 @@ def _ready(case: _Case) -> Decision:
     return Decision(phase=Phase.PROMOTING, approvers=result.approvers)
 
 
+def _why_expired(case: _Case) -> str:
+    side, result = case.seen.candidate, case.tally
+    if not result.approvers:
+        return "nobody approved it in time"
+    if not result.reached:
+        return "approvals were missing"
+    if case.app.approval.switch is Switch.BUTTON and not case.release.promote_asked:
+        return "it was approved, but nobody pressed Promote"
+    why = case.ballots.trouble or side.trouble or side.progress
+    return f"it was approved, but could not be switched in time: {why}"
+
+
 def _promoting(case: _Case) -> Decision:
     release, side, timing = case.release, case.seen.candidate, case.app.timing
     late = case.over(timing.promote_within)
@@ -239,7 +251,7 @@ def _promoting(case: _Case) -> Decision:
             return Decision(phase=Phase.BAKING)
         if case.empty_too_long or late:
             return _back(Cause.EMPTY, f"no pod of {side.name} answered after the switch")
-        return _wait("switched; no pod answers yet", _empty_until(case))
+        return _wait("switched; no pod answers yet", min(_empty_until(case), release.since + timing.promote_within))
     if not side.present:
         return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
     if late:
@@ -285,7 +297,8 @@ def _reverting(case: _Case) -> Decision:
         return Decision(phase=Phase.REVERTED)
     if not side.present:
         return _leave(f"{side.name}, the version to go back to, was changed by {case.seen.previous_changed_by}")
-    if side.ready and (side.complete or not case.release.retired):
+    # A side that is started anew waits until it can carry all, unless what is live carries nothing.
+    if side.ready and (side.complete or not case.release.retired or not case.seen.candidate.ready):
         return Decision(order=Order.REVERT)
     if case.over(case.app.timing.stage_within):
         why = side.trouble or side.progress
@@ -359,10 +372,10 @@ def ask(release: Release, app: App, verb: Verb, actor: Person, now: datetime, re
     """The release as the wish leaves it; raises `Refused` and changes nothing when it may not or makes no sense now."""
     needed = entitled(release, app, verb, actor)
     if needed is not None:
-        raise Refused(only(needed, verb, app.name))
+        raise Refused(only(needed, _SAID.get(verb, verb), app.name))
     move = VERBS[release.phase].get(verb)
     if move is None:
-        raise Refused(f"{release.title} is {STATE[release.phase]}: there is nothing to {verb}.")
+        raise Refused(f"{release.title} is {STATE[release.phase]}: there is nothing to {_SAID.get(verb, verb)}.")
     match verb:
         case Verb.PROMOTE:
             return _promote_asked(release, app)
@@ -404,6 +417,10 @@ STATE: Mapping[Phase, str] = {
     Phase.REVERTED: "not live any more",
     Phase.ABANDONED: "left as it is",
 }
+
+
+_SAID = {Verb.RELEASE_CAPACITY: "release the capacity of"}
+"""How a verb is said before a name, where that is not the verb itself."""
 
 
 def only(roles: frozenset[int], verb: str, app: str) -> str:
