@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.clusters.api import Json
-from bot.clusters.cluster import Start
+from bot.clusters.cluster import LABEL, Start
 from bot.clusters.errors import ClusterError
 from bot.clusters.reading import (
     HASH,
-    LABEL,
     Selector,
     container,
     endpoints,

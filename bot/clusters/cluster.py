@@ -7,7 +7,7 @@ journalled before it is sent, and a crash between two writes needs no repair: th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from bot.clusters.errors import ClusterError
 from bot.release.app import App
@@ -15,7 +15,10 @@ from bot.release.machine import Order
 from bot.release.record import Release, Version
 from bot.release.snapshot import Snapshot
 
-__all__ = ["Cluster", "ClusterError", "Link", "Links", "Start", "View", "Write"]
+LABEL = "greenlight.dev/release"
+"""In pod templates and selectors: the release. Immutable per release, so traffic can never reach another version."""
+
+__all__ = ["LABEL", "Cluster", "ClusterError", "Link", "Links", "Start", "View", "Write"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Start:
 
     slot: str
     selector: Mapping[str, str]
-    """Of the candidate, without its release label."""
+    """The app's own labels, by which the candidate will be selected beside its release label."""
     live: Version
     live_ready: int
     live_digests: frozenset[str]
@@ -61,6 +64,9 @@ class View(Protocol):
 
     @property
     def snapshot(self) -> Snapshot: ...
+
+    def of(self, release: Release) -> Self:
+        """The same look at a record that has moved on."""
 
     def plan(self, order: Order, *, actor: str) -> Write | None:
         """The next write of the order, None when nothing is left to write.

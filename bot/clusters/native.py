@@ -18,10 +18,10 @@ from bot.clusters.api import (
     Json,
     Kind,
 )
-from bot.clusters.cluster import Links, Start, Write
+from bot.clusters.cluster import LABEL, Links, Start, Write
 from bot.clusters.errors import ClusterError, Missing
 from bot.clusters.links import best_link
-from bot.clusters.reading import LABEL, SERVICE_NAME, Selector, name
+from bot.clusters.reading import SERVICE_NAME, Selector, name
 from bot.clusters.view import NativeView
 from bot.clusters.watch import Watch
 from bot.release.app import App
@@ -92,15 +92,19 @@ class NativeCluster:
         """Read everything side by side, in one round trip; the look's age counts from before the first read."""
         read_at, target = self._now(), app.target
         both = f"{SERVICE_NAME} in ({target.service},{target.preview})"
-        service, preview, first, second, slices, candidates, previous, autoscaled = await asyncio.gather(
-            self._api.get(SERVICE, app.namespace, target.service),
-            self._api.get(SERVICE, app.namespace, target.preview),
-            self._slot(app.namespace, target.slots[0]),
-            self._slot(app.namespace, target.slots[1]),
-            self._api.list(ENDPOINT_SLICE, app.namespace, labels=both),
-            self._api.list(POD, app.namespace, labels=f"{LABEL}={release.label}"),
-            self._api.list(POD, app.namespace, labels=_written(release.previous.selector)),
-            self._autoscaled(app.namespace),
+        (service, preview, first, second), (slices, candidates, previous, autoscaled) = await asyncio.gather(
+            asyncio.gather(
+                self._api.get(SERVICE, app.namespace, target.service),
+                self._api.get(SERVICE, app.namespace, target.preview),
+                self._slot(app.namespace, target.slots[0]),
+                self._slot(app.namespace, target.slots[1]),
+            ),
+            asyncio.gather(
+                self._api.list(ENDPOINT_SLICE, app.namespace, labels=both),
+                self._api.list(POD, app.namespace, labels=f"{LABEL}={release.label}"),
+                self._api.list(POD, app.namespace, labels=_written(release.previous.selector)),
+                self._autoscaled(app.namespace),
+            ),
         )
         slots = [slot for slot in (first, second) if slot is not None]
         for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, slots)):

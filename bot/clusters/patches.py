@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.clusters.api import Json
-from bot.clusters.reading import LABEL, Selector, container, replicas, selector, template_labels
+from bot.clusters.cluster import LABEL
+from bot.clusters.reading import Selector, container, replicas, selector, template_labels
 
 Operations = tuple[Mapping[str, Any], ...]
 

@@ -7,8 +7,6 @@ from typing import Any
 from bot.clusters.api import Json
 from bot.clusters.errors import ClusterError
 
-LABEL = "greenlight.dev/release"
-"""In pod templates and selectors: the release. Immutable per release, so traffic can never reach another version."""
 HASH = "pod-template-hash"
 SERVICE_NAME = "kubernetes.io/service-name"
 

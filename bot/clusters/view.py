@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Self
 
 from bot.clusters import patches
 from bot.clusters.adoption import BEFORE
 from bot.clusters.api import DEPLOYMENT, SERVICE, Json
-from bot.clusters.cluster import Write
+from bot.clusters.cluster import LABEL, Write
 from bot.clusters.errors import ClusterError
 from bot.clusters.reading import (
-    LABEL,
     Selector,
     changed_by,
     container,
@@ -63,6 +63,9 @@ class NativeView:
             previous_changed_by=changed_by(self._previous, "spec", "template"),
             fresh=self.fresh,
         )
+
+    def of(self, release: Release) -> Self:
+        return replace(self, release=release)
 
     def plan(self, order: Order, *, actor: str) -> Write | None:
         """The next write of the order; None when nothing is left. Raises `ClusterError` when it cannot be done now."""
@@ -152,7 +155,21 @@ class NativeView:
         wanted = replicas(slot)
         why, failed = trouble(slot, pods)
         complete = is_complete(slot) and ready >= wanted
+        stranger = self._stranger(pods) if called == self.release.slot else None
+        if stranger:
+            complete, why = False, f"pod {stranger} runs an image that is not {self.release.asked}"
         return Side(called, present, wanted, ready, complete, trouble=None if complete else why, failed=failed)
+
+    def _stranger(self, pods: Sequence[Json]) -> str | None:
+        """A pod whose node reports another image than the one that was resolved: an unknown digest blocks."""
+        wanted = self.release.digests
+        for pod in pods:
+            for status in (pod.get("status") or {}).get("containerStatuses") or []:
+                digest = status.get("imageID", "").rpartition("@")[2]
+                called = container(self._candidate, self.app.target.container)[1]["name"] if self._candidate else ""
+                if wanted and status["name"] == called and digest.startswith("sha256:") and digest not in wanted:
+                    return name(pod)
+        return None
 
     # What to write
 

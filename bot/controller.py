@@ -1,0 +1,267 @@
+"""The loop: look, decide, write the intent to the store, act, write the outcome.
+
+One attempt per app at a time. It is level-triggered: an attempt starts from what is stored and what the cluster shows, so
+a crash needs no recovery code; the first attempt after a restart is an ordinary one. Whatever people ask changes the
+record in the store and rings the bell; an attempt that was under way finds its record outdated and starts again.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.clusters.cluster import Cluster, View, Write
+from bot.clusters.errors import Away, ClusterError, Stale
+from bot.ports import Cards, Clock, People, Unreachable
+from bot.release.app import App
+from bot.release.approvals import Ballots
+from bot.release.machine import Decision, Order, advance, decide, fulfil, observe
+from bot.release.record import Phase, Release
+from bot.release.snapshot import Snapshot
+from bot.store import Event, Outdated, Store
+
+log = structlog.get_logger()
+
+STEPS = 30
+"""Decisions in one attempt; a release needs a dozen, more would be two rules at odds."""
+RETRY = timedelta(seconds=5)
+RESYNC = timedelta(minutes=1)
+"""An open release is looked at this often even if nothing is heard."""
+ROLES_WITHIN = 5.0
+"""Seconds for reading the voters' roles."""
+NO_ROLES = "Discord roles cannot be checked right now"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the last attempt for an app saw: for the card, kept in memory only."""
+
+    release: Release
+    seen: Snapshot | None = None
+    reason: str = ""
+    until: datetime | None = None
+    trouble: str = ""
+
+
+class Controller:
+    """Moves every release on, until it is cancelled."""
+
+    def __init__(
+        self, apps: Mapping[str, App], store: Store, cluster: Cluster, people: People, cards: Cards, clock: Clock
+    ) -> None:
+        self._apps = apps
+        self._store = store
+        self._cluster = cluster
+        self._people = people
+        self._cards = cards
+        self._clock = clock
+        self._bell = asyncio.Event()
+        self._woken: set[str] = set()
+        self._due: dict[str, datetime] = {}
+        self._resting: set[str] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self.moments: dict[str, Moment] = {}
+
+    def wake(self, app: str) -> None:
+        """Something happened to the app: look at it soon."""
+        self._resting.discard(app)
+        self._woken.add(app)
+        self._bell.set()
+
+    def changed(self, namespace: str) -> None:
+        """Something happened in the namespace: wakes its apps, but those with nothing left to do."""
+        for app in self._apps.values():
+            if app.namespace == namespace and app.name not in self._resting:
+                self.wake(app.name)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        for name in self._apps:
+            self.wake(name)
+        try:
+            while True:
+                self._bell.clear()
+                now = self._clock.now()
+                due = {name for name, when in self._due.items() if when <= now}
+                for name in (self._woken | due) - self._running.keys():
+                    self._woken.discard(name)
+                    self._due.pop(name, None)
+                    self._running[name] = asyncio.create_task(self._attend(self._apps[name]), name=f"release {name}")
+                await self._clock.wait(self._bell, min(self._due.values(), default=None))
+        finally:
+            running = list(self._running.values())
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _attend(self, app: App) -> None:
+        """One attempt, whatever becomes of it; sets when the next is due."""
+        try:
+            until = await self.attempt(app)
+            if until is not None:
+                self._due[app.name] = until
+        except Exception:
+            reference = secrets.token_hex(2)
+            log.exception("attempt failed", app=app.name, ref=reference)
+            self._show(app, trouble=f"something broke on our side (ref {reference})")
+            self._due[app.name] = self._clock.now() + RETRY
+        finally:
+            del self._running[app.name]
+            self._bell.set()
+
+    async def attempt(self, app: App) -> datetime | None:
+        """Move the app's newest release as far as it goes now; when to try again, None for when something happens."""
+        release = await self._store.newest(app.name)
+        if release is None:
+            self._resting.add(app.name)
+            return None
+        try:
+            return await self._move(app, release)
+        except Outdated:
+            self.wake(app.name)
+            return None
+        except ClusterError as error:
+            if self._trouble(app) != str(error):
+                log.warning("cluster trouble", app=app.name, release=release.label, reason=str(error))
+            release = await self._store.newest(app.name) or release
+            self._show(app, release=release, trouble=str(error))
+            return self._clock.now() + RETRY
+
+    async def _move(self, app: App, release: Release) -> datetime | None:
+        """Decide and act until there is only waiting left. Changes of phase are stored together with what follows from
+        them: an approval is consumed by the very transaction that records the intent to switch."""
+        view = self._cluster.seen(app, release)
+        ballots = Ballots(await self._store.votes(release))
+        pending: list[Event] = []
+        for _ in range(STEPS):
+            if view is None:
+                view = await self._cluster.look(app, release)
+            now, view = self._clock.now(), view.of(release)
+            release = observe(release, view.snapshot, now)
+            decision = decide(release, app, view.snapshot, ballots, now)
+            if decision.look:
+                view, ballots = await self._look(app, release, ballots)
+            elif decision.phase is not None:
+                pending.append(_moved(release, decision))
+                release = advance(release, decision, now)
+                log.info("phase", app=app.name, release=release.label, phase=release.phase.value, reason=release.reason)
+            elif decision.order is not None:
+                write = view.of(release).plan(decision.order, actor=_actor(release))
+                if write is None:
+                    release = fulfil(release, decision.order)
+                    continue
+                release = await self._store.update(release, *pending, _intent(decision.order, write))
+                pending = []
+                self._show(app, release=release, seen=view.snapshot)
+                await self._send(release, write)
+                view = None
+            else:
+                return await self._rest(app, release, view, decision, pending)
+        raise RuntimeError(f"{release.title} does not come to rest in {release.phase}")
+
+    async def _rest(
+        self, app: App, release: Release, view: View, decision: Decision, pending: list[Event]
+    ) -> datetime | None:
+        """Nothing to do but wait: store what changed, and say when to look again."""
+        if pending or release != await self._store.newest(app.name):
+            release = await self._store.update(release, *pending)
+        self._show(app, release=release, seen=view.snapshot, reason=decision.reason, until=decision.until)
+        if not release.phase.open and decision.until is None:
+            self._resting.add(app.name)
+            return None
+        resync = self._clock.now() + RESYNC if release.phase.open else None
+        return min((when for when in (decision.until, resync) if when is not None), default=None)
+
+    async def _look(self, app: App, release: Release, ballots: Ballots) -> tuple[View, Ballots]:
+        """Read the cluster, and where votes decide also the voters' roles, afresh and side by side."""
+        if release.phase not in {Phase.READY, Phase.PROMOTING} or not ballots.votes:
+            return await self._cluster.look(app, release), ballots
+        view, checked = await asyncio.gather(self._cluster.look(app, release), self._check(ballots))
+        if checked.votes != ballots.votes:
+            await self._store.recount(release, checked.votes)
+        return view, checked
+
+    async def _check(self, ballots: Ballots) -> Ballots:
+        now = self._clock.now()
+        try:
+            async with asyncio.timeout(ROLES_WITHIN):
+                people = await self._people.people({vote.person.id for vote in ballots.votes})
+        except (Unreachable, TimeoutError):
+            return replace(ballots, trouble=NO_ROLES)
+        votes = (replace(vote, person=people[vote.person.id]) for vote in ballots.votes if vote.person.id in people)
+        return Ballots(tuple(votes), checked_at=now)
+
+    async def _send(self, release: Release, write: Write) -> None:
+        """Every write that was begun gets exactly one outcome in the journal, unless the process dies first."""
+        began = self._clock.now()
+        try:
+            await self._cluster.send(write)
+        except Stale as error:
+            await self._store.note(release, Event("refused", "", detail={"write": write.why, "error": str(error)}))
+            log.info("write refused, looking again", release=release.label, write=write.why)
+        except Away as error:
+            await self._store.note(release, Event("unknown", "", detail={"write": write.why, "error": str(error)}))
+            raise
+        except ClusterError as error:
+            await self._store.note(release, Event("failed", f"could not {write.why}: {error}"))
+            raise
+        else:
+            took = (self._clock.now() - began) / timedelta(milliseconds=1)
+            await self._store.note(release, Event("written", f"{write.why} ({took:.0f} ms)", actor=_actor(release)))
+            log.info("written", release=release.label, write=write.why, ms=round(took))
+
+    def _trouble(self, app: App) -> str:
+        moment = self.moments.get(app.name)
+        return moment.trouble if moment else ""
+
+    def _show(
+        self,
+        app: App,
+        *,
+        release: Release | None = None,
+        seen: Snapshot | None = None,
+        reason: str = "",
+        until: datetime | None = None,
+        trouble: str = "",
+    ) -> None:
+        """Keep the moment, and have the card drawn again where it differs from the one before."""
+        before = self.moments.get(app.name)
+        release = release or (before and before.release)
+        if release is None:
+            return
+        moment = Moment(release, seen or (before and before.seen), reason, until, trouble)
+        self.moments[app.name] = moment
+        if moment != before:
+            self._cards.changed(release)
+
+
+def _actor(release: Release) -> str:
+    """Who is behind what is done now, for the journal and for an annotation in the cluster."""
+    if release.phase is Phase.REVERTING and release.by:
+        return release.by.name
+    return ", ".join(person.name for person in release.approvers) or release.author.name
+
+
+def _intent(order: Order, write: Write) -> Event:
+    patch = [dict(operation) for operation in write.patch]
+    return Event("intent", "", detail={"order": order.value, "kind": write.kind, "name": write.name, "patch": patch})
+
+
+def _moved(release: Release, decision: Decision) -> Event:
+    phase = decision.phase or release.phase
+    who = ", ".join(person.name for person in decision.approvers)
+    told = {
+        Phase.READY: "ready: approval is asked for",
+        Phase.PROMOTING: f"approved by {who}",
+        Phase.BAKING: "live",
+        Phase.DONE: "done: the watch is over",
+        Phase.REVERTING: "going back",
+        Phase.REVERTED: "back as it was",
+        Phase.ABANDONED: "left as it is",
+    }.get(phase, phase.value)
+    by = decision.by.name if decision.by else "greenlight"
+    text = f"{told}: {decision.reason}" if decision.reason else told
+    return Event(f"phase:{phase.value}", text, actor=by, detail={"cause": decision.cause} if decision.cause else {})

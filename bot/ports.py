@@ -1,0 +1,40 @@
+"""What the controller needs of the world around it. It awaits nothing else, so a simulation can drive the same code."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from bot.registry import Resolved
+from bot.release.image import Image
+from bot.release.record import Person, Release
+
+
+class Unreachable(Exception):
+    """Discord cannot be asked right now."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware UTC."""
+
+    async def wait(self, bell: asyncio.Event, until: datetime | None) -> None:
+        """Until the bell is set or the time has come, whichever is first; `until` None is never."""
+
+
+class People(Protocol):
+    async def people(self, ids: Collection[int]) -> Mapping[int, Person]:
+        """These members with their roles as they are now; who has left is absent. Raises `Unreachable`."""
+
+
+class Cards(Protocol):
+    def changed(self, release: Release) -> None:
+        """The card of the release may be out of date. Never blocks, never raises."""
+
+
+class Images(Protocol):
+    async def resolve(self, image: Image) -> Resolved:
+        """Raises `RegistryError`."""
+
+    async def suggest(self, image: Image, typed: str) -> list[str]:
+        """Never raises, answers within a second."""
