@@ -1,0 +1,149 @@
+"""The command line: `greenlight` or `python -m bot`.
+
+Every part is imported by the command that needs it, so that `--help` and the health check answer at once.
+"""
+
+import asyncio
+import importlib.metadata
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+HEARTBEAT_AGE = 60.0
+"""Seconds after which a bot that has not touched its heartbeat file is taken for stuck."""
+
+
+def main() -> None:
+    """The entry point of `greenlight` and `python -m bot`."""
+    greenlight(prog_name="greenlight")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("greenlight")
+    except importlib.metadata.PackageNotFoundError:
+        return "from a checkout that is not installed"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_version(), message="greenlight %(version)s")
+def greenlight() -> None:
+    """Blue-green releases on Kubernetes, from Discord.
+
+    Settings come from the environment (DISCORD_TOKEN or DISCORD_TOKEN_FILE, DATABASE_URL, KUBECONFIG, LOG_LEVEL, …)
+    and from the file that GREENLIGHT_CONFIG names, by default greenlight.toml.
+    """
+
+
+@greenlight.command()
+def run() -> None:
+    """Start the bot; Ctrl-C or SIGTERM stops it."""
+    from bot.compose import serve  # noqa: PLC0415 - see the top
+    from bot.log import configure  # noqa: PLC0415 - see the top
+    from bot.settings import load  # noqa: PLC0415 - see the top
+
+    with _settings_error_is_one_line():
+        settings = load()
+    configure(settings.log_level, settings.log_format, secrets=(settings.token.get_secret_value(),))
+    asyncio.run(serve(settings))
+
+
+@greenlight.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Try it in the browser, without Discord or a cluster.
+
+    Works without a network. Takes what `python -m sandbox demo` takes; see its --help.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    if not (checkout / "sandbox" / "__main__.py").is_file():
+        _fail("The demo is not part of this installation: clone Greenlight's repository and run `make demo` there.", 1)
+    path = os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "sandbox", "demo", *arguments]
+    # In place of this process, so that Ctrl-C and the exit code are the demo's own.
+    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})  # noqa: S606 - no shell is what is wanted
+
+
+@greenlight.command()
+def migrate() -> None:
+    """Bring the database to the newest tables. `run` does it too."""
+    from bot.settings import Environment  # noqa: PLC0415 - see the top
+    from bot.store import migrate as upgrade  # noqa: PLC0415 - see the top
+
+    with _settings_error_is_one_line():
+        environment = Environment.read()
+    asyncio.run(upgrade(environment.database_url))
+    click.echo("The database is up to date.")
+
+
+@greenlight.command()
+@click.option("--offline", is_flag=True, help="Only read greenlight.toml: ask no database, cluster, registry, Discord.")
+def check(offline: bool) -> None:
+    """Tell whether settings are right and all answers.
+
+    Validates the settings, then asks database, cluster, registry and Discord. Exits with 0 when all is well, 1 when
+    something does not answer, 2 when a setting is wrong.
+    """
+    from bot.policy import read_policy  # noqa: PLC0415 - see the top
+    from bot.settings import Environment, load  # noqa: PLC0415 - see the top
+
+    with _settings_error_is_one_line():
+        environment = Environment.read()
+        settings = None if offline else load()
+        apps = settings.apps if settings else read_policy(environment.greenlight_config).apps
+    for app in apps.values():
+        blue, green = app.target.slots
+        click.echo(f"ok    {app.name}: {app.image} → {app.namespace}/{app.target.service} ({blue}, {green})")
+    if settings is None:
+        return
+    from bot.compose import check as ask  # noqa: PLC0415 - see the top
+    from bot.log import configure  # noqa: PLC0415 - see the top
+
+    configure(settings.log_level, settings.log_format, secrets=(settings.token.get_secret_value(),))
+    answers = asyncio.run(ask(settings))
+    for what, good, sentence in answers:
+        click.echo(f"{'ok   ' if good else 'FAIL '} {what}: {sentence}")
+    sys.exit(0 if all(good for _, good, _ in answers) else 1)
+
+
+@greenlight.command()
+def healthcheck() -> None:
+    """Tell a probe whether the bot here is alive.
+
+    Reads the age of the file named by GREENLIGHT_HEARTBEAT, which a running bot touches.
+    """
+    named = os.environ.get("GREENLIGHT_HEARTBEAT")
+    if not named:
+        _fail("GREENLIGHT_HEARTBEAT is not set: name a file there, for `greenlight run` as well as for this probe.", 2)
+    try:
+        age = time.time() - Path(named).stat().st_mtime
+    except OSError as why:
+        _fail(f"{named}: {why.strerror}: no bot is running with this GREENLIGHT_HEARTBEAT, or not yet.", 1)
+    if age > HEARTBEAT_AGE:
+        _fail(f"{named} was touched {age:.0f} s ago: the bot is stuck or gone (limit: {HEARTBEAT_AGE:.0f} s).", 1)
+    click.echo(f"touched {max(age, 0.0):.0f} s ago")
+
+
+@contextmanager
+def _settings_error_is_one_line() -> Iterator[None]:
+    from bot.settings import SettingsError  # noqa: PLC0415 - see the top
+
+    try:
+        yield
+    except SettingsError as why:
+        _fail(str(why), 2)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    click.echo(sentence, err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

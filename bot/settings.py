@@ -1,0 +1,197 @@
+"""Everything Greenlight is told before it starts: secrets and places from the environment, policy from the file.
+
+Hides where each setting comes from. `load` either returns all of them, valid, or raises one `SettingsError` that tells
+everything that is wrong.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.policy import Policy, SettingsError, read_policy
+from bot.release.app import App
+
+__all__ = ["Environment", "LogFormat", "LogLevel", "Settings", "SettingsError", "load"]
+
+
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Environment(BaseSettings):
+    """The environment variables, by their names in lower case. An empty one counts as not set."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    discord_token: SecretStr | None = None
+    discord_token_file: Path | None = None
+    greenlight_config: Path = Path("greenlight.toml")
+    greenlight_heartbeat: Path | None = None
+    database_url: str = "sqlite+aiosqlite:///greenlight.db"
+    discord_api_url: str | None = None
+    discord_gateway_url: str | None = None
+    kubeconfig: str | None = None
+    docker_config: Path | None = None
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.TEXT
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @classmethod
+    def read(cls) -> "Environment":
+        """Raises `SettingsError`."""
+        try:
+            environment = cls()
+        except ValidationError as why:
+            faults = [
+                f"{str(error['loc'][0]).upper()}: {error['msg']}, not {error['input']!r}." for error in why.errors()
+            ]
+        else:
+            faults = environment._faults()
+            if not faults:
+                return environment
+        raise SettingsError("\n".join(faults))
+
+    def _faults(self) -> list[str]:
+        checks = (
+            _database_fault(self.database_url),
+            _url_fault("DISCORD_API_URL", self.discord_api_url, "https", "http"),
+            _url_fault("DISCORD_GATEWAY_URL", self.discord_gateway_url, "wss", "ws"),
+        )
+        return [fault for fault in checks if fault]
+
+    def token(self) -> SecretStr:
+        """Raises `SettingsError`, which never contains the token."""
+        if self.discord_token and self.discord_token_file:
+            raise SettingsError("DISCORD_TOKEN and DISCORD_TOKEN_FILE are both set: keep one of them.")
+        if self.discord_token:
+            return _checked("DISCORD_TOKEN", self.discord_token.get_secret_value())
+        if not self.discord_token_file:
+            raise SettingsError(
+                "DISCORD_TOKEN is not set: put the bot's token there (Discord Developer Portal → your application → "
+                "Bot → Reset Token), or name a file that holds it in DISCORD_TOKEN_FILE."
+            )
+        file = self.discord_token_file
+        try:
+            text = file.read_text("utf-8")
+        except FileNotFoundError:
+            raise SettingsError(f"DISCORD_TOKEN_FILE: {file}: no such file: write the bot's token into it.") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"DISCORD_TOKEN_FILE: {file}: is no text: write the bot's token into it.") from None
+        except OSError as why:
+            raise SettingsError(f"DISCORD_TOKEN_FILE: {file}: cannot be read: {why.strerror}.") from None
+        return _checked(f"DISCORD_TOKEN_FILE: {file}", text)
+
+
+@dataclass(frozen=True)
+class Settings:
+    guild: int
+    apps: Mapping[str, App]
+    insecure_registries: frozenset[str]
+    """`host[:port]` of the registries that are asked without TLS."""
+    token: SecretStr
+    database_url: str
+    discord_api_url: str | None = None
+    """None: Discord's own. Without a slash at the end."""
+    discord_gateway_url: str | None = None
+    """None: the one that the API names."""
+    kubeconfig: str | None = None
+    """Paths as kubectl reads them, several parted by the system's separator. None: the pod's own credentials or
+    ~/.kube/config."""
+    docker_config: Path | None = None
+    """The directory of Docker's `config.json`. None: ~/.docker."""
+    heartbeat: Path | None = None
+    """A file that a running bot touches; `healthcheck` reads its age."""
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.TEXT
+
+
+def load() -> Settings:
+    """Everything from `os.environ` and the file it names. Raises `SettingsError` with every fault that was found."""
+    environment = Environment.read()
+    faults: list[str] = []
+    policy: Policy | None = None
+    token: SecretStr | None = None
+    try:
+        token = environment.token()
+    except SettingsError as why:
+        faults.append(str(why))
+    try:
+        policy = read_policy(environment.greenlight_config)
+    except SettingsError as why:
+        faults.append(str(why))
+    if policy is None or token is None:
+        raise SettingsError("\n".join(faults))
+    return Settings(
+        guild=policy.guild,
+        apps=policy.apps,
+        insecure_registries=policy.insecure_registries,
+        token=token,
+        database_url=environment.database_url,
+        discord_api_url=_bare(environment.discord_api_url),
+        discord_gateway_url=_bare(environment.discord_gateway_url),
+        kubeconfig=environment.kubeconfig,
+        docker_config=environment.docker_config,
+        heartbeat=environment.greenlight_heartbeat,
+        log_level=environment.log_level,
+        log_format=environment.log_format,
+    )
+
+
+def _checked(source: str, text: str) -> SecretStr:
+    token = text.strip()
+    if not token:
+        raise SettingsError(f"{source}: is empty: put the bot's token there.")
+    if not all("!" <= c <= "~" for c in token):
+        raise SettingsError(f"{source}: holds more than a token: leave out spaces, `Bot ` and further lines.")
+    return SecretStr(token)
+
+
+def _database_fault(url: str) -> str:
+    driver = "sqlite+aiosqlite://"
+    if not url.startswith(driver):
+        scheme = url.partition(":")[0]
+        hint = "PostgreSQL is not supported yet" if scheme.startswith("postgres") else f"`{scheme}` is not supported"
+        # Never the rest of it: it may hold a password.
+        return f"DATABASE_URL: {hint}: write {driver}/<path>, or leave it unset for greenlight.db here."
+    directory = Path(url.removeprefix(driver).removeprefix("/").partition("?")[0]).parent
+    if not directory.is_dir():
+        return (
+            f"DATABASE_URL: {directory}: no such directory: create it, or write {driver}/<path> with one that exists."
+        )
+    if not os.access(directory, os.W_OK | os.X_OK):
+        # SQLite writes its journal beside the file.
+        return f"DATABASE_URL: {directory}: must be writable for the user that Greenlight runs as."
+    return ""
+
+
+def _url_fault(name: str, url: str | None, *schemes: str) -> str:
+    if url is None:
+        return ""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    return "" if good else f"{name}: is not an address: write {schemes[0]}://<host>, or leave it unset for Discord."
+
+
+def _bare(url: str | None) -> str | None:
+    return url.rstrip("/") if url else None
