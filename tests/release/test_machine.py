@@ -1,0 +1,489 @@
+"""What the machine does, rule by rule, in the order of the phases. Every combination is in test_every_case.py."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from examples import (
+    ANN,
+    EVERYBODY,
+    KIM,
+    LEE,
+    MOMENT,
+    NO_TIME,
+    NOBODY,
+    NOW,
+    TIMING,
+    app,
+    ballots,
+    release,
+    side,
+    snapshot,
+)
+
+from bot.release.app import Approval, Requirement, Switch, Timing
+from bot.release.machine import DRAIN, Decision, Order, advance, decide, fulfil, observe
+from bot.release.record import Cause, Phase
+from bot.release.snapshot import FRESH_FOR, Traffic
+
+APPROVAL = app().approval
+BUTTON = app(approval=replace(APPROVAL, switch=Switch.BUTTON))
+LIVE = {"traffic": Traffic.CANDIDATE}
+AT_ONCE = Timing(warm_for=NO_TIME, bake_for=NO_TIME)
+NEVER_LIVE, WENT_LIVE = {}, {"live_at": NOW - timedelta(hours=1)}
+
+
+def decided(of, seen, votes=NOBODY, policy=None):
+    return decide(of, policy or app(), seen, votes, NOW)
+
+
+def went(decision):
+    return decision.phase, decision.cause
+
+
+# Any open phase: somebody interfered
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.open])
+def test_traffic_that_somebody_moved_elsewhere_is_left_alone_and_the_card_says_who_did_it(phase):
+    decision = decided(release(phase), snapshot(Traffic.OTHER), EVERYBODY)
+    assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert decision.reason == "the active Service was changed by kubectl at 14:02 UTC"
+
+
+@pytest.mark.parametrize("phase", [Phase.STAGING, Phase.READY])
+def test_a_switch_that_nobody_approved_is_left_alone(phase):
+    assert went(decided(release(phase), snapshot(**LIVE), EVERYBODY)) == (Phase.ABANDONED, Cause.FOREIGN)
+
+
+def test_a_switch_back_behind_a_watched_release_is_left_alone():
+    assert went(decided(release(Phase.BAKING), snapshot())) == (Phase.ABANDONED, Cause.FOREIGN)
+
+
+def test_a_switch_that_somebody_undid_is_never_made_again():
+    """I2: one approval causes at most one switch."""
+    undone = release(Phase.PROMOTING, live_at=NOW - MOMENT)
+    assert went(decided(undone, snapshot(), EVERYBODY)) == (Phase.ABANDONED, Cause.FOREIGN)
+
+
+@pytest.mark.parametrize("phase", [Phase.STAGING, Phase.READY, Phase.PROMOTING])
+def test_a_live_version_that_somebody_changed_is_left_alone(phase):
+    decision = decided(release(phase), snapshot(previous=side(present=False)), EVERYBODY)
+    assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert decision.reason == "blue, which is live, was changed by argocd at 14:04 UTC"
+
+
+@pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING])
+def test_a_release_that_somebody_changed_while_it_is_live_is_left_alone(phase):
+    decision = decided(release(phase), snapshot(candidate=side(present=False), **LIVE))
+    assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert decision.reason == "green, which is live, was changed by helm at 14:03 UTC"
+
+
+# STAGING
+
+
+def test_a_candidate_whose_pods_fail_goes_back_at_once():
+    crashing = side(0, trouble="pod green-x2k: cannot pull the image (not found)", failed=True)
+    decision = decided(release(staged=True), snapshot(candidate=crashing))
+    assert went(decision) == (Phase.REVERTING, Cause.FAILED)
+    assert decision.reason == "pod green-x2k: cannot pull the image (not found)"
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_candidate_that_is_not_ready_in_time_goes_back(staged):
+    late = release(age=TIMING.stage_within, staged=staged)
+    decision = decided(late, snapshot(candidate=side(1)))
+    assert went(decision) == (Phase.REVERTING, Cause.LATE)
+    assert decision.reason == "not ready in time: green has 1 of 3 pods ready"
+
+
+def test_what_is_not_in_the_cluster_yet_is_staged():
+    assert decided(release(), snapshot(candidate=side(0, 0, present=False))) == Decision(order=Order.STAGE)
+
+
+def test_pods_that_were_there_before_do_not_fail_a_release_that_is_not_staged_yet():
+    leftovers = side(0, present=False, failed=True, trouble="the last release's pods crash")
+    assert decided(release(), snapshot(candidate=leftovers)) == Decision(order=Order.STAGE)
+
+
+@pytest.mark.parametrize("age", [NO_TIME, TIMING.stage_within])
+def test_a_candidate_that_somebody_changed_while_it_was_prepared_is_left_alone(age):
+    decision = decided(release(staged=True, age=age), snapshot(candidate=side(present=False)))
+    assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert decision.reason == "green was changed by helm at 14:03 UTC while it was being prepared"
+
+
+def test_a_complete_candidate_is_shown_for_approval():
+    assert decided(release(staged=True), snapshot()) == Decision(phase=Phase.READY)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [
+        (side(1), "green has 1 of 3 pods ready"),
+        (side(0, trouble="pod green-x2k: has crashed"), "pod green-x2k: has crashed"),
+        (side(3, complete=False), "green has 3 of 3 pods ready"),
+    ],
+)
+def test_waiting_for_pods_says_for_which_and_until_when(candidate, reason):
+    started = release(staged=True, age=MOMENT)
+    expected = Decision(reason=reason, until=started.since + TIMING.stage_within)
+    assert decided(started, snapshot(candidate=candidate)) == expected
+
+
+# READY
+
+
+def test_a_candidate_that_was_changed_after_it_was_shown_is_left_alone():
+    decision = decided(release(Phase.READY), snapshot(candidate=side(present=False)), EVERYBODY)
+    assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert decision.reason == "green was changed by helm at 14:03 UTC, so its approvals are void"
+
+
+def test_a_veto_takes_back_an_approved_release_and_names_who_said_no():
+    decision = decided(release(Phase.READY), snapshot(), ballots(KIM, LEE, against=[KIM]))
+    assert (decision.phase, decision.cause, decision.by) == (Phase.REVERTING, Cause.REJECTED, KIM)
+
+
+@pytest.mark.parametrize(
+    ("votes", "policy", "candidate", "reason"),
+    [
+        (NOBODY, None, side(), "nobody approved it in time"),
+        (ballots(KIM), None, side(), "approvals were missing"),
+        (EVERYBODY, BUTTON, side(), "it was approved, but nobody pressed Promote"),
+        (
+            EVERYBODY,
+            None,
+            side(1),
+            "it was approved, but could not be switched in time: green has 1 of 3 pods ready",
+        ),
+        (
+            ballots(KIM, LEE, trouble="Discord does not answer"),
+            None,
+            side(),
+            "it was approved, but could not be switched in time: Discord does not answer",
+        ),
+    ],
+)
+def test_an_approval_that_comes_too_late_counts_no_more(votes, policy, candidate, reason):
+    decision = decided(release(Phase.READY, age=APPROVAL.expires), snapshot(candidate=candidate), votes, policy)
+    assert went(decision) == (Phase.REVERTING, Cause.EXPIRED)
+    assert decision.reason == reason
+
+
+def test_losing_an_approval_at_the_switch_does_not_give_more_time_to_approve():
+    again = release(Phase.READY, age=MOMENT, ready_at=NOW - APPROVAL.expires)
+    assert went(decided(again, snapshot())) == (Phase.REVERTING, Cause.EXPIRED)
+
+
+def test_without_quorum_it_waits_until_the_approval_expires():
+    shown = release(Phase.READY, age=MOMENT)
+    assert decided(shown, snapshot(), ballots(KIM)) == Decision(until=shown.since + APPROVAL.expires)
+
+
+def test_a_quorum_promotes_and_records_who_counted():
+    decision = decided(release(Phase.READY), snapshot(), EVERYBODY)
+    assert decision == Decision(phase=Phase.PROMOTING, approvers=(KIM, LEE))
+
+
+def test_with_a_promote_button_the_quorum_alone_does_not_switch():
+    waiting = decided(release(Phase.READY), snapshot(), EVERYBODY, BUTTON)
+    assert waiting == Decision(reason="approved; an approver presses Promote", until=NOW + APPROVAL.expires)
+    assert decided(release(Phase.READY, promote_asked=True), snapshot(), EVERYBODY, BUTTON).phase is Phase.PROMOTING
+
+
+def test_a_promote_button_does_not_replace_the_quorum():
+    assert not decided(release(Phase.READY, promote_asked=True), snapshot(), ballots(LEE), BUTTON).acts
+
+
+def test_an_approved_candidate_that_lost_a_pod_is_not_promoted():
+    decision = decided(release(Phase.READY), snapshot(candidate=side(2)), EVERYBODY)
+    assert decision == Decision(reason="green has 2 of 3 pods ready", until=NOW + APPROVAL.expires)
+
+
+@pytest.mark.parametrize("phase", [Phase.READY, Phase.PROMOTING])
+@pytest.mark.parametrize("age", [None, FRESH_FOR + MOMENT])
+def test_roles_that_were_not_just_read_are_read_before_a_switch(phase, age):
+    """I7: everybody who counts is entitled at the moment of the switch."""
+    assert decided(release(phase), snapshot(), ballots(KIM, LEE, age=age)) == Decision(look=True)
+
+
+def test_roles_that_cannot_be_read_promote_nothing():
+    """I9: what is unknown blocks."""
+    decision = decided(release(Phase.READY), snapshot(), ballots(KIM, LEE, trouble="Discord does not answer"))
+    assert decision == Decision(reason="Discord does not answer", until=NOW + APPROVAL.expires)
+
+
+# PROMOTING
+
+
+def test_an_approved_and_ready_candidate_gets_the_traffic():
+    assert decided(release(Phase.PROMOTING), snapshot(), EVERYBODY) == Decision(order=Order.PROMOTE)
+
+
+def test_a_candidate_that_was_changed_after_approval_is_left_alone():
+    decision = decided(release(Phase.PROMOTING), snapshot(candidate=side(present=False)), EVERYBODY)
+    assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert decision.reason == "green was changed by helm at 14:03 UTC, so its approvals are void"
+
+
+@pytest.mark.parametrize("candidate", [side(0), side(1), side(0, complete=True), side(0, 0)])
+def test_an_unready_side_never_gets_traffic(candidate):
+    """I1: the guarded switch."""
+    decision = decided(release(Phase.PROMOTING), snapshot(candidate=candidate), EVERYBODY)
+    assert decision == Decision(reason=candidate.progress, until=NOW + TIMING.promote_within)
+
+
+@pytest.mark.parametrize("seen", [snapshot(age=FRESH_FOR + MOMENT), snapshot(fresh=False)])
+def test_an_old_look_moves_no_traffic(seen):
+    """I1: no older than it may be, and never out of the cache."""
+    assert decided(release(Phase.PROMOTING), seen, EVERYBODY) == Decision(look=True)
+
+
+@pytest.mark.parametrize("votes", [ballots(KIM), ballots(KIM, LEE, against=[LEE])])
+def test_an_approval_lost_before_the_switch_asks_for_approval_again(votes):
+    decision = decided(release(Phase.PROMOTING), snapshot(), votes)
+    assert decision == Decision(phase=Phase.READY, reason="an approval was lost before the switch")
+
+
+def test_an_approved_release_waits_for_discord_as_one_that_is_to_be_approved():
+    decision = decided(release(Phase.PROMOTING), snapshot(), ballots(KIM, LEE, trouble="Discord does not answer"))
+    assert decision == Decision(phase=Phase.READY, reason="Discord does not answer")
+
+
+def test_a_switch_that_does_not_come_about_in_time_goes_back():
+    late = release(Phase.PROMOTING, age=TIMING.promote_within)
+    decision = decided(late, snapshot(candidate=side(1)), EVERYBODY)
+    assert went(decision) == (Phase.REVERTING, Cause.LATE)
+    assert decision.reason == "could not be switched in time: green has 1 of 3 pods ready"
+
+
+def test_traffic_that_is_answered_begins_the_watch():
+    assert decided(release(Phase.PROMOTING), snapshot(**LIVE)) == Decision(phase=Phase.BAKING)
+
+
+@pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING])
+def test_a_live_side_that_answers_nothing_for_the_grace_time_goes_back(phase):
+    empty = release(phase, live_at=NOW - TIMING.grace, empty_since=NOW - TIMING.grace)
+    assert went(decided(empty, snapshot(candidate=side(0), **LIVE))) == (Phase.REVERTING, Cause.EMPTY)
+
+
+@pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING])
+def test_a_live_side_that_answers_nothing_is_given_the_grace_time(phase):
+    empty = release(phase, live_at=NOW, empty_since=NOW - MOMENT)
+    decision = decided(empty, snapshot(candidate=side(0), **LIVE))
+    assert not decision.acts
+    assert decision.until == NOW - MOMENT + TIMING.grace
+
+
+def test_an_empty_side_goes_back_when_the_time_to_switch_is_over_even_within_the_grace_time():
+    almost = release(Phase.PROMOTING, age=TIMING.promote_within - MOMENT, live_at=NOW, empty_since=NOW)
+    seen = snapshot(candidate=side(0), **LIVE)
+    assert decided(almost, seen).until == NOW + MOMENT
+    late = replace(almost, since=NOW - TIMING.promote_within)
+    assert went(decided(late, seen)) == (Phase.REVERTING, Cause.EMPTY)
+
+
+# BAKING
+
+
+def test_the_watch_lasts_as_long_as_it_should():
+    almost = release(Phase.BAKING, age=TIMING.bake_for - MOMENT)
+    assert decided(almost, snapshot(**LIVE)) == Decision(until=NOW + MOMENT)
+    assert decided(replace(almost, since=NOW - TIMING.bake_for), snapshot(**LIVE)) == Decision(phase=Phase.DONE)
+
+
+def test_a_side_that_answers_again_is_not_taken_back():
+    recovered = release(Phase.BAKING, empty_since=NOW - TIMING.grace)
+    assert decided(recovered, snapshot(candidate=side(1), **LIVE)).phase is None
+
+
+def test_a_watch_does_not_end_while_nothing_answers():
+    ending = release(Phase.BAKING, age=TIMING.bake_for, empty_since=NOW)
+    decision = decided(ending, snapshot(candidate=side(0), **LIVE))
+    assert decision == Decision(reason="no pod answers", until=NOW + TIMING.grace)
+
+
+# DONE
+
+
+@pytest.mark.parametrize(
+    ("timing", "asked", "warm_for"),
+    [(TIMING, False, TIMING.warm_for), (TIMING, True, DRAIN), (AT_ONCE, False, DRAIN), (AT_ONCE, True, DRAIN)],
+)
+def test_the_version_before_keeps_its_pods_for_the_warm_time_or_at_least_until_it_is_drained(timing, asked, warm_for):
+    """I11, and the drain that no setting switches off: open connections stay on the old pods."""
+    policy = app(timing=timing)
+    done = release(Phase.DONE, live_at=NOW - warm_for + MOMENT, retire_asked=asked)
+    assert decided(done, snapshot(**LIVE), policy=policy) == Decision(until=NOW + MOMENT)
+    over = replace(done, live_at=NOW - warm_for)
+    assert decided(over, snapshot(**LIVE), policy=policy) == Decision(order=Order.RETIRE)
+
+
+def test_the_way_back_is_kept_while_what_is_live_answers_nothing():
+    over = release(Phase.DONE, live_at=NOW - TIMING.warm_for)
+    decision = decided(over, snapshot(candidate=side(0), **LIVE))
+    assert decision == Decision(reason="blue stays warm: no pod of green answers")
+
+
+@pytest.mark.parametrize("traffic", [Traffic.PREVIOUS, Traffic.OTHER])
+def test_a_release_that_is_not_live_any_more_retires_nothing(traffic):
+    assert decided(release(Phase.DONE, live_at=NOW - TIMING.warm_for), snapshot(traffic)) == Decision()
+
+
+def test_what_is_retired_stays_retired():
+    assert decided(release(Phase.DONE, retired=True, **WENT_LIVE), snapshot(**LIVE)) == Decision()
+    assert decided(release(Phase.REVERTED, retired=True, **WENT_LIVE), snapshot()) == Decision()
+
+
+# REVERTING
+
+
+@pytest.mark.parametrize("previous", [side(), side(1), side(0), side(present=False)])
+def test_it_is_back_when_the_version_before_has_the_traffic(previous):
+    assert decided(release(Phase.REVERTING), snapshot(previous=previous)) == Decision(phase=Phase.REVERTED)
+
+
+@pytest.mark.parametrize("candidate", [side(), side(0), side(0, failed=True), side(present=False)])
+@pytest.mark.parametrize("previous", [side(), side(1)])
+def test_a_warm_version_gets_the_traffic_back_at_once_whatever_became_of_the_release(candidate, previous):
+    """I10: rollback always, and it needs neither Discord nor approvals."""
+    seen = snapshot(candidate=candidate, previous=previous, **LIVE)
+    unknown = ballots(age=None, trouble="Discord does not answer")
+    assert decided(release(Phase.REVERTING, age=TIMING.stage_within), seen, unknown) == Decision(order=Order.REVERT)
+
+
+def test_a_retired_version_is_started_before_it_gets_the_traffic_back():
+    back = release(Phase.REVERTING, retired=True)
+    until = NOW + TIMING.stage_within
+    off, partly, full = (snapshot(previous=side(ready, wanted), **LIVE) for ready, wanted in [(0, 0), (1, 3), (3, 3)])
+    assert decided(back, off) == Decision(order=Order.REVERT)
+    assert decided(back, partly) == Decision(reason="blue has 1 of 3 pods ready", until=until)
+    assert decided(back, full) == Decision(order=Order.REVERT)
+
+
+def test_a_part_of_the_version_before_is_better_than_nothing():
+    seen = snapshot(candidate=side(0), previous=side(1), **LIVE)
+    assert decided(release(Phase.REVERTING, retired=True), seen) == Decision(order=Order.REVERT)
+
+
+def test_traffic_never_goes_back_to_a_side_that_answers_nothing():
+    broken = side(0, trouble="pod blue-x2k: has crashed")
+    decision = decided(release(Phase.REVERTING), snapshot(previous=broken, **LIVE))
+    assert decision == Decision(reason="pod blue-x2k: has crashed", until=NOW + TIMING.stage_within)
+
+
+@pytest.mark.parametrize("previous", [side(0), side(0, 0)])
+def test_a_way_back_that_does_not_come_up_in_time_is_said_to_be_stuck(previous):
+    decision = decided(release(Phase.REVERTING, age=TIMING.stage_within), snapshot(previous=previous, **LIVE))
+    assert went(decision) == (Phase.ABANDONED, Cause.STUCK)
+    assert decision.reason == f"could not be taken back: blue has 0 of {previous.wanted} pods ready"
+
+
+def test_a_way_back_that_somebody_changed_is_not_taken():
+    decision = decided(release(Phase.REVERTING), snapshot(previous=side(present=False), **LIVE))
+    assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert decision.reason == "blue, the version to go back to, was changed by argocd at 14:04 UTC"
+
+
+# REVERTED and ABANDONED
+
+
+def test_a_candidate_that_never_was_live_is_scaled_down_at_once():
+    assert decided(release(Phase.REVERTED), snapshot()) == Decision(order=Order.RETIRE)
+
+
+@pytest.mark.parametrize("had_traffic", [WENT_LIVE, {"approvers": (KIM, LEE)}])
+def test_a_release_that_may_have_been_live_is_drained_before_it_is_scaled_down(had_traffic):
+    """A switch that was undone between two looks was never seen, but connections may be open."""
+    back = release(Phase.REVERTED, age=DRAIN - MOMENT, **had_traffic)
+    assert decided(back, snapshot()) == Decision(until=NOW + MOMENT)
+    assert decided(replace(back, since=NOW - DRAIN), snapshot()) == Decision(order=Order.RETIRE)
+
+
+@pytest.mark.parametrize("traffic", [Traffic.CANDIDATE, Traffic.OTHER])
+def test_a_reverted_release_that_somebody_made_live_again_keeps_its_pods(traffic):
+    assert decided(release(Phase.REVERTED, age=DRAIN), snapshot(traffic)) == Decision()
+
+
+@pytest.mark.parametrize("traffic", list(Traffic))
+def test_what_was_left_alone_stays_alone(traffic):
+    assert decided(release(Phase.ABANDONED, **WENT_LIVE), snapshot(traffic), EVERYBODY) == Decision()
+
+
+# What is remembered
+
+
+def test_a_change_of_phase_is_dated_and_keeps_its_reason():
+    back = Decision(phase=Phase.REVERTING, cause=Cause.REJECTED, by=KIM, reason="the logo is wrong")
+    moved = advance(release(age=MOMENT), back, NOW)
+    assert (moved.phase, moved.since) == (Phase.REVERTING, NOW)
+    assert (moved.cause, moved.by, moved.reason) == (Cause.REJECTED, KIM, "the logo is wrong")
+
+
+def test_what_does_not_change_the_phase_changes_nothing():
+    ready = release(Phase.READY)
+    assert advance(ready, Decision(order=Order.STAGE, reason="why"), NOW) is ready
+
+
+def test_the_time_to_approve_runs_from_the_first_time_it_was_asked_for():
+    first = advance(release(staged=True), Decision(phase=Phase.READY), NOW)
+    assert first.ready_at == NOW
+    assert advance(first, Decision(phase=Phase.READY), NOW + MOMENT).ready_at == NOW
+
+
+def test_whoever_counted_is_forgotten_when_approval_is_asked_for_again():
+    """I2: approvals are consumed by the switch that they allow."""
+    approved = advance(release(Phase.READY), Decision(phase=Phase.PROMOTING, approvers=(KIM, LEE)), NOW)
+    assert approved.approvers == (KIM, LEE)
+    assert advance(approved, Decision(phase=Phase.BAKING), NOW).approvers == (KIM, LEE)
+    assert advance(approved, Decision(phase=Phase.READY), NOW).approvers == ()
+
+
+def test_why_it_goes_back_is_not_forgotten_on_the_way():
+    back = release(Phase.REVERTING, cause=Cause.REJECTED, by=KIM, reason="the logo is wrong")
+    ended = advance(back, Decision(phase=Phase.REVERTED), NOW)
+    assert (ended.cause, ended.by, ended.reason) == (Cause.REJECTED, KIM, "the logo is wrong")
+    stuck = advance(back, Decision(phase=Phase.ABANDONED, cause=Cause.STUCK, reason="stuck"), NOW)
+    assert (stuck.cause, stuck.by, stuck.reason) == (Cause.STUCK, KIM, "stuck")
+
+
+@pytest.mark.parametrize(("order", "change"), [(Order.STAGE, {"staged": True}), (Order.RETIRE, {"retired": True})])
+def test_an_order_that_has_nothing_left_to_write_is_remembered(order, change):
+    assert fulfil(release(), order) == release(**change)
+
+
+@pytest.mark.parametrize("order", [Order.PROMOTE, Order.REVERT])
+def test_who_has_the_traffic_is_read_from_the_cluster_and_never_remembered(order):
+    """I5: the cluster wins."""
+    before = release(Phase.PROMOTING)
+    assert fulfil(before, order) is before
+
+
+@pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING, Phase.REVERTING])
+def test_going_live_is_dated_by_the_first_look_that_sees_it(phase):
+    seen = observe(release(phase), snapshot(**LIVE), NOW)
+    assert seen.live_at == NOW
+    assert observe(seen, snapshot(**LIVE), NOW + MOMENT) is seen
+
+
+def test_an_empty_side_is_dated_by_the_first_look_that_sees_it_until_it_answers():
+    empty = observe(release(Phase.BAKING), snapshot(candidate=side(0), **LIVE), NOW)
+    assert empty.empty_since == NOW
+    assert observe(empty, snapshot(candidate=side(0), **LIVE), NOW + MOMENT).empty_since == NOW
+    assert observe(empty, snapshot(candidate=side(1), **LIVE), NOW + MOMENT).empty_since is None
+    assert observe(empty, snapshot(), NOW + MOMENT).empty_since is None
+
+
+@pytest.mark.parametrize("phase", [Phase.STAGING, Phase.READY, Phase.DONE, Phase.REVERTED, Phase.ABANDONED])
+def test_phases_without_a_switch_remember_nothing_of_what_is_seen(phase):
+    before = release(phase)
+    assert observe(before, snapshot(candidate=side(0), **LIVE), NOW) is before
+
+
+def test_a_policy_without_requirements_promotes_nothing():
+    """I9: what is missing blocks."""
+    for require in [(), (Requirement(frozenset({11}), 0),), (Requirement(frozenset()),)]:
+        policy = app(approval=Approval(require))
+        assert not decided(release(Phase.READY), snapshot(), ballots(ANN, KIM, LEE), policy).acts
