@@ -38,7 +38,7 @@ def _asked_for(config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
-    """One for the whole session; about 3 s to start and 0.4 GB of memory (see README.md)."""
+    """One for the whole session; what it costs stands in README.md."""
     if not all((BIN_DIR / name).is_file() for name in PROGRAMS):
         sentence = "The real control plane has not been built: run tests/cluster/build.sh (needs Go, about 8 minutes)."
         if os.environ.get(REQUIRE) == "1":

@@ -90,7 +90,8 @@ class ControlPlane:
             f"/api/v1/namespaces/{namespace}/serviceaccounts/{serviceaccount}/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds}},
         )
-        return answer["status"]["token"]
+        token: str = answer["status"]["token"]
+        return token
 
     @property
     def ca_file(self) -> Path:
@@ -104,9 +105,10 @@ class ControlPlane:
     def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One call as admin; raises ControlPlaneError for any answer but 2xx."""
         try:
-            return json.loads(self._call(method, f"{self.url}{path}", body))
+            answer: dict[str, Any] = json.loads(self._call(method, f"{self.url}{path}", body))
         except urllib.error.HTTPError as problem:
             raise ControlPlaneError(f"{method} {path} answered {problem.code}: {problem.read().decode()}") from problem
+        return answer
 
     def restart_api_server(self) -> None:
         """Kills the API server and starts it on the same port: open watches break, older revisions are then 410."""
@@ -234,7 +236,8 @@ class ControlPlane:
             request.add_header("Authorization", f"Bearer {self.admin_token}")
             trust = self.ssl_context
         with urllib.request.urlopen(request, context=trust, timeout=10) as answer:
-            return answer.read().decode()
+            text: str = answer.read().decode()
+            return text
 
     def _write(self, name: str, content: str) -> Path:
         path = self.directory / name
@@ -253,7 +256,7 @@ class ControlPlane:
         assert self._keeper is not None
         assert self._keeper.stdout is not None
         line = self._keeper.stdout.readline()
-        answer = json.loads(line or '{"error": "The keeper of the control plane\'s processes has ended."}')
+        answer: dict[str, Any] = json.loads(line or '{"error": "The keeper of the control plane\'s processes has ended."}')
         if "error" in answer:
             raise ControlPlaneError(answer["error"])
         return answer
@@ -262,7 +265,8 @@ class ControlPlane:
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _private_key() -> str:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _obey(request: dict, running: dict[str, subprocess.Popen[bytes]], directory: Path) -> dict:
+def _obey(request: dict[str, Any], running: dict[str, subprocess.Popen[bytes]], directory: Path) -> dict[str, Any]:
     match request:
         case {"start": name, "argv": argv}:
             with (directory / f"{name}.log").open("ab") as log:
@@ -54,7 +55,7 @@ def _obey(request: dict, running: dict[str, subprocess.Popen[bytes]], directory:
     return {"error": f"{request} is no request."}
 
 
-def _answer(answer: dict) -> None:
+def _answer(answer: dict[str, Any]) -> None:
     # A reader who has gone shows as the end of the input a moment later; clearing up must happen all the same.
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(json.dumps(answer) + "\n")

@@ -152,7 +152,8 @@ class _Kubelet:
             self._forget(uid)
         for pod in listed["items"]:
             self._seen(pod)
-        return listed["metadata"]["resourceVersion"]
+        version: str = listed["metadata"]["resourceVersion"]
+        return version
 
     async def _watch(self, version: str) -> str:
         """Handles events until the server ends the watch; returns where to go on, or "" when that is too old."""
