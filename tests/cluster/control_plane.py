@@ -256,7 +256,7 @@ class ControlPlane:
         assert self._keeper is not None
         assert self._keeper.stdout is not None
         line = self._keeper.stdout.readline()
-        answer: dict[str, Any] = json.loads(line or '{"error": "The keeper of the control plane\'s processes has ended."}')
+        answer: dict[str, Any] = json.loads(line or '{"error": "The keeper of the processes has ended."}')
         if "error" in answer:
             raise ControlPlaneError(answer["error"])
         return answer
