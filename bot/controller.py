@@ -1,7 +1,7 @@
 """The loop: look, decide, write the intent to the store, act, write the outcome.
 
-One attempt per app at a time. It is level-triggered: an attempt starts from what is stored and what the cluster shows, so
-a crash needs no recovery code; the first attempt after a restart is an ordinary one. Whatever people ask changes the
+One attempt per app at a time. It is level-triggered: an attempt starts from what is stored and what the cluster shows,
+so a crash needs no recovery code; the first attempt after a restart is an ordinary one. Whatever people ask changes the
 record in the store and rings the bell; an attempt that was under way finds its record outdated and starts again.
 """
 
@@ -17,7 +17,7 @@ from bot.clusters.cluster import Cluster, View, Write
 from bot.clusters.errors import Away, ClusterError, Stale
 from bot.ports import Cards, Clock, People, Unreachable
 from bot.release.app import App
-from bot.release.approvals import Ballots
+from bot.release.approvals import Ballots, tally
 from bot.release.machine import Decision, Order, advance, decide, fulfil, observe
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Snapshot
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 STEPS = 30
 """Decisions in one attempt; a release needs a dozen, more would be two rules at odds."""
-RETRY = timedelta(seconds=5)
+RETRY = timedelta(seconds=3)
 RESYNC = timedelta(minutes=1)
 """An open release is looked at this often even if nothing is heard."""
 ROLES_WITHIN = 5.0
@@ -77,6 +77,10 @@ class Controller:
             if app.namespace == namespace and app.name not in self._resting:
                 self.wake(app.name)
 
+    def redraw(self, release: Release) -> None:
+        """Something about the release's card changed that is not in its record."""
+        self._cards.changed(release)
+
     async def run(self) -> None:
         """Until cancelled."""
         for name in self._apps:
@@ -106,7 +110,8 @@ class Controller:
         except Exception:
             reference = secrets.token_hex(2)
             log.exception("attempt failed", app=app.name, ref=reference)
-            self._show(app, trouble=f"something broke on our side (ref {reference})")
+            if moment := self.moments.get(app.name):
+                self._show(app, moment.release, trouble=f"something broke on our side (ref {reference})")
             self._due[app.name] = self._clock.now() + RETRY
         finally:
             del self._running[app.name]
@@ -124,16 +129,18 @@ class Controller:
             self.wake(app.name)
             return None
         except ClusterError as error:
-            if self._trouble(app) != str(error):
+            if app.name not in self.moments or self.moments[app.name].trouble != str(error):
                 log.warning("cluster trouble", app=app.name, release=release.label, reason=str(error))
-            release = await self._store.newest(app.name) or release
-            self._show(app, release=release, trouble=str(error))
+            self._show(app, await self._store.newest(app.name) or release, trouble=str(error))
             return self._clock.now() + RETRY
 
     async def _move(self, app: App, release: Release) -> datetime | None:
-        """Decide and act until there is only waiting left. Changes of phase are stored together with what follows from
-        them: an approval is consumed by the very transaction that records the intent to switch."""
-        view = self._cluster.seen(app, release)
+        """Decide and act until there is only waiting left.
+
+        Changes of phase are stored together with what follows from them: an approval is consumed by the very
+        transaction that records the intent to switch.
+        """
+        stored, view = release, self._cluster.seen(app, release)
         ballots = Ballots(await self._store.votes(release))
         pending: list[Event] = []
         for _ in range(STEPS):
@@ -153,27 +160,26 @@ class Controller:
                 if write is None:
                     release = fulfil(release, decision.order)
                     continue
-                release = await self._store.update(release, *pending, _intent(decision.order, write))
+                stored = release = await self._store.update(release, *pending, _intent(decision.order, write))
                 pending = []
-                self._show(app, release=release, seen=view.snapshot)
+                self._show(app, release, view.snapshot)
                 await self._send(release, write)
                 view = None
             else:
-                return await self._rest(app, release, view, decision, pending)
+                if pending or release != stored:
+                    release = await self._store.update(release, *pending)
+                self._show(app, release, view.snapshot, decision.reason, decision.until)
+                return self._next(release, decision, soon=bool(ballots.trouble))
         raise RuntimeError(f"{release.title} does not come to rest in {release.phase}")
 
-    async def _rest(
-        self, app: App, release: Release, view: View, decision: Decision, pending: list[Event]
-    ) -> datetime | None:
-        """Nothing to do but wait: store what changed, and say when to look again."""
-        if pending or release != await self._store.newest(app.name):
-            release = await self._store.update(release, *pending)
-        self._show(app, release=release, seen=view.snapshot, reason=decision.reason, until=decision.until)
-        if not release.phase.open and decision.until is None:
-            self._resting.add(app.name)
-            return None
-        resync = self._clock.now() + RESYNC if release.phase.open else None
-        return min((when for when in (decision.until, resync) if when is not None), default=None)
+    def _next(self, release: Release, decision: Decision, *, soon: bool) -> datetime | None:
+        """When to look again while nothing is heard."""
+        if not release.phase.open:
+            if decision.until is None:
+                self._resting.add(release.app)
+            return decision.until
+        resync = self._clock.now() + (RETRY if soon else RESYNC)
+        return min(decision.until or resync, resync)
 
     async def _look(self, app: App, release: Release, ballots: Ballots) -> tuple[View, Ballots]:
         """Read the cluster, and where votes decide also the voters' roles, afresh and side by side."""
@@ -181,7 +187,7 @@ class Controller:
             return await self._cluster.look(app, release), ballots
         view, checked = await asyncio.gather(self._cluster.look(app, release), self._check(ballots))
         if checked.votes != ballots.votes:
-            await self._store.recount(release, checked.votes)
+            await self._store.recount(release, checked.votes, *_lost(app, release, ballots, checked))
         return view, checked
 
     async def _check(self, ballots: Ballots) -> Ballots:
@@ -213,29 +219,21 @@ class Controller:
             await self._store.note(release, Event("written", f"{write.why} ({took:.0f} ms)", actor=_actor(release)))
             log.info("written", release=release.label, write=write.why, ms=round(took))
 
-    def _trouble(self, app: App) -> str:
-        moment = self.moments.get(app.name)
-        return moment.trouble if moment else ""
-
     def _show(
         self,
         app: App,
-        *,
-        release: Release | None = None,
+        release: Release,
         seen: Snapshot | None = None,
         reason: str = "",
         until: datetime | None = None,
         trouble: str = "",
     ) -> None:
-        """Keep the moment, and have the card drawn again where it differs from the one before."""
+        """Keep the moment, and have the card drawn again; what was seen last stays while nothing can be seen."""
         before = self.moments.get(app.name)
-        release = release or (before and before.release)
-        if release is None:
-            return
-        moment = Moment(release, seen or (before and before.seen), reason, until, trouble)
-        self.moments[app.name] = moment
-        if moment != before:
-            self._cards.changed(release)
+        if seen is None and before is not None and before.release.label == release.label:
+            seen = before.seen
+        self.moments[app.name] = Moment(release, seen, reason, until, trouble)
+        self._cards.changed(release)
 
 
 def _actor(release: Release) -> str:
@@ -243,6 +241,16 @@ def _actor(release: Release) -> str:
     if release.phase is Phase.REVERTING and release.by:
         return release.by.name
     return ", ".join(person.name for person in release.approvers) or release.author.name
+
+
+def _lost(app: App, release: Release, before: Ballots, after: Ballots) -> list[Event]:
+    """A line for everybody whose approval counted and, roles read afresh, no longer does."""
+    counted, counts = (
+        {person.id: person.name for person in tally(app.approval, release.author, ballots.votes).approvers}
+        for ballots in (before, after)
+    )
+    text = "no longer counts: left, or lost the role"
+    return [Event("vote", f"the approval of {name} {text}") for key, name in counted.items() if key not in counts]
 
 
 def _intent(order: Order, write: Write) -> Event:

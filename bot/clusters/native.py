@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 from bot.clusters import adoption
 from bot.clusters.api import (
@@ -40,7 +41,7 @@ class NativeCluster:
         self._api = api
         self._now = now
         self._watches = {
-            (namespace, kind.name): Watch(api, kind, namespace, lambda _, namespace=namespace: changed(namespace))
+            (namespace, kind.name): Watch(api, kind, namespace, partial(changed, namespace))
             for namespace in {app.namespace for app in apps}
             for kind in WATCHED
         }

@@ -1,7 +1,7 @@
 """A copy of the objects of one kind in one namespace, kept current: list, then watch, for as long as the bot runs.
 
 The client's own `watch.Watch` does not survive a 410: it goes on with the same resourceVersion and then raises. Here a
-410 lists again (what vanished meanwhile is reported as changed too), a connection that falls silent is given up, and
+410 lists again and reports what changed or vanished meanwhile, a connection that falls silent is given up, and
 after any other error the watch goes on from where it was.
 """
 
@@ -20,9 +20,9 @@ LONGEST_PAUSE = 30.0
 
 
 class Watch:
-    """`objects` by name. `changed` is called after every change, with the object before it or as it is now."""
+    """`objects` by name. `changed` is called after every change."""
 
-    def __init__(self, api: Api, kind: Kind, namespace: str, changed: Callable[[Json], None]) -> None:
+    def __init__(self, api: Api, kind: Kind, namespace: str, changed: Callable[[], None]) -> None:
         self._api = api
         self._kind = kind
         self._namespace = namespace
@@ -64,11 +64,10 @@ class Watch:
         self._version = listing.resource_version
         self.trouble = None
         self.listed.set()
-        for gone in before.keys() - self.objects.keys():
-            self._changed(before[gone])
-        for name, item in self.objects.items():
-            if name not in before or _version(before[name]) != _version(item):
-                self._changed(item)
+        if {name: _version(item) for name, item in before.items()} != {
+            name: _version(item) for name, item in self.objects.items()
+        }:
+            self._changed()
 
     async def _follow(self) -> None:
         async for event in self._api.watch(self._kind, self._namespace, self._version or ""):
@@ -81,7 +80,7 @@ class Watch:
                 self.objects.pop(seen["metadata"]["name"], None)
             else:
                 self.put(seen)
-            self._changed(seen)
+            self._changed()
 
 
 def _version(seen: Json) -> int:

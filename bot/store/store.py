@@ -40,7 +40,7 @@ class Outdated(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the journal. `kind` is a word for machines, `text` a sentence for the thread."""
+    """One line of the journal. `kind` is a word for machines, `text` a sentence for the thread ("": not for people)."""
 
     kind: str
     text: str
@@ -127,6 +127,9 @@ class Store:
         query = select(tables.releases.c.record)
         return await self._one(query.where(tables.releases.c.app == app, tables.releases.c.number == number))
 
+    async def labelled(self, label: str) -> Release | None:
+        return await self._one(select(tables.releases.c.record).where(tables.releases.c.label == label))
+
     async def shown_at(self, message: int) -> Release | None:
         """The release whose card is this message: votes count nowhere else."""
         joined = tables.releases.join(tables.cards, tables.cards.c.release == tables.releases.c.label)
@@ -186,7 +189,7 @@ class Store:
 
         return await self._write(work)
 
-    async def recount(self, release: Release, votes: Iterable[Vote]) -> None:
+    async def recount(self, release: Release, votes: Iterable[Vote], *events: Event) -> None:
         """Replace all votes on the release by these."""
         counted = {(vote.person.id, vote.approve): vote for vote in votes}
 
@@ -196,6 +199,7 @@ class Store:
                 record = _VOTE.dump_json(vote).decode()
                 row = {"release": release.label, "person": person, "approve": approve, "record": record}
                 await connection.execute(insert(tables.votes).values(**row))
+            await self._journal(connection, release, events)
 
         await self._write(work)
 

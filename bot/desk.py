@@ -1,0 +1,330 @@
+"""What people may ask for, whoever carries it here: deploy, vote, roll back, look.
+
+Every request changes the record in the store and wakes the controller; none waits for the cluster to obey. What is
+turned down raises `Refused`, with a sentence for the person who asked, and changes nothing.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from bot.clusters.cluster import LABEL, Cluster, Links, Start
+from bot.clusters.errors import ClusterError
+from bot.controller import Controller, Moment
+from bot.ports import Clock, Images
+from bot.registry import ImageNotFound, RegistryError, Resolved
+from bot.release.app import App
+from bot.release.approvals import Vote, holds, may_approve, may_veto
+from bot.release.errors import Refused
+from bot.release.image import Image, parse, resolve_text
+from bot.release.machine import Verb, ask, only
+from bot.release.record import Person, Phase, Release
+from bot.release.snapshot import Traffic
+from bot.store import Event, Outdated, Page, Store, Taken
+from bot.view import Live, Status, View, links_to, view
+
+log = structlog.get_logger()
+
+TRIES = 5
+TOKEN = 6
+ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: a label should not spell a word
+UNPINNED = "the registry could not say what this tag means, so it is not bound to a digest"
+
+
+class AlreadyOpen(Refused):
+    """`release` is in the way; its card can be linked to."""
+
+    def __init__(self, release: Release) -> None:
+        super().__init__(f"{release.title} ({release.asked}) is still open. `replace:True` puts yours in its place.")
+        self.release = release
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """An image as it was asked for and as it will be deployed."""
+
+    image: Image
+    resolved: Resolved | None
+
+    @property
+    def digests(self) -> frozenset[str]:
+        return self.resolved.digests if self.resolved else frozenset()
+
+    @property
+    def reference(self) -> str:
+        return str(self.image.at(self.resolved.digest)) if self.resolved else str(self.image)
+
+
+class Desk:
+    def __init__(
+        self,
+        apps: Mapping[str, App],
+        store: Store,
+        cluster: Cluster,
+        images: Images,
+        controller: Controller,
+        clock: Clock,
+        token: Callable[[], str] = lambda: "".join(secrets.choice(ALPHABET) for _ in range(TOKEN)),
+    ) -> None:
+        self.apps = apps
+        self.store = store
+        self._cluster = cluster
+        self._images = images
+        self._controller = controller
+        self._clock = clock
+        self._token = token
+        self._links: dict[str, Links] = {}
+
+    # What people do
+
+    async def deploy(self, app: App, text: str, author: Person, *, replace: bool = False) -> Release:
+        """Open a release. Nothing is touched before the image is found. Raises `ClusterError`, `RegistryError` too."""
+        if not holds(author, app.deployers):
+            raise Refused(only(app.deployers, "deploy", app.name))
+        image = resolve_text(text, app.image, app.images, app.name)
+        newest = await self.store.newest(app.name)
+        if newest and newest.phase.open and not replace:
+            raise AlreadyOpen(newest)
+        asked = _Asked(image, await self._resolve(app, image))
+        start = await self._cluster.start(app)
+        await self._check_new(app, asked, start, replace=replace)
+        await self._refresh_links(app)
+        now = self._clock.now()
+        ended = ask(newest, app, Verb.REPLACE, author, now) if newest and newest.phase.open else None
+        asked_for = Event("asked", f"{author.name} asked for {image.short}", actor=author.name)
+        resolved = Event("resolved", f"{image} is {asked.reference}")
+        slot = Event("slot", f"{start.slot} will run it, {start.live.slot} is live with {start.live.image}")
+        try:
+            release = await self.store.create(
+                app.name,
+                lambda number: self._open(app, number, asked, start, author, now),
+                asked_for,
+                resolved,
+                slot,
+                replacing=ended,
+            )
+        except Taken as taken:
+            raise AlreadyOpen(taken.open) from taken
+        except Outdated as outdated:
+            raise Refused("Somebody else was quicker. Look at the card and try again.") from outdated
+        log.info("release opened", app=app.name, release=release.label, image=release.image, by=author.id)
+        if newest is not None:
+            self._controller.redraw(await self.store.release(app.name, newest.number) or newest)
+        self._controller.wake(app.name)
+        return release
+
+    async def ask(self, app: str, number: int, verb: Verb, actor: Person, reason: str = "") -> Release:
+        """Promote, reject, abandon, roll back or release capacity; asking twice does nothing twice."""
+        for _ in range(TRIES):
+            release = await self._find(app, number)
+            newest = await self.store.newest(app)
+            if newest and newest.number != release.number:
+                raise Refused(f"{release.title} is not the newest release of {app} any more: {newest.title} is.")
+            wanted = ask(release, self.apps[app], verb, actor, self._clock.now(), reason)
+            if wanted == release:
+                return release
+            said = f"{actor.name} asked to {verb}" + (f": {reason}" if reason else "")
+            try:
+                stored = await self.store.update(wanted, Event(f"verb:{verb}", said, actor=actor.name))
+            except Outdated:
+                continue
+            log.info("asked", app=app, release=release.label, verb=verb.value, by=actor.id)
+            self._controller.wake(app)
+            return stored
+        raise Refused(f"{app} is changing too quickly right now: try again.")
+
+    async def vote(self, release: Release, person: Person, approve: bool) -> str | None:
+        """None: it counts. A sentence: why it does not, for the thread."""
+        release = await self._find(release.app, release.number)
+        app = self.apps[release.app]
+        refusal = _why_not(release, app, person, approve)
+        if refusal:
+            await self.store.note(release, Event("vote refused", f"a vote of {person.name} does not count: {refusal}"))
+        else:
+            said = f"{person.name} {'approved' if approve else 'rejected'}"
+            await self.store.cast(release, Vote(person, approve), Event("vote", said, actor=person.name))
+        self._controller.wake(release.app)
+        return refusal
+
+    async def withdraw(self, release: Release, person: int, approve: bool) -> None:
+        """A reaction was taken away; Discord does not say who had which roles then, nor does it matter."""
+        found = [
+            vote for vote in await self.store.votes(release) if (vote.person.id, vote.approve) == (person, approve)
+        ]
+        if not found:
+            return
+        said = f"{found[0].person.name} took the {'approval' if approve else 'rejection'} back"
+        await self.store.withdraw(release, person, Event("vote", said, actor=found[0].person.name), approve=approve)
+        self._controller.wake(release.app)
+
+    async def recount(self, release: Release, votes: Iterable[Vote]) -> None:
+        """What Discord lists now replaces what is stored: reactions made while the bot was away arrive never."""
+        app = self.apps[release.app]
+        counted = {
+            (vote.person.id, vote.approve): vote
+            for vote in votes
+            if not _why_not(release, app, vote.person, vote.approve)
+        }
+        known = {(vote.person.id, vote.approve) for vote in await self.store.votes(release)}
+        if counted.keys() == known:
+            return
+        news = [
+            Event("vote", f"{vote.person.name} {'approved' if vote.approve else 'rejected'}", actor=vote.person.name)
+            for key, vote in counted.items()
+            if key not in known
+        ]
+        await self.store.recount(release, counted.values(), *news)
+        self._controller.wake(release.app)
+
+    # What people see
+
+    async def newest(self, app: str) -> Release | None:
+        return await self.store.newest(app)
+
+    async def release(self, app: str, number: int) -> Release | None:
+        return await self.store.release(app, number)
+
+    async def history(
+        self, app: App, page: int = 1, *, author: int | None = None, since: datetime | None = None
+    ) -> Page:
+        return await self.store.history(app.name, page, author=author, since=since)
+
+    async def suggest_images(self, app: App, typed: str) -> list[str]:
+        """At most 25 tags, newest first, within a second."""
+        return await self._images.suggest(parse(app.image), typed)
+
+    async def view(self, release: Release) -> View:
+        """Everything a card shows; asks the store only."""
+        app = self.apps[release.app]
+        newest = await self.store.newest(release.app)
+        moment = self._controller.moments.get(release.app)
+        if moment is not None and moment.release.label != release.label:
+            moment = None
+        return view(
+            release,
+            app,
+            await self.store.votes(release),
+            await self._live(release, moment),
+            self._links.get(app.name, Links()),
+            current=newest is not None and newest.number == release.number,
+            seen=moment.seen if moment else None,
+            reason=f"waiting: {moment.trouble}" if moment and moment.trouble else moment.reason if moment else "",
+            until=moment.until if moment else None,
+        )
+
+    async def status(self, app: App) -> Status:
+        """What is live now; `trouble` says why it cannot be said."""
+        newest = await self.store.newest(app.name)
+        moment = self._controller.moments.get(app.name)
+        live, trouble = None, moment.trouble if moment else ""
+        if newest is not None and newest.phase is not Phase.ABANDONED:
+            live = await self._live(newest, moment)
+        else:
+            try:
+                start = await self._cluster.start(app)
+                live = Live(start.live.image, ready=start.live_ready)
+            except ClusterError as error:
+                trouble = str(error)
+        if app.name not in self._links:
+            await self._refresh_links(app)
+        links, seen = self._links.get(app.name, Links()), moment.seen if moment else None
+        page = await self.store.history(app.name)
+        return Status(
+            app=app,
+            live=live,
+            open=newest if newest and newest.phase.open else None,
+            newest=newest,
+            production=links_to(links.production, True),
+            preview=links_to(links.preview, seen is not None and bool(seen.candidate.ready)),
+            recent=tuple(page.releases[:5]),
+            trouble=trouble,
+        )
+
+    # How it is done
+
+    async def _find(self, app: str, number: int) -> Release:
+        release = await self.store.release(app, number)
+        if release is None or app not in self.apps:
+            raise Refused(f"There is no {app} #{number}.")
+        return release
+
+    async def _resolve(self, app: App, image: Image) -> Resolved | None:
+        """None: an app with `pin = false` deploys the tag as it is."""
+        try:
+            return await self._images.resolve(image)
+        except ImageNotFound:
+            raise
+        except RegistryError:
+            if app.pin or image.tag is None:
+                raise
+            return None
+
+    async def _check_new(self, app: App, asked: _Asked, start: Start, *, replace: bool) -> None:
+        live = start.live_digests & asked.digests or start.live.image == asked.reference
+        if live:
+            raise Refused(f"{asked.image.short} is live already.")
+        before = await self.store.last_live(app.name, asked.digests) if asked.digests else None
+        if before is not None and before.phase is Phase.REVERTED and not replace:
+            why = f" ({before.reason})" if before.reason else ""
+            raise Refused(
+                f"{asked.image.short} was rolled back as {before.title}{why}. "
+                "If you want it all the same, ask again with `replace:True`."
+            )
+
+    def _open(self, app: App, number: int, asked: _Asked, start: Start, author: Person, now: datetime) -> Release:
+        label = f"{app.name}-{number}-{self._token()}"
+        return Release(
+            app=app.name,
+            number=number,
+            label=label,
+            image=asked.reference,
+            asked=asked.image.short,
+            digests=asked.digests,
+            author=author,
+            slot=start.slot,
+            selector={**start.selector, LABEL: label},
+            previous=start.live,
+            created_at=now,
+            since=now,
+            notes=() if asked.resolved else (UNPINNED,),
+        )
+
+    async def _refresh_links(self, app: App) -> None:
+        try:
+            self._links[app.name] = await self._cluster.links(app)
+        except ClusterError as error:
+            log.warning("no links", app=app.name, reason=str(error))
+
+    async def _live(self, release: Release, moment: Moment | None) -> Live:
+        """What has the traffic: this release, or the version before it."""
+        seen = moment.seen if moment else None
+        traffic = seen.traffic if seen else Traffic.CANDIDATE if _is_live(release) else Traffic.PREVIOUS
+        side = seen.live if seen else None
+        ready, wanted = (side.ready, side.wanted) if side else (None, None)
+        if traffic is Traffic.CANDIDATE:
+            return Live(release.image, release.live_at, release.author.name, ready, wanted)
+        label = release.previous.selector.get(LABEL)
+        before = await self.store.labelled(label) if label else None
+        if before is None:
+            return Live(release.previous.image, None, None, ready, wanted)
+        return Live(before.asked, before.live_at, before.author.name, ready, wanted)
+
+
+def _is_live(release: Release) -> bool:
+    return release.phase in {Phase.BAKING, Phase.DONE}
+
+
+def _why_not(release: Release, app: App, person: Person, approve: bool) -> str | None:
+    """Why a vote does not count, as a sentence; None when it does."""
+    if release.phase is not Phase.READY:
+        return f"{release.title} is not waiting for approval."
+    if not approve:
+        return None if may_veto(person, app.approval) else only(app.approval.roles, "reject", app.name)
+    if may_approve(person, app.approval, release.author):
+        return None
+    if person.id == release.author.id and holds(person, app.approval.roles):
+        return "who asked for a release does not approve it."
+    return only(app.approval.roles, "approve", app.name)
