@@ -50,6 +50,83 @@
     if (message) open(event, message.getAttribute("data-message-id"));
   }, true);
 
+  // A command typed out ("/deploy image:green") becomes a command, as in Discord; the page alone wants it picked.
+
+  function put(field, value) {
+    field.value = value;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  function pick(name) {
+    const entries = [...document.querySelectorAll(".command-entry")];
+    const entry = entries.find((one) => one.querySelector("strong")?.textContent === name);
+    entry?.click();
+    return Boolean(entry);
+  }
+
+  const fieldOf = (option) => document.querySelector(`.command-option-input[data-option="${CSS.escape(option)}"]`);
+
+  function addOption(option) {
+    document.querySelector(".command-ghost")?.click();
+    const choices = [...document.querySelectorAll(".command-suggestion")];
+    choices.find((one) => one.dataset.value === option)?.click();
+    return fieldOf(option);
+  }
+
+  function fill(text) {
+    const first = document.querySelector(".command-option-input");
+    for (const part of text.split(/\s+(?=[\w-]+:)/)) {
+      const named = /^([\w-]+):\s*(.*)$/s.exec(part);
+      const field = named ? fieldOf(named[1]) ?? addOption(named[1]) : first;
+      if (!field) continue;
+      field.focus();
+      put(field, named ? named[2] : part);
+    }
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const input = event.target;
+    if (!(input instanceof HTMLTextAreaElement) || input.id !== "channel-composer-input" || event.isComposing) return;
+    if (event.key === " " && /^\/[\w-]+$/.test(input.value) && pick(input.value)) {
+      event.preventDefault();
+      return;
+    }
+    const typed = event.key === "Enter" && !event.shiftKey && /^(\/[\w-]+)\s+(.+)$/s.exec(input.value.trim());
+    if (!typed) return;
+    put(input, typed[1]);
+    if (!pick(typed[1])) {
+      put(input, typed[0]);
+      return;
+    }
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    fill(typed[2]);
+  }, true);
+
+  // A choice that is already typed out needs no picking: then Enter sends, instead of picking it again for ever.
+  document.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (event.key !== "Enter" || !(field instanceof HTMLInputElement) || !field.matches(".command-option-input")) return;
+    const active = document.querySelector(".command-suggestion[aria-selected='true']");
+    if (!active || active.dataset.value !== field.value) return;
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true, cancelable: true }));
+  }, true);
+
+  document.addEventListener("input", (event) => {
+    const field = event.target;
+    if (!(field instanceof HTMLInputElement) || !field.matches(".command-option-input")) return;
+    const own = `${field.dataset.option}:`;
+    if (field.value.startsWith(own)) {
+      event.stopImmediatePropagation();
+      put(field, field.value.slice(own.length));
+      return;
+    }
+    const another = /^(.*?)\s+([\w-]+):$/.exec(field.value);
+    if (!another || fieldOf(another[2])) return;
+    put(field, another[1]);
+    if (!addOption(another[2])) put(field, another[0].trimEnd() + " ");
+  }, true);
+
   // What the page has to say about the last action stands in its toolbar, which is hidden here; failures must be seen.
   function note() {
     const status = document.getElementById("action-status")?.textContent ?? "";
