@@ -496,7 +496,7 @@ async def test_tags_without_dates_are_ordered_as_versions(serving, reach):
 async def test_dates_that_do_not_come_in_time_are_done_without(serving, reach):
     registry = await serving({"mochi": ["v1", "v3", "v2"]})
     registry.faults = [Fault("/blobs/", silent=True)]
-    assert await reach(registry, within=0.3).tags(image(registry)) == ["v3", "v2", "v1"]
+    assert await reach(registry, within=1).tags(image(registry)) == ["v3", "v2", "v1"]
 
 
 async def test_a_date_is_looked_up_once_per_image(serving, reach):
@@ -598,11 +598,10 @@ async def test_a_slow_registry_is_answered_for_from_what_was_known(serving, reac
 
 async def test_a_refresh_goes_on_after_the_answer_and_is_shared(serving, reach):
     registry = await serving()
-    registry.faults = [Fault("/tags/", silent=True)]
+    registry.faults = [Fault("/tags/", delay=0.3)]
     client = reach(registry)
     assert await client.suggest(image(registry), "gr", within=0.01) == []
-    assert await client.suggest(image(registry), "gre", within=0.01) == []
-    await registry.asked()
+    assert await client.suggest(image(registry), "gre", within=30) == ["green"]
     assert len(paths(registry, "/tags/list")) == 1
 
 
