@@ -1,0 +1,147 @@
+"""A small Kubernetes in one process: API server, controllers, pods that answer, and the way in to them.
+
+In process, with virtual time and no sockets, for fast tests:
+
+    cluster = Cluster()
+    cluster.apply(manifests)
+    cluster.settle()
+    cluster.advance(30)
+
+As a server, for unmodified clients, on real time:
+
+    cluster = Cluster(now=wall_clock, images=Images(LIFELIKE, digests))
+    await cluster.start()
+    cluster.kubeconfig()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sandbox.cluster.access import Access
+from sandbox.cluster.behaviour import INSTANT, LIFELIKE, Behaviour, Images
+from sandbox.cluster.collector import Collector
+from sandbox.cluster.controllers import ControllerLoop, settle
+from sandbox.cluster.deployments import Deployments
+from sandbox.cluster.endpoints import EndpointSlices
+from sandbox.cluster.errors import ApiError
+from sandbox.cluster.kinds import kind_of
+from sandbox.cluster.kubelet import Kubelet
+from sandbox.cluster.objects import Objects
+from sandbox.cluster.patches import PatchType
+from sandbox.cluster.podhost import PodHost
+from sandbox.cluster.proxy import Proxy
+from sandbox.cluster.replicasets import ReplicaSets
+from sandbox.cluster.server import ClusterServer, new_token
+
+__all__ = [
+    "INSTANT",
+    "LIFELIKE",
+    "ApiError",
+    "Behaviour",
+    "Cluster",
+    "Images",
+    "Objects",
+    "PatchType",
+    "wall_clock",
+]
+
+Json = dict[str, Any]
+_EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+
+def wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+class Cluster:
+    """The parts put together.
+
+    Without `now` the time is virtual: it stands still until `advance`. `behaviours` says by tag what a pod does
+    (INSTANT for tests, LIFELIKE for people), `digests` which tag a digest stands for.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime] | None = None,
+        *,
+        behaviours: Mapping[str, Behaviour] = INSTANT,
+        digests: Mapping[str, str] | None = None,
+        anonymous: bool = False,
+        bookmark_every: float = 60.0,
+        seed: int | None = None,
+    ) -> None:
+        self._skipped = timedelta()
+        self._clock = now or (lambda: _EPOCH)
+        images = Images(behaviours, {} if digests is None else digests)
+        kubelet = Kubelet(images)
+        self.token = new_token()
+        self.access = Access({self.token: "admin"}, anonymous="admin" if anonymous else None)
+        self.objects = Objects(self.now, seed=seed)
+        self.controllers = (Deployments(), ReplicaSets(), kubelet, EndpointSlices(), Collector())
+        self.server = ClusterServer(self.objects, access=self.access, bookmark_every=bookmark_every, log_of=kubelet.log)
+        self.pods = PodHost(self.objects, images)
+        self.proxy = Proxy(self.objects, lambda: self.pods.url)
+        self._loop = ControllerLoop(self.objects, self.controllers, self.now)
+
+    @property
+    def url(self) -> str:
+        """Where the API server listens."""
+        return self.server.url
+
+    def now(self) -> datetime:
+        return self._clock() + self._skipped
+
+    async def start(self, port: int = 0) -> str:
+        """Starts the API server, the controllers and the pods' own server; answers with the API server's URL."""
+        await self.pods.start()
+        self._loop.start()
+        return await self.server.start(port)
+
+    async def stop(self) -> None:
+        """Leaves no socket and no task behind."""
+        await self.proxy.stop()
+        await self.server.stop()
+        await self._loop.stop()
+        await self.pods.stop()
+
+    def paused(self) -> AbstractContextManager[None]:
+        """A `with` block in which the controllers have not seen anything yet."""
+        return self._loop.paused()
+
+    def settle(self) -> None:
+        """Runs the controllers until nothing changes: for tests in process."""
+        settle(self.objects, self.controllers, self.now())
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass, and what falls due on the way happen in its order."""
+        end = self.now() + timedelta(seconds=seconds)
+        while (due := settle(self.objects, self.controllers, self.now())) is not None and due <= end:
+            self._skipped += max(due - self.now(), timedelta())
+        self._skipped += max(end - self.now(), timedelta())
+        self.settle()
+
+    def apply(self, manifests: Iterable[Json]) -> None:
+        """Creates objects, or takes the server-side-apply road when they are there; missing namespaces are made."""
+        for manifest in manifests:
+            kind = kind_of(manifest)
+            namespace = manifest["metadata"].get("namespace", "default") if kind.namespaced else ""
+            if namespace and not self.objects.items("namespaces", fields=f"metadata.name={namespace}"):
+                self.objects.create("namespaces", "", {"metadata": {"name": namespace}})
+            name = manifest["metadata"]["name"]
+            self.objects.patch(kind.plural, namespace, name, manifest, PatchType.APPLY, manager="kubectl", force=True)
+
+    def kubeconfig(self) -> Json:
+        """A kubeconfig whose current context is this cluster, as its administrator."""
+        name = "sandbox"
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [{"name": name, "cluster": {"server": self.url}}],
+            "users": [{"name": name, "user": {"token": self.token}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
+        }

@@ -1,0 +1,123 @@
+"""What makes the objects live: controllers that look at everything and do what is due, and the loop that runs them.
+
+A controller is level-triggered: `step` reads the objects, writes what is missing, and says when time alone would give
+it more to do. It keeps nothing that it could not find again, except when things began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Protocol
+
+from sandbox.cluster.history import Change
+from sandbox.cluster.objects import Objects
+
+Json = dict[str, Any]
+
+MANAGER = "kube-controller-manager"
+_MOST_ROUNDS = 1000
+
+
+class Controller(Protocol):
+    def step(self, objects: Objects, now: datetime) -> datetime | None:
+        """Do what is due; the answer is when to come back even if no object changes."""
+
+
+def owned_by(owner: Json, candidates: Sequence[Json]) -> list[Json]:
+    """The objects whose controlling owner this is."""
+    uid = owner["metadata"]["uid"]
+    return [item for item in candidates if (controller_of(item) or {}).get("uid") == uid]
+
+
+def controller_of(item: Json) -> Json | None:
+    references = item["metadata"].get("ownerReferences") or ()
+    return next((reference for reference in references if reference.get("controller")), None)
+
+
+def owner_reference(owner: Json) -> Json:
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def is_active(pod: Json) -> bool:
+    """Neither going nor done."""
+    return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") not in {"Failed", "Succeeded"}
+
+
+def condition(item: Json, name: str) -> Json | None:
+    return next((c for c in item.get("status", {}).get("conditions") or () if c["type"] == name), None)
+
+
+def is_ready(pod: Json) -> bool:
+    return (condition(pod, "Ready") or {}).get("status") == "True"
+
+
+def earliest(moments: Sequence[datetime | None]) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def settle(objects: Objects, controllers: Sequence[Controller], now: datetime) -> datetime | None:
+    """Run the controllers until nothing changes any more; answers when time will give them more to do."""
+    for _ in range(_MOST_ROUNDS):
+        version = objects.version
+        due = earliest([controller.step(objects, now) for controller in controllers])
+        if objects.version == version:
+            return due
+    raise RuntimeError(f"the controllers still write after {_MOST_ROUNDS} rounds: two of them disagree")
+
+
+class ControllerLoop:
+    """Runs controllers in the background: after every change, and when the next one is due."""
+
+    def __init__(self, objects: Objects, controllers: Sequence[Controller], now: Callable[[], datetime]) -> None:
+        self._objects = objects
+        self._controllers = controllers
+        self._now = now
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._paused = False
+
+    def start(self) -> None:
+        self._woken.set()
+        self._unsubscribe = self._objects.subscribe(self._wake)
+        self._task = asyncio.create_task(self._run(), name="controllers")
+
+    async def stop(self) -> None:
+        self._unsubscribe()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing moves inside: what a cluster looks like before its controllers have seen a write."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+            self._woken.set()
+
+    def _wake(self, _: Change) -> None:
+        self._woken.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            due = None if self._paused else settle(self._objects, self._controllers, self._now())
+            try:
+                async with asyncio.timeout(None if due is None else max((due - self._now()).total_seconds(), 0)):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue

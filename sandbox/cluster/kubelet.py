@@ -1,0 +1,217 @@
+"""The scheduler and the kubelet of the one simulated node: pods get an address, start, and do what their image does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox.cluster.behaviour import Behaviour, Images
+from sandbox.cluster.controllers import condition, earliest
+from sandbox.cluster.objects import Objects, timestamp
+from sandbox.cluster.patches import Json
+
+NODE = "sandbox"
+NODE_ADDRESS = "10.0.0.1"
+_MANAGER = "kubelet"
+_FIRST_BACK_OFF = 10
+_LONGEST_BACK_OFF = 300
+_PER_BLOCK = 250
+
+
+class Kubelet:
+    """Runs every pod. It remembers when each one began and began to stop: API times have no fractions."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._began: dict[str, datetime] = {}
+        self._stopping: dict[str, datetime] = {}
+        self._addresses = 0
+
+    def step(self, objects: Objects, now: datetime) -> datetime | None:
+        pods = objects.items("pods")
+        due = [self._one(objects, pod, now) for pod in pods]
+        living = {pod["metadata"]["uid"] for pod in pods}
+        for memory in (self._began, self._stopping):
+            for uid in memory.keys() - living:
+                del memory[uid]
+        return earliest(due)
+
+    def log(self, pod: Json) -> str:
+        """What `kubectl logs` shows of a pod."""
+        lines = []
+        for container in pod["spec"]["containers"]:
+            behaviour = self._images.behaviour(container["image"])
+            lines.append(f"{container['name']} {self._images.tag(container['image'])} starting")
+            lines.append(behaviour.crash or "listening on :8080")
+        return "".join(f"{line}\n" for line in lines)
+
+    def _one(self, objects: Objects, pod: Json, now: datetime) -> datetime | None:
+        metadata = pod["metadata"]
+        if "deletionTimestamp" in metadata:
+            return self._stop(objects, pod, now)
+        if not pod["spec"].get("nodeName"):
+            pod = self._place(objects, pod, now)
+        began = self._began.setdefault(metadata["uid"], now)
+        lives = [_Life(self._images, container, began, now) for container in pod["spec"]["containers"]]
+        status = self._status(pod, lives, now)
+        if status != pod["status"]:
+            body = {**pod, "status": status}
+            objects.replace(
+                "pods", metadata["namespace"], metadata["name"], body, subresource="status", manager=_MANAGER
+            )
+        return earliest([life.next_change() for life in lives])
+
+    def _stop(self, objects: Objects, pod: Json, now: datetime) -> datetime | None:
+        metadata = pod["metadata"]
+        seen = self._stopping.setdefault(metadata["uid"], now)
+        needed = max(self._images.behaviour(c["image"]).stops_after for c in pod["spec"]["containers"])
+        gone = seen + timedelta(seconds=min(needed, metadata.get("deletionGracePeriodSeconds", 0)))
+        if now < gone:
+            return gone
+        if metadata.get("deletionGracePeriodSeconds"):
+            objects.delete("pods", metadata["namespace"], metadata["name"], grace=0)
+        return None
+
+    def _place(self, objects: Objects, pod: Json, now: datetime) -> Json:
+        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        objects.patch("pods", namespace, name, {"spec": {"nodeName": NODE}}, manager="kube-scheduler")
+        address = self._address()
+        status = {
+            **pod["status"],
+            "phase": "Pending",
+            "hostIP": NODE_ADDRESS,
+            "hostIPs": [{"ip": NODE_ADDRESS}],
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "startTime": timestamp(now),
+            "conditions": [_condition(pod, "PodScheduled", met=True, now=now)],
+        }
+        return objects.patch("pods", namespace, name, {"status": status}, subresource="status", manager=_MANAGER)
+
+    def _address(self) -> str:
+        self._addresses += 1
+        block, host = divmod(self._addresses, _PER_BLOCK)
+        return f"10.244.{block % 256}.{host + 1}"
+
+    def _status(self, pod: Json, lives: list[_Life], now: datetime) -> Json:
+        ready = all(life.ready for life in lives)
+        running = all(life.started for life in lives)
+        unready = [life.container["name"] for life in lives if not life.ready]
+        why: Json = {}
+        if unready:
+            why = {
+                "reason": "ContainersNotReady",
+                "message": f"containers with unready status: [{' '.join(unready)}]",
+            }
+        conditions = [
+            _condition(pod, "PodReadyToStartContainers", met=True, now=now),
+            _condition(pod, "Initialized", met=True, now=now),
+            {**_condition(pod, "Ready", met=ready, now=now), **why},
+            {**_condition(pod, "ContainersReady", met=ready, now=now), **why},
+            _condition(pod, "PodScheduled", met=True, now=now),
+        ]
+        return {
+            **pod["status"],
+            "phase": "Running" if running else "Pending",
+            "conditions": conditions,
+            "containerStatuses": [life.status(pod) for life in lives],
+        }
+
+
+def _condition(pod: Json, name: str, *, met: bool, now: datetime) -> Json:
+    status = "True" if met else "False"
+    current = condition(pod, name)
+    since = current["lastTransitionTime"] if current and current["status"] == status else timestamp(now)
+    return {"type": name, "status": status, "lastTransitionTime": since}
+
+
+class _Life:
+    """One container at one moment."""
+
+    def __init__(self, images: Images, container: Json, began: datetime, now: datetime) -> None:
+        self.container = container
+        self._images = images
+        self._behaviour: Behaviour = images.behaviour(container["image"])
+        self._began = began
+        self._now = now
+
+    @property
+    def _due(self) -> datetime:
+        return self._began + timedelta(seconds=self._behaviour.ready_after)
+
+    @property
+    def started(self) -> bool:
+        """It runs, or has run: a container that crashes has started, one whose image is missing has not."""
+        return self._now >= self._due and not self._behaviour.pull_error
+
+    @property
+    def ready(self) -> bool:
+        if not self.started or self._behaviour.crash:
+            return False
+        tired = self._behaviour.unready_after
+        return tired is None or self._now < self._due + timedelta(seconds=tired)
+
+    def next_change(self) -> datetime | None:
+        tired = self._behaviour.unready_after
+        moments = [self._due, *self._restarts()]
+        if tired is not None:
+            moments.append(self._due + timedelta(seconds=tired))
+        return min((moment for moment in moments if moment > self._now), default=None)
+
+    def status(self, pod: Json) -> Json:
+        image = self.container["image"]
+        unpulled = bool(self._behaviour.pull_error) or not self.started
+        found: Json = {
+            "name": self.container["name"],
+            "state": self._state(),
+            "lastState": self._last_state(),
+            "ready": self.ready,
+            "restartCount": self._restarted(),
+            "image": image,
+            "imageID": "" if unpulled else self._images.image_id(image),
+            "started": self.started and not self._behaviour.crash,
+        }
+        if not unpulled:
+            identity = f"{pod['metadata']['uid']}/{found['name']}/{found['restartCount']}"
+            found["containerID"] = "containerd://" + hashlib.sha256(identity.encode()).hexdigest()
+        return found
+
+    def _state(self) -> dict[str, Any]:
+        behaviour = self._behaviour
+        if behaviour.pull_error:
+            image = self.container["image"]
+            message = f'Back-off pulling image "{image}": ErrImagePull: failed to pull and unpack image "{image}": '
+            return {"waiting": {"reason": "ImagePullBackOff", "message": message + behaviour.pull_error}}
+        if not self.started:
+            return {"waiting": {"reason": "ContainerCreating"}}
+        if behaviour.crash:
+            message = f"back-off {self._pause()}s restarting failed container={self.container['name']}"
+            return {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
+        return {"running": {"startedAt": timestamp(self._due)}}
+
+    def _last_state(self) -> dict[str, Any]:
+        if not (self.started and self._behaviour.crash):
+            return {}
+        died = timestamp(max(moment for moment in self._restarts() if moment <= self._now))
+        message = self._behaviour.crash
+        ended = {"exitCode": 1, "reason": "Error", "message": message, "startedAt": died, "finishedAt": died}
+        return {"terminated": ended}
+
+    def _restarted(self) -> int:
+        return sum(moment <= self._now for moment in self._restarts())
+
+    def _pause(self) -> int:
+        return int(min(_FIRST_BACK_OFF * 2 ** (self._restarted() - 1), _LONGEST_BACK_OFF))
+
+    def _restarts(self) -> Iterable[datetime]:
+        """The moments of its restarts up to the next one: at once, then after 10, 20, 40 seconds and so on."""
+        if not self._behaviour.crash:
+            return []
+        moments = [self._due]
+        pause = _FIRST_BACK_OFF
+        while moments[-1] <= self._now:
+            moments.append(moments[-1] + timedelta(seconds=pause))
+            pause = min(pause * 2, _LONGEST_BACK_OFF)
+        return moments

@@ -1,0 +1,474 @@
+"""The state of a simulated cluster and its rules: what the API server would store, refuse and tell.
+
+Synchronous, without I/O, and without a clock of its own. HTTP (`server.py`), the controllers and in-process tests all
+go through the same few methods. Objects are JSON as the API has it; whatever is passed in or handed out is a copy.
+Kinds go by their plural (`"deployments"`), cluster-scoped ones have the namespace `""`. Everything that Kubernetes
+would refuse raises `ApiError` with Kubernetes' status, reason and message. Unknown fields are kept, not pruned.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox.cluster import errors, ownership, validation
+from sandbox.cluster.defaults import tidy_metadata, without_nulls
+from sandbox.cluster.errors import ApiError, Cause
+from sandbox.cluster.history import Change, History
+from sandbox.cluster.kinds import KINDS, Kind
+from sandbox.cluster.ownership import Writer
+from sandbox.cluster.paging import read_token, token
+from sandbox.cluster.patches import Json, PatchType, apply_merge, copied, json_patch, merge_patch, strategic_merge
+from sandbox.cluster.selectors import matches_fields, matches_labels
+from sandbox.cluster.subresources import scale, with_part
+
+# No vowels and no look-alikes: Kubernetes' own choice for generated names.
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_KEPT_BY_SERVER = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+_ALLOCATED = frozenset({"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "finalizers"})
+# `Objects.list` hides the builtin inside the class.
+Items = list[Json]
+Changes = list[Change]
+
+
+def timestamp(moment: datetime) -> str:
+    """As Kubernetes writes a time: UTC, whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Objects:
+    """Every object of the cluster. `now` gives aware UTC; `seed` makes uids and names repeatable."""
+
+    def __init__(self, now: Callable[[], datetime], *, seed: int | None = None, keep_changes: int = 10_000) -> None:
+        self._now = now
+        self._dice = random.Random(seed)
+        self._live: dict[str, dict[tuple[str, str], Json]] = {plural: {} for plural in KINDS}
+        self._history = History(keep_changes)
+        self._listeners: list[Callable[[Change], None]] = []
+        self._version = 1
+        for name in ("default", "kube-system"):
+            self.create("namespaces", "", {"metadata": {"name": name}}, manager="kube-apiserver")
+
+    @property
+    def version(self) -> int:
+        """The resourceVersion of the last write."""
+        return self._version
+
+    def get(self, plural: str, namespace: str, name: str, subresource: str = "") -> Json:
+        kind = self._kind(plural)
+        found: Json = copied(self._found(kind, namespace, name))
+        return scale(found) if subresource == "scale" else found
+
+    def items(self, plural: str, namespace: str = "", labels: str = "", fields: str = "") -> Items:
+        """The matching objects of one namespace, or of all when it is empty, sorted by namespace and name."""
+        return [copied(item) for item in self._matching(self._kind(plural), namespace, labels, fields)]
+
+    def list(
+        self, plural: str, namespace: str = "", *, labels: str = "", fields: str = "", limit: int = 0, after: str = ""
+    ) -> Json:
+        """The List that GET answers with; `after` is the `continue` of the page before, 410 once that is compacted."""
+        kind = self._kind(plural)
+        version, start = read_token(after) if after else (self._version, "")
+        whole = self._matching(kind, namespace, labels, fields, at=version)
+        rest = [item for item in whole if _key(item) > start]
+        page = rest[:limit] if limit else rest
+        metadata: Json = {"resourceVersion": str(version)}
+        if len(page) < len(rest):
+            metadata["continue"] = token(version, _key(page[-1]))
+            if not (labels or fields):
+                metadata["remainingItemCount"] = len(rest) - len(page)
+        typeless = set() if kind.custom else {"kind", "apiVersion"}
+        items = [{key: copied(value) for key, value in item.items() if key not in typeless} for item in page]
+        return {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata, "items": items}
+
+    def create(
+        self, plural: str, namespace: str, body: Json, *, manager: str = "sandbox", dry_run: bool = False
+    ) -> Json:
+        kind = self._kind(plural)
+        item = self._new(kind, namespace, body)
+        time = timestamp(self._now())
+        writer = Writer(manager, kind.api_version)
+        item["metadata"]["managedFields"] = ownership.noted_update(None, _asked(kind, item), writer, time)
+        return self._commit(kind, None, item, dry_run=dry_run)
+
+    def replace(
+        self,
+        plural: str,
+        namespace: str,
+        name: str,
+        body: Json,
+        *,
+        subresource: str = "",
+        manager: str = "sandbox",
+        dry_run: bool = False,
+    ) -> Json:
+        """PUT. A resourceVersion in the body makes it conditional."""
+        kind = self._kind(plural)
+        if kind.coordinates and (namespace, name) not in self._live[plural]:
+            return self.create(plural, namespace, body, manager=manager, dry_run=dry_run)
+        given = str((body.get("metadata") or {}).get("name") or name)
+        if given != name:
+            raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+        if kind.coordinates and not (body.get("metadata") or {}).get("resourceVersion"):
+            cause = Cause.invalid("metadata.resourceVersion", "0", "must be specified for an update")
+            raise errors.invalid(kind, name, [cause])
+        return self._update(kind, namespace, name, lambda _: copied(body), subresource, manager, dry_run=dry_run)
+
+    def patch(
+        self,
+        plural: str,
+        namespace: str,
+        name: str,
+        patch: Any,
+        patch_type: PatchType = PatchType.MERGE,
+        *,
+        subresource: str = "",
+        manager: str = "sandbox",
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Json:
+        """PATCH. `force` is for APPLY only: take over the fields that others own."""
+        kind = self._kind(plural)
+        if patch_type not in kind.patch_types:
+            raise errors.unsupported_patch_type()
+        if patch_type is PatchType.APPLY:
+            return self._apply(kind, namespace, name, patch, subresource, manager, force=force, dry_run=dry_run)
+        if patch_type is not PatchType.JSON and not isinstance(patch, dict):
+            raise errors.bad_request("error decoding patch: a merge patch is an object")
+
+        def change(item: Json) -> Json:
+            if patch_type is PatchType.JSON:
+                return json_patch(item, patch)
+            changed: Json = merge_patch(item, patch) if patch_type is PatchType.MERGE else strategic_merge(item, patch)
+            return changed
+
+        return self._update(kind, namespace, name, change, subresource, manager, dry_run=dry_run)
+
+    def delete(
+        self,
+        plural: str,
+        namespace: str,
+        name: str,
+        *,
+        grace: int | None = None,
+        propagation: str = "Background",
+        uid: str | None = None,
+        version: str | None = None,
+        dry_run: bool = False,
+    ) -> Json:
+        """DELETE; answers with the object as it was, or as it stays while it waits for grace or finalizers.
+
+        `grace` is in seconds, None is the pod's own. `propagation` is Background, Foreground or Orphan; owned objects
+        are then the collector's work.
+        """
+        kind = self._kind(plural)
+        item = copied(self._found(kind, namespace, name))
+        metadata = item["metadata"]
+        if uid is not None and uid != metadata["uid"]:
+            why = f"the UID in the precondition ({uid}) does not match the UID in record ({metadata['uid']})."
+            raise errors.conflict(kind, name, f"{why} The object might have been deleted and then recreated")
+        if version is not None and version != metadata["resourceVersion"]:
+            why = f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record"
+            raise errors.conflict(
+                kind, name, f"{why} ({metadata['resourceVersion']}). The object might have been modified"
+            )
+        finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
+        if finalizer and finalizer not in metadata.get("finalizers", []) and "deletionTimestamp" not in metadata:
+            metadata.setdefault("finalizers", []).append(finalizer)
+        seconds = _grace(kind, item, grace)
+        first = "deletionTimestamp" not in metadata
+        if first or seconds < metadata.get("deletionGracePeriodSeconds", 0):
+            metadata["deletionTimestamp"] = timestamp(self._now() + timedelta(seconds=seconds))
+            metadata["deletionGracePeriodSeconds"] = seconds
+            if first and kind.generation:
+                metadata["generation"] += 1
+            if kind.plural == "namespaces":
+                item["status"]["phase"] = "Terminating"
+        before = self._found(kind, namespace, name)
+        return before if item == before else self._commit(kind, before, item, dry_run=dry_run)
+
+    def changes(self, since: int) -> Changes:
+        """What happened after a resourceVersion, oldest first; 410 when that was compacted."""
+        return self._history.since(since)
+
+    def compact(self, version: int | None = None) -> None:
+        """Forget what happened up to a resourceVersion (all of it by default): watches from there answer 410."""
+        self._history.compact(self._version if version is None else version)
+
+    def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Calls `listener` after every write, in the writer's own call stack; the answer ends it."""
+        self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    # How it is done
+
+    def _kind(self, plural: str) -> Kind:
+        if plural not in KINDS:
+            raise errors.no_such_path()
+        return KINDS[plural]
+
+    def _found(self, kind: Kind, namespace: str, name: str) -> Json:
+        try:
+            return self._live[kind.plural][namespace if kind.namespaced else "", name]
+        except KeyError:
+            raise errors.not_found(kind, name) from None
+
+    def _matching(self, kind: Kind, namespace: str, labels: str, fields: str, at: int | None = None) -> Items:
+        stored = self._live[kind.plural]
+        if at is not None and at != self._version:
+            stored = dict(stored)
+            try:
+                past = self._history.since(at)
+            except ApiError:
+                raise errors.continue_expired() from None
+            for change in reversed([change for change in past if change.plural == kind.plural]):
+                place = _place(change.after)
+                if change.before is None:
+                    stored.pop(place, None)
+                else:
+                    stored[place] = change.before
+        matches_labels(labels, {})  # a malformed selector is refused even when there is nothing to select from
+        matches_fields(fields, kind.plural, {})
+        return [
+            item
+            for (where, _), item in sorted(stored.items())
+            if (not namespace or where == namespace)
+            and matches_labels(labels, item["metadata"].get("labels") or {})
+            and matches_fields(fields, kind.plural, item)
+        ]
+
+    def _new(self, kind: Kind, namespace: str, body: Json) -> Json:
+        """A complete and valid object that is not stored yet."""
+        item = self._decoded(kind, namespace, body)
+        metadata = item["metadata"]
+        if "generateName" in metadata and not metadata.get("name"):
+            metadata["name"] = metadata["generateName"] + "".join(self._dice.choices(_ALPHABET, k=5))
+        if metadata.pop("resourceVersion", ""):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        for key in (*_KEPT_BY_SERVER, "managedFields"):
+            metadata.pop(key, None)
+        if kind.namespaced:
+            metadata["namespace"] = namespace
+            self._check_namespace(kind, namespace, str(metadata.get("name", "")))
+        metadata["uid"] = str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
+        metadata["creationTimestamp"] = timestamp(self._now())
+        if kind.generation:
+            metadata["generation"] = 1
+        if "status" in kind.subresources:
+            item.pop("status", None)
+        self._complete(kind, item, None)
+        if _place(item) in self._live[kind.plural]:
+            raise errors.already_exists(kind, metadata["name"])
+        return item
+
+    def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
+        found = self._found(KINDS["namespaces"], "", namespace)
+        if "deletionTimestamp" in found["metadata"]:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            raise errors.forbidden(kind, name, why)
+
+    def _decoded(self, kind: Kind, namespace: str, body: Any) -> Json:
+        if not isinstance(body, dict):
+            raise errors.bad_request("the body of the request is not an object")
+        item: Json = copied(body)
+        given = item.setdefault("apiVersion", kind.api_version), item.setdefault("kind", kind.kind)
+        item = {"apiVersion": given[0], "kind": given[1], **item}
+        if given != (kind.api_version, kind.kind):
+            message = f'{given[1]} in version "{given[0]}" cannot be handled as a {kind.kind}'
+            raise errors.bad_request(message)
+        item.setdefault("metadata", {})
+        if problem := validation.wrong_type(item):
+            raise errors.bad_request(
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {problem}'
+            )
+        where = item["metadata"].get("namespace") or namespace
+        if kind.namespaced and where != namespace:
+            raise errors.bad_request(
+                f"the namespace of the provided object does not match the namespace sent on the request: "
+                f"{where} != {namespace}"
+            )
+        return item
+
+    def _complete(self, kind: Kind, item: Json, before: Json | None) -> None:
+        if not kind.custom:
+            cleaned = without_nulls(item)
+            item.clear()
+            item.update(cleaned)
+        tidy_metadata(item["metadata"])
+        kind.defaults(item, before, self._version + 1)
+        causes = [*validation.metadata(item, dns_label=kind.dns_label), *kind.check(item, before)]
+        if causes:
+            raise errors.invalid(kind, str(item["metadata"].get("name", "")), causes)
+
+    def _update(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Callable[[Json], Json],
+        subresource: str,
+        manager: str,
+        *,
+        dry_run: bool,
+    ) -> Json:
+        before = self._found(kind, namespace, name)
+        view = scale(before) if subresource == "scale" else copied(before)
+        wanted = change(view)
+        after = self._merged(kind, before, wanted, subresource)
+        writer = Writer(manager, kind.api_version, subresource=subresource)
+        time = timestamp(self._now())
+
+        def noted() -> Items:
+            return ownership.noted_update(before, after, writer, time)
+
+        stored = self._store(kind, before, after, noted, subresource, dry_run=dry_run)
+        return scale(stored) if subresource == "scale" else stored
+
+    def _apply(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        config: Any,
+        subresource: str,
+        manager: str,
+        *,
+        force: bool,
+        dry_run: bool,
+    ) -> Json:
+        config = self._decoded(kind, namespace, config)
+        config["metadata"].setdefault("name", name)
+        writer = Writer(manager, kind.api_version, "Apply", subresource)
+        time = timestamp(self._now())
+        before = self._live[kind.plural].get((namespace if kind.namespaced else "", name))
+        if before is None:
+            item = self._new(kind, namespace, config)
+            item["metadata"]["managedFields"] = ownership.noted_apply(None, item, config, writer, time)
+            return self._commit(kind, None, item, dry_run=dry_run)
+        if not force:
+            ownership.check_conflicts(before, config, writer)
+        wanted = apply_merge(ownership.without_abandoned(before, config, writer), config)
+        after = self._merged(kind, before, wanted, subresource)
+
+        def noted() -> Items:
+            return ownership.noted_apply(before, after, config, writer, time)
+
+        return self._store(kind, before, after, noted, subresource, dry_run=dry_run)
+
+    def _merged(self, kind: Kind, before: Json, wanted: Json, subresource: str) -> Json:
+        """What a write may really change: a subresource takes its own part and drops the rest, and the reverse."""
+        name = before["metadata"]["name"]
+        metadata = wanted.get("metadata")
+        if not isinstance(metadata, dict):
+            metadata = {}
+        given = metadata.get("resourceVersion")
+        if given and given != before["metadata"]["resourceVersion"]:
+            raise errors.conflict(kind, name)
+        if metadata.get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
+            cause = Cause.invalid("metadata.uid", f'"{metadata["uid"]}"', "field is immutable")
+            raise errors.invalid(kind, name, [cause])
+        if subresource:
+            return with_part(kind, before, wanted, subresource)
+        after = self._decoded_change(kind, before, wanted)
+        for key in (*_KEPT_BY_SERVER, "name", "namespace", "managedFields", "resourceVersion"):
+            if key in before["metadata"]:
+                after["metadata"][key] = copied(before["metadata"][key])
+            else:
+                after["metadata"].pop(key, None)
+        if "status" in kind.subresources:
+            after["status"] = copied(before.get("status", {}))
+        return after
+
+    def _decoded_change(self, kind: Kind, before: Json, wanted: Json) -> Json:
+        where = before["metadata"].get("namespace", "")
+        after = self._decoded(kind, where, wanted)
+        name = before["metadata"]["name"]
+        if after["metadata"].get("name", name) != name:
+            cause = Cause.invalid("metadata.name", f'"{after["metadata"]["name"]}"', "field is immutable")
+            raise errors.invalid(kind, name, [cause])
+        return after
+
+    def _store(
+        self,
+        kind: Kind,
+        before: Json,
+        after: Json,
+        noted: Callable[[], Items],
+        subresource: str,
+        *,
+        dry_run: bool,
+    ) -> Json:
+        self._complete(kind, after, before)
+        if subresource != "status" and _counts(kind, before) != _counts(kind, after):
+            after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+        after["metadata"]["managedFields"] = noted()
+        if after == before:
+            same: Json = copied(before)
+            return same
+        return self._commit(kind, before, after, dry_run=dry_run)
+
+    def _commit(self, kind: Kind, before: Json | None, after: Json, *, dry_run: bool) -> Json:
+        if not dry_run:
+            self._version += 1
+            after["metadata"]["resourceVersion"] = str(self._version)
+            gone = _may_go(kind, after)
+            if gone:
+                self._live[kind.plural].pop(_place(after), None)
+            else:
+                self._live[kind.plural][_place(after)] = after
+            change = Change(self._version, kind.plural, before, after, gone)
+            self._history.record(change)
+            for listener in tuple(self._listeners):
+                listener(change)
+        result: Json = copied(after)
+        return result
+
+
+def _place(item: Json) -> tuple[str, str]:
+    return item["metadata"].get("namespace", ""), item["metadata"]["name"]
+
+
+def _key(item: Json) -> str:
+    return "\0".join(_place(item))
+
+
+def _asked(kind: Kind, item: Json) -> Json:
+    """A new object without what the server itself put there: that belongs to nobody."""
+    asked = {key: value for key, value in item.items() if key != "status" or "status" not in kind.subresources}
+    if isinstance(spec := asked.get("spec"), dict):
+        asked["spec"] = {key: value for key, value in spec.items() if key not in _ALLOCATED}
+    return asked
+
+
+def _counts(kind: Kind, item: Json) -> list[Any]:
+    """What of an object counts for its generation."""
+    return [
+        (item["metadata"].get("annotations") or {}) if part == "annotations" else item.get(part)
+        for part in kind.generation
+    ]
+
+
+def _grace(kind: Kind, item: Json, asked: int | None) -> int:
+    """Seconds until a pod may go; only pods that run somewhere get any."""
+    if kind.plural != "pods" or not item["spec"].get("nodeName"):
+        return 0
+    own: int = item["spec"].get("terminationGracePeriodSeconds", 30)
+    return own if asked is None else asked
+
+
+def _may_go(kind: Kind, item: Json) -> bool:
+    metadata = item["metadata"]
+    if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
+        return False
+    if kind.plural == "namespaces" and item["spec"].get("finalizers"):
+        return False
+    return not metadata.get("deletionGracePeriodSeconds")

@@ -1,0 +1,58 @@
+"""The applications inside the pods: each pod that runs answers HTTP, at `/<namespace>/<pod>/…` of one server."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from sandbox.cluster.behaviour import Images
+from sandbox.cluster.controllers import is_ready
+from sandbox.cluster.errors import ApiError
+from sandbox.cluster.objects import Objects
+from sandbox.cluster.pages import Face, version_face
+from sandbox.cluster.patches import Json
+
+
+class PodHost:
+    """Serves the page, `/version` and `/healthz` of every pod that is ready; a pod that is not refuses with 502."""
+
+    def __init__(self, objects: Objects, images: Images) -> None:
+        self._objects = objects
+        self._images = images
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/{namespace}/{pod}/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def face(self, pod: Json) -> Face:
+        """What a pod shows of itself."""
+        image = pod["spec"]["containers"][0]["image"]
+        app = (pod["metadata"].get("labels") or {}).get("app") or pod["spec"]["containers"][0]["name"]
+        return version_face(app, self._images.tag(image), pod["metadata"]["name"])
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        way = request.match_info
+        try:
+            pod = self._objects.get("pods", way["namespace"], way["pod"])
+        except ApiError:
+            return web.Response(status=502, text="no such pod\n")
+        if not is_ready(pod):
+            return web.Response(status=502, text="connection refused\n")
+        face = self.face(pod)
+        match way["path"]:
+            case "healthz":
+                return web.Response(text="ok")
+            case "version":
+                return web.json_response(face.as_json(), headers={"Access-Control-Allow-Origin": "*"})
+            case _:
+                return web.Response(text=face.as_html(), content_type="text/html")

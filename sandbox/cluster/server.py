@@ -1,0 +1,413 @@
+"""The Kubernetes API over HTTP, on loopback: unmodified clients talk to it.
+
+It hides HTTP from the objects: content types, query parameters, tokens, streams. Bodies are JSON only (also those of
+server-side apply; JSON is YAML).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.cluster import discovery, errors
+from sandbox.cluster.access import Access, Attempt
+from sandbox.cluster.errors import ApiError
+from sandbox.cluster.faults import Effect, Fault, Faults
+from sandbox.cluster.kinds import ALL
+from sandbox.cluster.objects import Objects
+from sandbox.cluster.patches import PatchType
+from sandbox.cluster.paths import Target, target_of
+from sandbox.cluster.watching import Watch
+
+Json = dict[str, Any]
+
+_BODY_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_HEALTH = frozenset({"/readyz", "/livez", "/healthz"})
+_LARGEST_BODY = 3 * 1024 * 1024
+_NO_ANSWER = 0
+
+
+@dataclass(frozen=True)
+class Write:
+    """A request that could change something. `status` is 0 when no answer was sent."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    content_type: str
+    body: bytes
+    status: int
+    user: str
+    user_agent: str
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class ClusterServer:
+    """Serves `objects`. Tests read `writes`, and set `faults` and `access`."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        access: Access | None = None,
+        bookmark_every: float = 60.0,
+        log_of: Callable[[Json], str] = lambda _: "",
+    ) -> None:
+        self.objects = objects
+        self.access = access or Access(anonymous="admin")
+        self.faults = Faults()
+        self.writes: list[Write] = []
+        self.url = ""
+        self._bookmark_every = bookmark_every
+        self._log_of = log_of
+        self._watches: set[Watch] = set()
+        self._loud = asyncio.Event()
+        self._loud.set()
+        self._stopping = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, port: int = 0) -> str:
+        """Listens on loopback and answers with the URL; port 0 takes a free one."""
+        self._stopping.clear()
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        # A watch must end when its client goes.
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self.url
+
+    async def stop(self) -> None:
+        """Ends every connection, also the silent ones."""
+        self._stopping.set()
+        self.faults.clear()
+        self.drop_watches()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @property
+    def watching(self) -> int:
+        """How many watches are open."""
+        return len(self._watches)
+
+    def drop_watches(self) -> None:
+        """Cuts every open watch."""
+        for watch in tuple(self._watches):
+            watch.drop()
+
+    def mute_watches(self, *, muted: bool = True) -> None:
+        """Leaves every watch open and says nothing more on it: a half-open connection."""
+        if muted:
+            self._loud.clear()
+        else:
+            self._loud.set()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        fault = self.faults.take(request.method, request.path_qs)
+        if fault is not None and (early := await self._befall(fault, request)) is not None:
+            return early
+        user = ""
+        try:
+            user = self.access.user(request.headers.get("Authorization", ""))
+            response = await self._serve(request, user, body)
+        except ApiError as error:
+            response = _answer(error.body(), error.status)
+        lost = fault is not None and fault.effect is Effect.LOSE
+        if request.method in _WRITES:
+            self._log(request, body, user, _NO_ANSWER if lost else response.status)
+        if lost:
+            return _cut(request)
+        if fault is not None and fault.effect is Effect.TRUNCATE and isinstance(response, web.Response):
+            return await _cut_short(request, response)
+        return response
+
+    async def _befall(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
+        """What a fault does before the request is served; None: go on and serve it."""
+        match fault.effect:
+            case Effect.ANSWER:
+                error = ApiError(fault.status, "", f"fault: {fault.status} on order")
+                headers = {"Retry-After": "1"} if fault.status in {429, 503} else None
+                return _answer(error.body(), fault.status, headers)
+            case Effect.RESET:
+                return _cut(request)
+            case Effect.SILENCE:
+                await self._stopping.wait()
+                return _cut(request)
+            case Effect.HOLD if fault.seconds:
+                await asyncio.sleep(fault.seconds)
+            case Effect.HOLD:
+                await fault.released.wait()
+        return None
+
+    def _log(self, request: web.Request, body: bytes, user: str, status: int) -> None:
+        agent = request.headers.get("User-Agent", "")
+        query = dict(request.query)
+        kind = request.content_type if body else ""
+        self.writes.append(Write(request.method, request.path, query, kind, body, status, user, agent))
+
+    async def _serve(self, request: web.Request, user: str, body: bytes) -> web.StreamResponse:
+        if request.path in _HEALTH:
+            return web.Response(text="ok")
+        if request.path.startswith("/apis/authorization.k8s.io/v1/") and request.method == "POST":
+            return self._review(request.path.rpartition("/")[2], user, _parsed(body))
+        target = target_of(request.path)
+        if target is None:
+            found = discovery.document(request.path, request.host) if request.method == "GET" else None
+            return _answer(found) if found else web.Response(status=404, text="404 page not found\n")
+        await asyncio.sleep(0)
+        self._authorize(request, user, target)
+        return await self._verbs(request)(request, target, body)
+
+    def _verbs(self, request: web.Request) -> Callable[[web.Request, Target, bytes], Awaitable[web.StreamResponse]]:
+        verbs = {
+            "GET": self._get,
+            "POST": self._post,
+            "PUT": self._put,
+            "PATCH": self._patch,
+            "DELETE": self._delete,
+        }
+        if request.method not in verbs:
+            raise errors.method_not_allowed()
+        return verbs[request.method]
+
+    def _authorize(self, request: web.Request, user: str, target: Target) -> None:
+        name = target.name
+        if not name and request.method == "GET":
+            # As Kubernetes does it: a list that can only show one name may be granted by that name.
+            fields = request.query.get("fieldSelector", "").split("=")
+            name = fields[-1] if fields[0] == "metadata.name" and "," not in fields[-1] else ""
+        attempt = Attempt(_verb(request, target), target.kind, target.namespace, name, target.subresource)
+        if not self.access.allows(user, attempt):
+            raise self.access.refusal(user, attempt)
+
+    async def _get(self, request: web.Request, target: Target, _: bytes) -> web.StreamResponse:
+        plural, query = target.kind.plural, request.query
+        if target.subresource == "log":
+            return web.Response(text=self._log_of(self.objects.get(plural, target.namespace, target.name)))
+        if target.name:
+            return _answer(self.objects.get(plural, target.namespace, target.name, target.subresource))
+        if query.get("watch") in {"true", "1"}:
+            return await self._watch(request, target)
+        listed = self.objects.list(
+            plural,
+            target.namespace,
+            labels=query.get("labelSelector", ""),
+            fields=query.get("fieldSelector", ""),
+            limit=_number(query.get("limit")) or 0,
+            after=query.get("continue", ""),
+        )
+        return _answer(listed)
+
+    async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
+        watch = Watch(self.objects, target, request, bookmark_every=self._bookmark_every, loud=self._loud)
+        self._watches.add(watch)
+        try:
+            return await watch.run()
+        except ConnectionResetError:  # the client went, or we dropped it
+            return _cut(request)
+        finally:
+            self._watches.discard(watch)
+
+    async def _post(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
+        if target.name:
+            raise errors.method_not_allowed()
+        if request.content_type not in {"application/json", "application/octet-stream"}:
+            raise errors.unsupported_body_type(_BODY_TYPES)
+        made = self.objects.create(
+            target.kind.plural, target.namespace, _parsed(body), manager=_manager(request), dry_run=_dry(request)
+        )
+        return _answer(made, 201)
+
+    async def _put(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
+        if not target.name:
+            raise errors.method_not_allowed()
+        if request.content_type not in {"application/json", "application/octet-stream"}:
+            raise errors.unsupported_body_type(_BODY_TYPES)
+        version = self.objects.version
+        found = self.objects.replace(
+            target.kind.plural,
+            target.namespace,
+            target.name,
+            _parsed(body),
+            subresource=target.subresource,
+            manager=_manager(request),
+            dry_run=_dry(request),
+        )
+        created = target.kind.coordinates and self.objects.version > version and _is_new(found)
+        return _answer(found, 201 if created else 200)
+
+    async def _patch(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
+        if not target.name:
+            raise errors.method_not_allowed()
+        try:
+            patch_type = PatchType(request.content_type)
+        except ValueError:
+            raise errors.unsupported_patch_type() from None
+        if patch_type is PatchType.APPLY and not request.query.get("fieldManager"):
+            detail = "is required for apply patch"
+            cause = {
+                "reason": "FieldValueRequired",
+                "message": f"Required value: {detail}",
+                "field": "fieldManager",
+            }
+            message = f'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: {detail}'
+            details = {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}
+            raise ApiError(422, "Invalid", message, details)
+        version = self.objects.version
+        found = self.objects.patch(
+            target.kind.plural,
+            target.namespace,
+            target.name,
+            _parsed(body),
+            patch_type,
+            subresource=target.subresource,
+            manager=_manager(request),
+            force=request.query.get("force") in {"true", "1"},
+            dry_run=_dry(request),
+        )
+        created = patch_type is PatchType.APPLY and self.objects.version > version and _is_new(found)
+        return _answer(found, 201 if created else 200)
+
+    async def _delete(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
+        options = {**dict(request.query), **(_parsed(body) if body else {})}
+        preconditions = options.get("preconditions") or {}
+        dry = _dry(request) or "All" in (options.get("dryRun") or ())
+        propagation = options.get("propagationPolicy")
+        if not propagation:
+            propagation = "Orphan" if options.get("orphanDependents") in {True, "true"} else "Background"
+        plural = target.kind.plural
+        if not target.name:
+            query = request.query
+            fitting = self.objects.items(
+                plural, target.namespace, query.get("labelSelector", ""), query.get("fieldSelector", "")
+            )
+            for item in fitting:
+                where = item["metadata"].get("namespace", "")
+                self.objects.delete(plural, where, item["metadata"]["name"], propagation=propagation, dry_run=dry)
+            listed = {"kind": f"{target.kind.kind}List", "apiVersion": target.kind.api_version, "metadata": {}}
+            return _answer({**listed, "items": fitting})
+        found = self.objects.delete(
+            plural,
+            target.namespace,
+            target.name,
+            grace=_number(options.get("gracePeriodSeconds")),
+            propagation=propagation,
+            uid=preconditions.get("uid"),
+            version=preconditions.get("resourceVersion"),
+            dry_run=dry,
+        )
+        if target.kind.returns_deleted or found["metadata"].get("finalizers"):
+            return _answer(found)
+        details = {
+            "name": target.name,
+            "group": target.kind.group,
+            "kind": plural,
+            "uid": found["metadata"]["uid"],
+        }
+        kept = {key: value for key, value in details.items() if value}
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": kept}
+        return _answer(status)
+
+    def _review(self, plural: str, user: str, review: Json) -> web.Response:
+        spec = review.get("spec") or {}
+        shown: Json = {"kind": review.get("kind"), "apiVersion": "authorization.k8s.io/v1", "metadata": {}}
+        if plural == "selfsubjectrulesreviews":
+            rules = self.access.rules(user, spec.get("namespace", ""))
+            status: Json = {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}
+            return _answer({**shown, "spec": {}, "status": status}, 201)
+        if plural != "selfsubjectaccessreviews":
+            raise errors.no_such_path()
+        asked = spec.get("resourceAttributes") or {}
+        known = [k for k in ALL if (k.group, k.plural) == (asked.get("group", ""), asked.get("resource", ""))]
+        allowed = bool(known) and self.access.allows(
+            user,
+            Attempt(
+                asked.get("verb", ""),
+                known[0],
+                asked.get("namespace", ""),
+                asked.get("name", ""),
+                asked.get("subresource", ""),
+            ),
+        )
+        return _answer({**shown, "spec": spec, "status": {"allowed": allowed}}, 201)
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _answer(body: Json, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.json_response(body, status=status, headers=headers)
+
+
+def _cut(request: web.Request) -> web.Response:
+    """Ends the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def _cut_short(request: web.Request, response: web.Response) -> web.StreamResponse:
+    whole = response.body if isinstance(response.body, bytes) else b""
+    cut = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
+    cut.content_length = len(whole)
+    await cut.prepare(request)
+    await cut.write(whole[: len(whole) // 2])
+    with suppress(ConnectionResetError):
+        await cut.drain()
+    if request.transport is not None:
+        request.transport.close()
+    return cut
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise errors.bad_request(f"the object provided is unrecognized: json parse error: {error}") from error
+
+
+def _manager(request: web.Request) -> str:
+    agent = request.headers.get("User-Agent", "").partition("/")[0]
+    return request.query.get("fieldManager") or agent or "unknown"
+
+
+def _dry(request: web.Request) -> bool:
+    return "All" in request.query.getall("dryRun", [])
+
+
+def _number(text: Any) -> int | None:
+    if text in {None, ""}:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def _is_new(item: Json) -> bool:
+    return len(item["metadata"].get("managedFields") or ()) == 1 and item["metadata"].get("generation", 1) == 1
+
+
+def _verb(request: web.Request, target: Target) -> str:
+    if request.method == "GET":
+        if target.name:
+            return "get"
+        return "watch" if request.query.get("watch") in {"true", "1"} else "list"
+    if request.method == "DELETE":
+        return "delete" if target.name else "deletecollection"
+    return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(request.method, request.method.lower())
