@@ -54,7 +54,7 @@ def images(draw):
         (f"{HOME}:green", f"{HOME}:green"),
         (f"{HOME}@{DIGEST}", f"{HOME}@{DIGEST}"),
         (f"{HOME}:green@{DIGEST}", f"{HOME}:green@{DIGEST}"),
-        ("ghcr.io/a_b/c__d/e---f/g.h:V1_x.y-z", "ghcr.io/a_b/c__d/e---f/g.h:V1_x.y-z"),
+        ("registry.example.org/a_b/c__d/e---f/g.h:V1_x.y-z", "registry.example.org/a_b/c__d/e---f/g.h:V1_x.y-z"),
         (f"{HOME}:{'t' * 128}", f"{HOME}:{'t' * 128}"),
     ],
 )
@@ -242,7 +242,7 @@ def test_an_image_cannot_be_pinned_to_anything_but_a_digest():
         (f"{HOME}:green@{DIGEST}", "mochi:green", "sha256:1a2b3c4d5e6f"),
         (f"{HOME}@{DIGEST}", "mochi@1a2b3c4d5e6f", "sha256:1a2b3c4d5e6f"),
         (HOME, "mochi", ""),
-        ("ghcr.io/team/shop/mochi:1", "mochi:1", ""),
+        ("registry.example.org/team/shop/mochi:1", "mochi:1", ""),
     ],
 )
 def test_a_card_shows_the_last_part_of_the_name(text, short, digest):
