@@ -80,6 +80,18 @@ def conflict(kind: Kind, name: str, why: str = MERGEABLE) -> ApiError:
     return ApiError(409, "Conflict", message, _details(kind, name))
 
 
+def precondition_failed(kind: Kind, name: str, why: str) -> ApiError:
+    details = {**_details(kind, name), "kind": kind.kind}
+    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {kind.kind} "{name}": {why}', details)
+
+
+def unpatchable(why: str) -> ApiError:
+    """A patch whose result is not an object of its kind."""
+    cause = {"reason": "FieldValueInvalid", "message": f"Invalid value: {why}", "field": "patch"}
+    message = f' "" is invalid: patch: Invalid value: {why}'
+    return ApiError(422, "Invalid", message, {"causes": [cause]})
+
+
 def apply_conflict(causes: Sequence[tuple[str, str, str]]) -> ApiError:
     """`causes` are (manager, apiVersion, field) of what others own and would be overwritten."""
     listed = [

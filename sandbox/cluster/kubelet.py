@@ -76,7 +76,8 @@ class Kubelet:
 
     def _place(self, objects: Objects, pod: Json, now: datetime) -> Json:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        objects.patch("pods", namespace, name, {"spec": {"nodeName": NODE}}, manager="kube-scheduler")
+        binding = {"spec": {"nodeName": NODE}}
+        objects.patch("pods", namespace, name, binding, subresource="binding", manager="kube-scheduler")
         address = self._address()
         status = {
             **pod["status"],

@@ -166,30 +166,28 @@ class Objects:
         are then the collector's work.
         """
         kind = self._kind(plural)
-        item = copied(self._found(kind, namespace, name))
+        before = self._found(kind, namespace, name)
+        _check_preconditions(kind, before, uid, version)
+        item: Json = copied(before)
         metadata = item["metadata"]
-        if uid is not None and uid != metadata["uid"]:
-            why = f"the UID in the precondition ({uid}) does not match the UID in record ({metadata['uid']})."
-            raise errors.conflict(kind, name, f"{why} The object might have been deleted and then recreated")
-        if version is not None and version != metadata["resourceVersion"]:
-            why = f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record"
-            raise errors.conflict(
-                kind, name, f"{why} ({metadata['resourceVersion']}). The object might have been modified"
-            )
         finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
-        if finalizer and finalizer not in metadata.get("finalizers", []) and "deletionTimestamp" not in metadata:
+        first = "deletionTimestamp" not in metadata
+        if finalizer and first and finalizer not in metadata.get("finalizers", []):
             metadata.setdefault("finalizers", []).append(finalizer)
         seconds = _grace(kind, item, grace)
-        first = "deletionTimestamp" not in metadata
+        if first and not seconds and not metadata.get("finalizers") and kind.plural != "namespaces":
+            return self._commit(kind, before, item, dry_run=dry_run, gone=True)
         if first or seconds < metadata.get("deletionGracePeriodSeconds", 0):
             metadata["deletionTimestamp"] = timestamp(self._now() + timedelta(seconds=seconds))
-            metadata["deletionGracePeriodSeconds"] = seconds
-            if first and kind.generation:
-                metadata["generation"] += 1
             if kind.plural == "namespaces":
                 item["status"]["phase"] = "Terminating"
-        before = self._found(kind, namespace, name)
-        return before if item == before else self._commit(kind, before, item, dry_run=dry_run)
+            else:
+                metadata["deletionGracePeriodSeconds"] = seconds
+            if first and kind.generation:
+                metadata["generation"] += 1
+        if item == before:
+            return item
+        return self._commit(kind, before, item, dry_run=dry_run)
 
     def changes(self, since: int) -> Changes:
         """What happened after a resourceVersion, oldest first; 410 when that was compacted."""
@@ -390,6 +388,8 @@ class Objects:
 
     def _decoded_change(self, kind: Kind, before: Json, wanted: Json) -> Json:
         where = before["metadata"].get("namespace", "")
+        if isinstance(wanted, dict) and (problem := validation.wrong_type(wanted)):
+            raise errors.unpatchable(problem)
         after = self._decoded(kind, where, wanted)
         name = before["metadata"]["name"]
         if after["metadata"].get("name", name) != name:
@@ -408,7 +408,7 @@ class Objects:
         dry_run: bool,
     ) -> Json:
         self._complete(kind, after, before)
-        if subresource != "status" and _counts(kind, before) != _counts(kind, after):
+        if subresource in {"", "scale"} and _counts(kind, before) != _counts(kind, after):
             after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         after["metadata"]["managedFields"] = noted()
         if after == before:
@@ -416,11 +416,11 @@ class Objects:
             return same
         return self._commit(kind, before, after, dry_run=dry_run)
 
-    def _commit(self, kind: Kind, before: Json | None, after: Json, *, dry_run: bool) -> Json:
+    def _commit(self, kind: Kind, before: Json | None, after: Json, *, dry_run: bool, gone: bool = False) -> Json:
         if not dry_run:
             self._version += 1
             after["metadata"]["resourceVersion"] = str(self._version)
-            gone = _may_go(kind, after)
+            gone = gone or _may_go(kind, after)
             if gone:
                 self._live[kind.plural].pop(_place(after), None)
             else:
@@ -455,6 +455,19 @@ def _counts(kind: Kind, item: Json) -> list[Any]:
         (item["metadata"].get("annotations") or {}) if part == "annotations" else item.get(part)
         for part in kind.generation
     ]
+
+
+def _check_preconditions(kind: Kind, item: Json, uid: str | None, version: str | None) -> None:
+    metadata = item["metadata"]
+    if uid is not None and uid != metadata["uid"]:
+        why = f"the UID in the precondition ({uid}) does not match the UID in record ({metadata['uid']}). The object"
+        raise errors.precondition_failed(kind, metadata["name"], f"{why} might have been deleted and then recreated")
+    found = metadata["resourceVersion"]
+    if version is not None and version != found:
+        why = f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record"
+        raise errors.precondition_failed(
+            kind, metadata["name"], f"{why} ({found}). The object might have been modified"
+        )
 
 
 def _grace(kind: Kind, item: Json, asked: int | None) -> int:

@@ -38,6 +38,8 @@ def with_part(kind: Kind, before: Json, wanted: Json, subresource: str) -> Json:
                 cause = Cause.invalid("spec.replicas", str(replicas), "must be greater than or equal to 0")
                 raise errors.invalid(kind, before["metadata"]["name"], [cause])
             after["spec"]["replicas"] = replicas
+        case "binding":
+            after["spec"]["nodeName"] = wanted["spec"]["nodeName"]
         case "finalize":
             after["spec"] = copied(wanted.get("spec") or {})
         case _:
