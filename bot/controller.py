@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.clusters.cluster import Cluster, View, Write
-from bot.clusters.errors import Away, ClusterError, Stale
+from bot.clusters.errors import Away, ClusterError, Pending, Stale
 from bot.ports import Cards, Clock, People, Unreachable
 from bot.release.app import App
 from bot.release.approvals import Ballots, tally
@@ -128,6 +128,8 @@ class Controller:
         except Outdated:
             self.wake(app.name)
             return None
+        except Pending:
+            return self._clock.now() + RETRY
         except ClusterError as error:
             if app.name not in self.moments or self.moments[app.name].trouble != str(error):
                 log.warning("cluster trouble", app=app.name, release=release.label, reason=str(error))

@@ -13,6 +13,10 @@ class Stale(ClusterError):
     """The condition of a write no longer held (409, 422): nothing was written; look again and decide again."""
 
 
+class Pending(ClusterError):
+    """Nothing is wrong: the cluster is still at it, the next write comes later."""
+
+
 class Gone(ClusterError):
     """A watch was asked to go on from a resourceVersion that the API server no longer has (410): list again."""
 

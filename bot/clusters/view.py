@@ -11,7 +11,7 @@ from bot.clusters import patches
 from bot.clusters.adoption import BEFORE
 from bot.clusters.api import DEPLOYMENT, SERVICE, Json
 from bot.clusters.cluster import LABEL, Write
-from bot.clusters.errors import ClusterError
+from bot.clusters.errors import ClusterError, Pending
 from bot.clusters.reading import (
     Selector,
     changed_by,
@@ -233,7 +233,7 @@ class NativeView:
         if before is None or selector(self.service) != self.release.previous.selector:
             return None
         if self._candidate_pods:
-            raise ClusterError(f"{self.release.slot} still has pods that are going away.")
+            raise Pending(f"{self.release.slot} still has pods that are going away.")
         return self._select(self.service, before, "give {} its former selector back")
 
     @property
