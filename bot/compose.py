@@ -1,0 +1,146 @@
+"""Where the real parts meet: the bot from its settings, started, and stopped within ten seconds."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from bot.client import Greenlight, log_in
+from bot.clusters.api import KubeApi
+from bot.clusters.errors import ClusterError
+from bot.clusters.native import NativeCluster
+from bot.controller import Controller
+from bot.desk import Desk
+from bot.registry import Registry
+from bot.release.image import parse
+from bot.settings import Settings
+from bot.store import Store, connect, migrate
+
+log = structlog.get_logger()
+
+HEARTBEAT_EVERY = 10.0
+STOP_WITHIN = 8.0
+
+
+class RealClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def wait(self, bell: asyncio.Event, until: datetime | None) -> None:
+        seconds = None if until is None else max(0.0, (until - self.now()).total_seconds())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await bell.wait()
+
+
+@dataclass(frozen=True)
+class Parts:
+    client: Greenlight
+    controller: Controller
+    cluster: NativeCluster
+    api: KubeApi
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; whichever part ends by an error ends all, with that error."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    await migrate(settings.database_url)
+    async with assemble(settings) as parts:
+        await log_in(parts.client, settings.token.get_secret_value())
+        await _until_one_ends(
+            stop.wait(),
+            parts.client.connect(),
+            parts.controller.run(),
+            parts.cluster.follow(),
+            _beat(settings),
+        )
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def assemble(settings: Settings) -> AsyncIterator[Parts]:
+    """The parts, put together and not started; they are closed at the end."""
+    clock = RealClock()
+    async with contextlib.AsyncExitStack() as stack:
+        store = Store(connect(settings.database_url), clock.now)
+        stack.push_async_callback(store.close)
+        api = await KubeApi.connect(kubeconfig=settings.kubeconfig)
+        stack.push_async_callback(api.close)
+        registry = Registry(settings.docker_config, insecure=settings.insecure_registries)
+        stack.push_async_callback(registry.close)
+        client = Greenlight(settings.guild, api_url=settings.discord_api_url, gateway_url=settings.discord_gateway_url)
+        stack.push_async_callback(client.close)
+        changed: list[Callable[[str], None]] = []
+        cluster = NativeCluster(api, settings.apps.values(), clock.now, lambda namespace: changed[0](namespace))
+        controller = Controller(settings.apps, store, cluster, client, client, clock)
+        changed.append(controller.changed)
+        client.desk = Desk(settings.apps, store, cluster, registry, controller, clock)
+        yield Parts(client, controller, cluster, api)
+
+
+async def check(settings: Settings) -> list[tuple[str, bool, str]]:
+    """Whether database, cluster, registries and Discord answer: (what, good, sentence)."""
+    answers = [await _ask("database", _database(settings))]
+    try:
+        async with assemble(settings) as parts:
+            answers.append(await _ask("cluster", parts.api.version()))
+            for app in settings.apps.values():
+                answers.append(await _ask(f"{app.name}: objects", _objects(parts, app.name, settings)))
+                answers.append(await _ask(f"{app.name}: registry", _tags(settings, app.image)))
+            answers.append(await _ask("Discord", _discord(parts.client, settings)))
+    except ClusterError as error:
+        answers.append(("cluster", False, str(error)))
+    return answers
+
+
+async def _ask(what: str, answer: Awaitable[str]) -> tuple[str, bool, str]:
+    try:
+        return what, True, await answer
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        return what, False, str(error) or type(error).__name__
+
+
+async def _database(settings: Settings) -> str:
+    await migrate(settings.database_url)
+    return "up to date"
+
+
+async def _objects(parts: Parts, name: str, settings: Settings) -> str:
+    start = await parts.cluster.start(settings.apps[name])
+    return f"{start.live.slot} is live with {start.live.image}, {start.slot} is idle"
+
+
+async def _tags(settings: Settings, image: str) -> str:
+    async with Registry(settings.docker_config, insecure=settings.insecure_registries) as registry:
+        return f"{image} has {len(await registry.tags(parse(image)))} tags"
+
+
+async def _discord(client: Greenlight, settings: Settings) -> str:
+    return f"logged in as {await log_in(client, settings.token.get_secret_value())}"
+
+
+async def _until_one_ends(*work: Awaitable[object]) -> None:
+    tasks = [asyncio.ensure_future(each) for each in work]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    # A write in flight is shielded in the store and guarded in the cluster: what is cut off here is only waiting.
+    await asyncio.wait(pending, timeout=STOP_WITHIN)
+    for task in done:
+        task.result()
+
+
+async def _beat(settings: Settings) -> None:
+    """Show a probe that the event loop turns."""
+    while True:
+        if settings.heartbeat is not None:
+            await asyncio.to_thread(settings.heartbeat.touch)
+        await asyncio.sleep(HEARTBEAT_EVERY)
