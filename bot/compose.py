@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,6 +60,7 @@ async def serve(settings: Settings) -> None:
             parts.client.connect(),
             parts.controller.run(),
             parts.cluster.follow(),
+            parts.client.desk.keep_links(),
             _beat(settings),
         )
         log.info("stopping")
@@ -78,10 +79,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(registry.close)
         client = Greenlight(settings.guild, api_url=settings.discord_api_url, gateway_url=settings.discord_gateway_url)
         stack.push_async_callback(client.close)
-        changed: list[Callable[[str], None]] = []
-        cluster = NativeCluster(api, settings.apps.values(), clock.now, lambda namespace: changed[0](namespace))
+
+        def changed(namespace: str) -> None:
+            controller.changed(namespace)
+
+        cluster = NativeCluster(api, settings.apps.values(), clock.now, changed)
         controller = Controller(settings.apps, store, cluster, client, client, clock)
-        changed.append(controller.changed)
         client.desk = Desk(settings.apps, store, cluster, registry, controller, clock)
         yield Parts(client, controller, cluster, api)
 

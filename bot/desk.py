@@ -4,6 +4,7 @@ Every request changes the record in the store and wakes the controller; none wai
 turned down raises `Refused`, with a sentence for the person who asked, and changes nothing.
 """
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from bot.view import Live, Status, View, links_to, view
 log = structlog.get_logger()
 
 TRIES = 5
+LINKS_EVERY = 300.0
+"""Seconds."""
 TOKEN = 6
 ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: a label should not spell a word
 UNPINNED = "the registry could not say what this tag means, so it is not bound to a digest"
@@ -178,6 +181,16 @@ class Desk:
         ]
         await self.store.recount(release, counted.values(), *news)
         self._controller.wake(release.app)
+
+    async def keep_links(self) -> None:
+        """Read the addresses of all apps now and then, until cancelled: they change seldom and nobody announces it."""
+        while True:
+            before = dict(self._links)
+            await asyncio.gather(*(self._refresh_links(app) for app in self.apps.values()))
+            for name, links in self._links.items():
+                if before.get(name) != links and (newest := await self.store.newest(name)):
+                    self._controller.redraw(newest)
+            await asyncio.sleep(LINKS_EVERY)
 
     # What people see
 
