@@ -1,0 +1,146 @@
+"""Every combination of what the machine may look at, phase by phase: the same for all properties, decided once.
+
+A phase's product leaves out what its rules could only look at by mistake; test_walk.py mixes those in at random.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+
+from examples import (
+    EVERYBODY,
+    KIM,
+    LEE,
+    MOMENT,
+    NO_TIME,
+    NOBODY,
+    NOW,
+    TIMING,
+    app,
+    ballots,
+    release,
+    side,
+    snapshot,
+)
+
+from bot.release.app import App, Switch
+from bot.release.approvals import Ballots
+from bot.release.machine import DRAIN, Decision, decide
+from bot.release.record import Phase, Release
+from bot.release.snapshot import FRESH_FOR, Snapshot, Traffic
+
+AUTO = app()
+BUTTON = app(approval=replace(AUTO.approval, switch=Switch.BUTTON))
+EXPIRES = AUTO.approval.expires
+
+SIDES = (
+    side(3),
+    side(1),
+    side(0),
+    side(0, failed=True, trouble="its pods crash"),
+    side(1, failed=True, trouble="one of its pods crashes"),
+    side(0, 0),
+    side(3, complete=False),
+    side(0, complete=True),  # no cluster should say so: the machine must not believe it
+    side(3, present=False),
+    side(0, present=False),
+)
+LOOKS = tuple(snapshot(*shape) for shape in product(Traffic, SIDES, SIDES))
+
+STALE_VOTES = ballots(KIM, LEE, age=FRESH_FOR + MOMENT)
+VOTES = (
+    NOBODY,
+    ballots(KIM),
+    EVERYBODY,
+    STALE_VOTES,
+    ballots(KIM, LEE, age=None),
+    ballots(KIM, LEE, against=[LEE]),
+    ballots(KIM, LEE, trouble="Discord does not answer"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    release: Release
+    app: App
+    seen: Snapshot
+    votes: Ballots
+
+    def decide(self) -> Decision:
+        return decide(self.release, self.app, self.seen, self.votes, NOW)
+
+
+def around(*deadlines):
+    """Ages just before, at and well after each deadline."""
+    return [NO_TIME, *(age for deadline in deadlines for age in (deadline - MOMENT, deadline, 3 * deadline))]
+
+
+def _staging():
+    for age, staged in product(around(TIMING.stage_within), (False, True)):
+        yield release(Phase.STAGING, age=age, staged=staged), AUTO, (NOBODY, EVERYBODY)
+
+
+def _ready():
+    for age, (policy, asked) in product(around(EXPIRES), ((AUTO, False), (BUTTON, False), (BUTTON, True))):
+        yield release(Phase.READY, ready_at=NOW - age, promote_asked=asked), policy, VOTES
+    yield release(Phase.READY, age=EXPIRES, ready_at=None), AUTO, VOTES
+
+
+def _promoting():
+    ages = (NO_TIME, TIMING.promote_within - MOMENT, TIMING.promote_within)
+    for age, live_at, empty in product(ages, (None, NOW - MOMENT, NOW), (None, MOMENT, TIMING.grace)):
+        since = empty and NOW - empty
+        yield release(Phase.PROMOTING, age=age, approvers=(KIM, LEE), live_at=live_at, empty_since=since), AUTO, VOTES
+
+
+def _baking():
+    for age, empty in product(around(TIMING.bake_for), (None, MOMENT, TIMING.grace - MOMENT, TIMING.grace)):
+        yield release(Phase.BAKING, age=age, live_at=NOW - age, empty_since=empty and NOW - empty), AUTO, (NOBODY,)
+
+
+def _done():
+    short = app(timing=replace(TIMING, warm_for=NO_TIME))
+    ages = around(DRAIN, TIMING.warm_for)
+    for age, asked, retired, policy in product(ages, (False, True), (False, True), (AUTO, short)):
+        yield release(Phase.DONE, live_at=NOW - age, retire_asked=asked, retired=retired), policy, (NOBODY,)
+    yield release(Phase.DONE, age=TIMING.warm_for, live_at=None), AUTO, (NOBODY,)
+
+
+def _reverting():
+    for age, retired, live in product(around(TIMING.stage_within), (False, True), (None, NOW - MOMENT)):
+        yield release(Phase.REVERTING, age=age, retired=retired, live_at=live), AUTO, (NOBODY,)
+
+
+def _reverted():
+    for age, retired, live, who in product(around(DRAIN), (False, True), (None, NOW - MOMENT), ((), (KIM, LEE))):
+        yield release(Phase.REVERTED, age=age, retired=retired, live_at=live, approvers=who), AUTO, (NOBODY,)
+
+
+def _abandoned():
+    for live, retired in product((None, NOW - MOMENT), (False, True)):
+        yield release(Phase.ABANDONED, live_at=live, retired=retired), AUTO, VOTES
+
+
+RECORDS = {
+    Phase.STAGING: _staging,
+    Phase.READY: _ready,
+    Phase.PROMOTING: _promoting,
+    Phase.BAKING: _baking,
+    Phase.DONE: _done,
+    Phase.REVERTING: _reverting,
+    Phase.REVERTED: _reverted,
+    Phase.ABANDONED: _abandoned,
+}
+
+
+@cache
+def every(phase: Phase) -> tuple[tuple[Case, Decision], ...]:
+    """With what is decided on the fresh look."""
+    cases = (Case(of, policy, seen, votes) for of, policy, some in RECORDS[phase]() for votes in some for seen in LOOKS)
+    return tuple((case, case.decide()) for case in cases)
+
+
+def counterexample(claim: Callable[[Case, Decision], bool], phases: Iterable[Phase] = Phase) -> Case | None:
+    """The first case in which the claim does not hold."""
+    return next((case for phase in phases for case, decision in every(phase) if not claim(case, decision)), None)
