@@ -1,0 +1,325 @@
+"""What a card shows: pure rendering of a release's view, inside Discord's limits whatever the names are."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+
+from bot.release.errors import Refused
+from bot.release.image import parse
+from bot.release.machine import Verb
+from bot.release.record import Cause, Person, Phase, Release
+from bot.view import Kind, View
+from cogs import limits, words
+from cogs.text import clip, code, line, listed, plain, span, stamp
+
+BAR = 5
+BLUE, YELLOW, GREEN, ORANGE, RED, GREY = 0x3B82F6, 0xF5B301, 0x2DA44E, 0xE8833A, 0xD1242F, 0x8C959F
+
+_NAME = 32  # of a person or a role inside a sentence
+_IMAGE = 100
+_REASON = 300
+_LINES = 10  # of requirements or people in one field
+
+
+@dataclass(frozen=True)
+class Link:
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Face:
+    """A card as it looks: `links` are the first row of buttons, `verbs` the second."""
+
+    content: str
+    embed: discord.Embed
+    links: tuple[Link, ...]
+    verbs: tuple[Verb, ...]
+    again: bool
+    voting: bool
+    """Whether votes count, so that the two reactions belong below it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for two faces that look the same; at most 64 characters."""
+        seen = [self.content, self.embed.to_dict(), [(link.label, link.url) for link in self.links]]
+        text = json.dumps([*seen, self.verbs, self.again, self.voting], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a phase looks like: the first line, what the title says, the colour."""
+
+    first: str
+    title: str
+    colour: int
+
+    @property
+    def sign(self) -> str:
+        return self.first[0]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a card shows that is not of its release."""
+
+    roles: Mapping[int, str]
+    """The names of the guild's roles by id."""
+    place: str = ""
+    """Tells apps of several namespaces apart."""
+    successor: str | None = None
+    """The address of the card of `release.replaced_by`."""
+    taken_over: int | None = None
+    """The number of the newer release that has the traffic now."""
+
+
+def face(view: View, around: Around) -> Face:
+    release, shown = view.release, state(view, around)
+    place = around.place
+    embed = discord.Embed(title=clip(f"{release.title} · {shown.title}", limits.TITLE), colour=shown.colour)
+    embed.set_author(name=line(release.app + (f" · {place}" if place else ""), limits.AUTHOR))
+    embed.description = clip("\n".join(_description(view, around)), limits.DESCRIPTION // 2)
+    for name, value in _fields(view, around):
+        embed.add_field(name=name, value=clip(value, limits.FIELD_VALUE), inline=True)
+    embed.set_footer(text=line(words.asked_by(release.author.name, release.label), 200))
+    return Face(
+        content=clip(shown.first, 500),
+        embed=embed,
+        links=_links(view, around.successor),
+        verbs=view.buttons[:4],
+        again=view.current and release.phase is Phase.REVERTED and not release.was_live,
+        voting=release.phase is Phase.READY,
+    )
+
+
+def state(view: View, around: Around) -> State:
+    release = view.release
+    name = f"{release.title} ({version(release)})"
+    reason = plain(view.reason or release.reason, _REASON)
+    match release.phase:
+        case Phase.STAGING:
+            return State(words.prepared(name), "preparing", BLUE)
+        case Phase.READY:
+            return _ready(view, name, reason, around.roles)
+        case Phase.PROMOTING:
+            return State(words.switching(name, _people(release.approvers)), "switching", BLUE)
+        case Phase.BAKING:
+            until = stamp(view.until, "t") if view.until else ""
+            return State(words.watched(name, until), "live, being watched", GREEN)
+        case Phase.DONE:
+            if around.taken_over is not None:
+                return State(words.was_live(name, around.taken_over), "was live", GREY)
+            return State(words.live(name), "live", GREEN)
+        case Phase.REVERTING:
+            return State(words.going_back(name, _why(release)), "rolling back", ORANGE)
+        case Phase.REVERTED:
+            return _reverted(view, name)
+        case Phase.ABANDONED:
+            return State(words.left_alone(name, plain(release.reason, _REASON)), "left as it is", RED)
+
+
+def image_name(reference: str) -> str:
+    """What people call an image of a pod template: `mochi:blue`."""
+    try:
+        return parse(reference).short
+    except Refused:
+        return reference
+
+
+def version(release: Release) -> str:
+    """What a person calls this version inside a sentence about its app: `green` of `mochi:green`."""
+    tag = release.asked.rpartition("@")[2].rpartition(":")[2]
+    return plain(tag or release.asked, 40)
+
+
+def role_name(role: int, roles: Mapping[int, str]) -> str:
+    name = roles.get(role, "")
+    return plain(name.removeprefix("@"), _NAME) if name else words.unknown_role(role)
+
+
+def person_name(name: str) -> str:
+    """`@kim`; nobody is called by it, even one whose name is `everyone`."""
+    return plain(f"@{name}", _NAME)
+
+
+def waited_for(view: View, roles: Mapping[int, str]) -> list[str]:
+    """The open requirements in words: `QC`, `2 from Lead or Ops`."""
+    filled = zip(view.tally.requirements, view.tally.filled, strict=True)
+    short = [(need, need.count - len(people)) for need, people in filled if len(people) < need.count]
+    return [words.missing(_one_of(need.roles, roles), count) for need, count in short]
+
+
+def _ready(view: View, name: str, reason: str, roles: Mapping[int, str]) -> State:
+    if not view.tally.reached or view.tally.vetoes:
+        return State(words.waiting(name, listed(waited_for(view, roles))), "waiting for approval", YELLOW)
+    if Verb.PROMOTE in view.buttons:
+        return State(words.press_promote(name), "approved, waiting for Promote", YELLOW)
+    if reason:
+        return State(words.blocked(name, reason), "waiting for checks", YELLOW)
+    return State(words.about_to_switch(name), "waiting for checks", YELLOW)
+
+
+def _reverted(view: View, name: str) -> State:
+    release = view.release
+    by, reason = _by(release), plain(release.reason, _REASON)
+    if release.was_live:
+        after = span((release.since - release.live_at).total_seconds()) if release.live_at else ""
+        to = _previous(view)
+        return State(words.rolled_back(name, by, to, after, reason), "rolled back", ORANGE)
+    title = "replaced" if release.cause is Cause.REPLACED else "not released"
+    match release.cause:
+        case Cause.REJECTED:
+            first = words.rejected(name, by, reason)
+        case Cause.EXPIRED:
+            first = words.expired(name, reason)
+        case Cause.REPLACED:
+            first = words.replaced(name, release.replaced_by)
+        case Cause.WITHDRAWN | Cause.ROLLED_BACK:
+            first = words.withdrawn(name, by, reason)
+        case Cause.FAILED:
+            first = words.could_not_start(name, reason)
+        case _:
+            first = words.never_switched(name, reason)
+    return State(first, title, GREY)
+
+
+def _previous(view: View) -> str:
+    return code(image_name(view.way_back.previous), _IMAGE)
+
+
+def _why(release: Release) -> str:
+    """Why it goes back, in a few words: the reason somebody gave, or what happened, and who."""
+    by, reason = _by(release), plain(release.reason, _REASON)
+    match release.cause:
+        case Cause.REJECTED:
+            happened = f"rejected by {by}" if by else "rejected"
+        case Cause.WITHDRAWN:
+            happened = f"abandoned by {by}" if by else "abandoned"
+        case Cause.ROLLED_BACK:
+            happened = f"asked by {by}" if by else "asked for"
+        case Cause.EXPIRED:
+            happened = "expired"
+        case _:
+            happened = ""
+    return ": ".join(part for part in (happened, reason) if part)
+
+
+def _description(view: View, around: Around) -> list[str]:
+    release = view.release
+    digest = release.image.partition("@")[2][:19]
+    found = [code(release.asked, _IMAGE) + (f" {code(digest, 30)}" if digest else "")]
+    found.append(_traffic(view, around))
+    if view.progress is not None and release.phase in {Phase.STAGING, Phase.READY}:
+        found.append(_bar(*view.progress))
+    if view.reason and release.phase.open:
+        found.append(words.waits_because(plain(view.reason, _REASON)))
+    elif release.reason and not release.phase.open:
+        found.append(words.because(plain(release.reason, _REASON)))
+    found += [words.warning(plain(note, 200)) for note in release.notes if release.phase.open]
+    found += _silences(view)
+    return [each for each in found if each]
+
+
+def _traffic(view: View, around: Around) -> str:
+    """What has the traffic, or had it before this release."""
+    if view.release.phase in {Phase.BAKING, Phase.DONE}:
+        return "" if around.taken_over else words.before_this(_previous(view))
+    if not (view.current or view.release.phase.open):
+        return ""
+    since = stamp(view.live.since) if view.live.since else ""
+    by = person_name(view.live.by) if view.live.by else ""
+    return words.live_now(code(image_name(view.live.image), _IMAGE), since, by)
+
+
+def _bar(ready: int, wanted: int) -> str:
+    full = min(BAR, BAR * ready // wanted) if wanted > 0 else 0
+    return words.pods_ready("▰" * full + "▱" * (BAR - full), ready, wanted)
+
+
+def _silences(view: View) -> list[str]:
+    phase, found = view.release.phase, []
+    if phase is Phase.READY and view.preview is None:
+        found.append(words.NO_PREVIEW_ADDRESS)
+    if phase is Phase.READY and view.preview is not None and not view.preview.answers:
+        found.append(words.PREVIEW_SILENT)
+    if view.production is not None and not view.production.answers:
+        found.append(words.PRODUCTION_SILENT)
+    if phase in {Phase.BAKING, Phase.DONE} and view.way_back.kind is Kind.INSTANT and view.current:
+        found.append(words.OPEN_CONNECTIONS)
+    return found
+
+
+def _fields(view: View, around: Around) -> list[tuple[str, str]]:
+    release, phase = view.release, view.release.phase
+    if phase in {Phase.REVERTING, Phase.REVERTED, Phase.ABANDONED} and not release.approvers:
+        return []
+    found = [(words.APPROVALS_FIELD, _approvals(view, around.roles))]
+    if phase is Phase.READY and view.until:
+        found.append((words.UNTIL_FIELD, stamp(view.until)))
+    if phase is Phase.BAKING and view.until:
+        found.append((words.WATCHED_FIELD, stamp(view.until, "t")))
+    if Verb.ROLL_BACK in view.buttons:
+        found.append((words.ROLLBACK_FIELD, _way_back(view)))
+    return found
+
+
+def _way_back(view: View) -> str:
+    match view.way_back.kind:
+        case Kind.INSTANT:
+            return words.instant_until(stamp(view.way_back.until, "t") if view.way_back.until else "")
+        case Kind.REDEPLOY:
+            return words.by_redeploy(_previous(view))
+        case _:
+            return words.NO_WAY_BACK
+
+
+def _approvals(view: View, roles: Mapping[int, str]) -> str:
+    release = view.release
+    if release.phase is Phase.STAGING:
+        return words.NO_APPROVAL_YET
+    if release.phase is not Phase.READY:
+        return words.approved_by(_people(release.approvers, _LINES)) if release.approvers else words.NO_APPROVAL_YET
+    filled = list(zip(view.tally.requirements, view.tally.filled, strict=True))
+    found = [
+        clip(words.requirement_line(_one_of(need.roles, roles), len(people), need.count, _people(people)), 90)
+        for need, people in filled[:_LINES]
+    ]
+    found += [words.and_more(len(filled) - _LINES)] if len(filled) > _LINES else []
+    found += [clip(words.vetoed(_people(view.tally.vetoes)), 90)] if view.tally.vetoes else []
+    return "\n".join(found)
+
+
+def _one_of(ids: frozenset[int], roles: Mapping[int, str]) -> str:
+    return listed([role_name(role, roles) for role in sorted(ids)], "or", 3)
+
+
+def _people(people: tuple[Person, ...], most: int = 4) -> str:
+    return listed([person_name(person.name) for person in people], "and", most)
+
+
+def _by(release: Release) -> str:
+    return person_name(release.by.name) if release.by is not None else ""
+
+
+def _links(view: View, successor: str | None) -> tuple[Link, ...]:
+    release, found = view.release, []
+    before_switch = release.phase in {Phase.STAGING, Phase.READY}
+    early = release.phase is Phase.STAGING
+    if view.preview is not None and before_switch and (view.preview.answers or not early):
+        found.append(Link(words.PREVIEW_BUTTON, view.preview.url))
+    replaced = release.cause is Cause.REPLACED
+    if view.production is not None and not replaced and not (release.phase is Phase.REVERTED and not release.was_live):
+        found.append(Link(words.PRODUCTION_BUTTON, view.production.url))
+    if successor is not None and release.replaced_by is not None:
+        found.append(Link(words.successor_button(release.replaced_by), successor))
+    return tuple(link for link in found if len(link.url) <= limits.BUTTON_URL and limits.is_link(link.url))
+
+
+def payload(shown: Face, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON body that shows this face."""
+    return {"content": shown.content, "embeds": [shown.embed.to_dict()], "components": rows}

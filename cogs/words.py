@@ -1,0 +1,316 @@
+"""All that Greenlight says on Discord, at one place: to be read at one go, and to be translated later.
+
+Everything that goes into these sentences was made safe to show before (`cogs.text`), unless a parameter says otherwise.
+"""
+
+from bot.release.machine import Verb
+
+APPROVE, VETO = "✅", "⛔"
+
+PREVIEW_BUTTON = "Preview ↗"
+PRODUCTION_BUTTON = "Production ↗"
+AGAIN_BUTTON = "Deploy again"
+NEWER, OLDER = "Newer", "Older"
+VERB_BUTTONS = {
+    Verb.PROMOTE: "Promote",
+    Verb.REJECT: "Reject",
+    Verb.ABANDON: "Abandon",
+    Verb.ROLL_BACK: "Roll back",
+    Verb.RELEASE_CAPACITY: "Release capacity",
+}
+
+APPROVALS_FIELD = "Approvals"
+UNTIL_FIELD = "Until"
+WATCHED_FIELD = "Watched until"
+ROLLBACK_FIELD = "Roll back"
+NO_APPROVAL_YET = "asked for once it is ready"
+
+
+def successor_button(number: int) -> str:
+    return f"#{number} ↗"
+
+
+# The card's first line and title
+
+
+def prepared(name: str) -> str:
+    return f"🔵 {name} is being prepared"
+
+
+def waiting(name: str, who: str) -> str:
+    return f"🟡 {name} is waiting for {who}" if who else f"🟡 {name} is waiting for approval"
+
+
+def blocked(name: str, reason: str) -> str:
+    return f"🟡 {name} cannot be promoted yet: {reason}"
+
+
+def press_promote(name: str) -> str:
+    return f"🟡 {name} is approved and waits for an approver to press Promote"
+
+
+def about_to_switch(name: str) -> str:
+    return f"🟡 {name} is approved, about to switch"
+
+
+def switching(name: str, approvers: str) -> str:
+    return f"🔵 {name} was approved by {approvers}, switching" if approvers else f"🔵 {name} is switching"
+
+
+def watched(name: str, until: str) -> str:
+    return f"🟢 {name} is live, watching until {until}" if until else f"🟢 {name} is live, being watched"
+
+
+def live(name: str) -> str:
+    return f"🟢 {name} is live"
+
+
+def was_live(name: str, number: int | None) -> str:
+    return f"⚪ {name} was live until #{number}" if number else f"⚪ {name} was live, and is not any more"
+
+
+def going_back(name: str, reason: str) -> str:
+    return f"🟠 {name} is being taken back: {reason}" if reason else f"🟠 {name} is being taken back"
+
+
+def rejected(name: str, by: str, reason: str) -> str:
+    said = f': "{reason}"' if reason else ""
+    return f"⚪ {name} was rejected by {by}{said}" if by else f"⚪ {name} was rejected{said}"
+
+
+def expired(name: str, reason: str) -> str:
+    return f"⚪ {name} expired: {reason}" if reason else f"⚪ {name} expired"
+
+
+def withdrawn(name: str, by: str, reason: str) -> str:
+    who = f" by {by}" if by else ""
+    return f"⚪ {name} was abandoned{who}: {reason}" if reason else f"⚪ {name} was abandoned{who}"
+
+
+def replaced(name: str, number: int | None) -> str:
+    return f"⚪ {name} was replaced by #{number}" if number else f"⚪ {name} was replaced by a newer release"
+
+
+def could_not_start(name: str, reason: str) -> str:
+    return f"⚪ {name} could not start: {reason}" if reason else f"⚪ {name} could not start"
+
+
+def never_switched(name: str, reason: str) -> str:
+    return f"⚪ {name} was not released: {reason}" if reason else f"⚪ {name} was not released"
+
+
+def rolled_back(name: str, by: str, to: str, after: str, reason: str) -> str:
+    who = f" by {by}" if by else ""
+    when = f" after {after}" if after else ""
+    return f"🟠 {name} was rolled back{who} to {to}{when}" + (f": {reason}" if reason else "")
+
+
+def left_alone(name: str, reason: str) -> str:
+    return f"🔴 {name} was left alone: {reason}" if reason else f"🔴 {name} was left alone"
+
+
+# The card's body
+
+
+def live_now(image: str, since: str, by: str) -> str:
+    return f"live now: {image}" + (f", since {since}" if since else "") + (f", by {by}" if by else "")
+
+
+def before_this(image: str) -> str:
+    return f"before it: {image}"
+
+
+def nothing_live() -> str:
+    return "live now: not known yet"
+
+
+def pods_ready(bar: str, ready: int, wanted: int) -> str:
+    return f"`{bar}` {ready} of {wanted} pods ready"
+
+
+def waits_because(reason: str) -> str:
+    return f"⏳ {reason}"
+
+
+def because(reason: str) -> str:
+    return f"Reason: {reason}"
+
+
+def warning(note: str) -> str:
+    return f"⚠️ {note}"
+
+
+PREVIEW_SILENT = "The preview does not answer yet."
+PRODUCTION_SILENT = "Production does not answer."
+OPEN_CONNECTIONS = "Connections that were open before the switch may still end at the old version."
+NO_PREVIEW_ADDRESS = "No address leads to the preview."
+
+
+def requirement_line(roles: str, have: int, need: int, people: str) -> str:
+    return f"{roles} {have} of {need}" + (f" {APPROVE} {people}" if people else "")
+
+
+def missing(roles: str, count: int) -> str:
+    return roles if count == 1 else f"{count} from {roles}"
+
+
+def and_more(count: int) -> str:
+    return f"… and {count} more"
+
+
+def vetoed(people: str) -> str:
+    return f"{VETO} {people}"
+
+
+def approved_by(people: str) -> str:
+    return f"{APPROVE} {people}"
+
+
+def instant_until(until: str) -> str:
+    return f"instant until {until}" if until else "instant"
+
+
+def by_redeploy(image: str) -> str:
+    return f"redeploys {image}"
+
+
+NO_WAY_BACK = "nothing to go back to"
+
+
+def asked_by(who: str, label: str) -> str:
+    return f"asked by {who} · {label}"
+
+
+def unknown_role(role: int) -> str:
+    return f"role {role}"
+
+
+# Around the card
+
+
+def your_turn(mentions: str, title: str, preview: str) -> str:
+    return f"{mentions}: {title} is ready to look at" + (f": {preview}" if preview else "")
+
+
+def over(mention: str, text: str) -> str:
+    return f"{mention} {text}"
+
+
+def thread_name(title: str, version: str) -> str:
+    return f"{title} {version}"
+
+
+def event_line(at: str, text: str) -> str:
+    return f"{at} {text}"
+
+
+def vote_refused(who: str, emoji: str, why: str) -> str:
+    return f"{emoji} by {who} does not count. {why}"
+
+
+def vote_stays(who: str, emoji: str, why: str) -> str:
+    return f"{emoji} by {who} does not count (I may not take it off). {why}"
+
+
+# Forms that ask back
+
+
+def roll_back_form(title: str) -> str:
+    return f"Roll back {title}"
+
+
+def reject_form(title: str) -> str:
+    return f"Reject {title}"
+
+
+REASON = "Reason"
+REJECT_HINT = "What is wrong with it? Everybody will read it on the card."
+
+
+def back_at_once(image: str) -> str:
+    return f"Moves traffic back to {image} at once."
+
+
+def back_by_redeploy(image: str) -> str:
+    return f"Redeploys {image}, about 40 s: the old pods are gone."
+
+
+BACK_BEFORE_SWITCH = "Takes it away again; the traffic has not moved."
+BACK_SOMEHOW = "Moves traffic back to the version before."
+
+
+# Answers to commands and presses
+
+
+def started(title: str, image: str, card: str) -> str:
+    return f"{title} ({image}) is being prepared" + (f": {card}" if card else ".")
+
+
+def done(verb: Verb, title: str, kind: str = "") -> str:
+    return {
+        Verb.PROMOTE: f"{title} is promoted as soon as the last checks are through.",
+        Verb.REJECT: f"{title} is rejected; nothing was released.",
+        Verb.ABANDON: f"{title} is abandoned; nothing was released.",
+        Verb.ROLL_BACK: f"{title} is being rolled back. {kind}".strip(),
+        Verb.RELEASE_CAPACITY: f"The pods of the version before {title} are released; rolling back will redeploy it.",
+        Verb.REPLACE: f"{title} is replaced.",
+    }[verb]
+
+
+def with_link(sentence: str, url: str) -> str:
+    return f"{sentence} {url}"
+
+
+NOTHING_TO_ROLL_BACK = "There is no release of {app} that could be rolled back."
+NO_RELEASE_YET = "{app} has had no release yet."
+WHICH_APP = "Which app? This channel belongs to {apps}: add `app:`."
+NO_APP_HERE = "Which app? This is no app's channel: add `app:`, one of {apps}."
+UNKNOWN_APP = "There is no app {app}.{meant} The apps are {apps}."
+NO_APPS = "No app is configured."
+MAY_DEPLOY_NONE = "You may deploy none of the apps."
+OLD_BUTTON = "That release is not known any more: this button acts on nothing."
+OTHER_GUILD = "Greenlight works on the server of its team only."
+NOT_ANSWERED = (
+    "Discord did not confirm that your request arrived, so nothing was done. "
+    "Look at /status and ask again if it is needed."
+)
+NOT_UNDERSTOOD = "That was not understood. {why} Try `/{command}`, or `{command} {usage}` behind my name."
+NO_SUCH_COMMAND = "I know `deploy`, `rollback`, `status`, `history` and `releases`."
+
+
+def broke(ref: str) -> str:
+    return f"That broke on our side (ref {ref})"
+
+
+def bad_date(text: str) -> str:
+    return f"{text} is not a date: write it as 2026-01-31, or as an age such as 7d."
+
+
+# /status, /releases, /history
+
+NOTHING_LIVE = "not known"
+STATUS_LIVE = "Live"
+STATUS_OPEN = "Open release"
+STATUS_ADDRESSES = "Addresses"
+STATUS_LATEST = "Last releases"
+STATUS_PODS = "Pods"
+NO_OPEN_RELEASE = "none"
+NO_HISTORY = "No release matches."
+BOARD_TITLE = "Releases"
+BOARD_EMPTY = "no release yet"
+
+
+def status_title(app: str) -> str:
+    return app
+
+
+def history_title(app: str, page: int, pages: int) -> str:
+    return f"{app} · releases" + (f" · page {page} of {pages}" if pages > 1 else "")
+
+
+def pods(ready: int, wanted: int) -> str:
+    return f"{ready} of {wanted} pods ready"
+
+
+def took(duration: str) -> str:
+    return f"took {duration}"
