@@ -140,6 +140,8 @@ class KubeApi:
                     if event["type"] == "ERROR":
                         status = event.get("object") or {}
                         raise _error(int(status.get("code", 500)), json.dumps(status), what, self._name)
+                    # Whoever consumes events may rely on these.
+                    _ = event["object"]["metadata"]["resourceVersion"]
                     yield event
             finally:
                 raw.close()
