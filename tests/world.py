@@ -1,11 +1,12 @@
 """A whole Greenlight in one process: the real controller, store and backend, over the sandbox's cluster without HTTP.
 
-Time is virtual and stands still until `advance`. Writes that reach the cluster are kept in `writes`, in order, each with
-what the active Service selected and how many of its endpoints were ready at that moment.
+Time is virtual and stands still until `advance`. Writes that reach the cluster are kept in `writes`, in order, each
+with how many ready pods the active Service would reach after it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -119,14 +120,13 @@ class InProcessApi:
         return sum(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-class _named:  # noqa: N801 - a context manager, used like a function
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        if isinstance(error, ApiError):
-            kinds: dict[int, type[ClusterError]] = {403: Forbidden, 404: Missing, 409: Stale, 422: Stale, 410: Gone}
-            raise kinds.get(error.status, Away)(error.message) from error
+@contextmanager
+def _named() -> Iterator[None]:
+    kinds: dict[int, type[ClusterError]] = {403: Forbidden, 404: Missing, 409: Stale, 422: Stale, 410: Gone}
+    try:
+        yield
+    except ApiError as error:
+        raise kinds.get(error.status, Away)(error.message) from error
 
 
 class Clock:
