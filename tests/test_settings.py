@@ -1,0 +1,595 @@
+"""What the environment and `greenlight.toml` may say, and what people are told when it is wrong."""
+
+import json
+from dataclasses import FrozenInstanceError
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import policy as shape
+from bot.duration import parse_duration
+from bot.policy import read_policy
+from bot.release.app import Native, Notify, Requirement, Switch
+from bot.settings import Environment, LogFormat, LogLevel, SettingsError, load
+
+GUILD, CHANNEL, DEPLOYER, QC, LEAD = (10**17 + n for n in range(1, 6))
+TOKEN = "token-of-the-test"
+
+APP = f"""
+[apps.mochi]
+namespace = "mochi"
+channel = {CHANNEL}
+image = "registry.example.com/mochi"
+service = "mochiapp"
+preview = "mochiapp-preview"
+slots = ["mochiapp-blue", "mochiapp-green"]
+deployers = [{DEPLOYER}]
+
+[apps.mochi.approval]
+require = [{{ roles = [{QC}], count = 1 }}, {{ roles = [{LEAD}] }}]
+"""
+GOOD = f"guild = {GUILD}\n{APP}"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch, tmp_path):
+    """A directory and an environment in which nothing is set."""
+    for name in Environment.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def complaint(tmp_path):
+    """What `read_policy` says about a text."""
+
+    def read(text: str) -> str:
+        file = tmp_path / "greenlight.toml"
+        file.write_text(text, "utf-8")
+        with pytest.raises(SettingsError) as raised:
+            read_policy(Path("greenlight.toml"))
+        return str(raised.value)
+
+    return read
+
+
+@pytest.fixture
+def policy(tmp_path):
+    def read(text: str):
+        file = tmp_path / "greenlight.toml"
+        file.write_text(text, "utf-8")
+        return read_policy(file)
+
+    return read
+
+
+def changed(old: str, new: str) -> str:
+    assert GOOD.count(old) == 1, f"{old!r} must stand once in the good file"
+    return GOOD.replace(old, new)
+
+
+def in_app(line: str) -> str:
+    return changed('namespace = "mochi"\n', f'namespace = "mochi"\n{line}\n')
+
+
+# What a right file means. ---------------------------------------------------------------------------------------------
+
+
+def test_a_short_file_is_enough_and_the_rest_has_the_documented_defaults(policy):
+    read = policy(GOOD)
+    app = read.apps["mochi"]
+    assert (read.guild, app.channel, app.name, app.namespace) == (GUILD, CHANNEL, "mochi", "mochi")
+    assert app.image == "registry.example.com/mochi"
+    assert app.target == Native("mochiapp", "mochiapp-preview", ("mochiapp-blue", "mochiapp-green"))
+    assert app.approval.require == (Requirement(frozenset({QC}), 1), Requirement(frozenset({LEAD}), 1))
+    assert app.may_roll_back == {DEPLOYER, QC, LEAD}
+    assert not app.approval.by_author
+    assert (app.approval.expires, app.approval.switch) == (timedelta(minutes=30), Switch.AUTO)
+    assert (app.timing.stage_within, app.timing.warm_for) == (timedelta(minutes=10), timedelta(hours=1))
+    assert (app.pin, app.notify, app.links, app.images) == (True, Notify.CHANNEL, {}, ())
+    assert read.insecure_registries == frozenset()
+
+
+def test_every_key_reaches_the_app(policy):
+    read = policy(
+        in_app(
+            f"""
+            container = "myapp"
+            rollbackers = ["{QC}"]
+            images = ["mochi", "other.example.com:5000/mochi"]
+            pin = false
+            notify = "thread"
+            links = {{ production = "https://mochi.example.com/", preview = "http://127.0.0.1:8080/" }}
+            timing.stage_within = "1h30m"
+            timing.promote_within = "90s"
+            timing.grace = "1s"
+            timing.bake_for = "1d"
+            timing.warm_for = "2h"
+            """
+        )
+        + 'self = true\nexpires = "45m"\nswitch = "button"\n[registries."localhost:5000"]\ninsecure = true\n'
+        + '[registries."registry.example.com"]\ninsecure = false\n'
+    )
+    app = read.apps["mochi"]
+    assert app.target.container == "myapp"
+    assert app.may_roll_back == {QC}
+    assert app.images == ("docker.io/library/mochi", "other.example.com:5000/mochi")
+    assert (app.pin, app.notify) == (False, Notify.THREAD)
+    assert app.links == {"production": "https://mochi.example.com/", "preview": "http://127.0.0.1:8080/"}
+    assert app.timing.stage_within == timedelta(hours=1, minutes=30)
+    assert app.timing.promote_within == timedelta(seconds=90)
+    assert app.timing.grace == timedelta(seconds=1)
+    assert app.timing.bake_for == timedelta(days=1)
+    assert app.timing.warm_for == timedelta(hours=2)
+    assert app.approval.by_author
+    assert (app.approval.expires, app.approval.switch) == (timedelta(minutes=45), Switch.BUTTON)
+    assert read.insecure_registries == {"localhost:5000"}
+
+
+def test_an_id_may_be_written_in_quotes(policy):
+    """JSON and JavaScript tools round ids of 18 digits; people who know write them in quotes."""
+    read = policy(changed(f"guild = {GUILD}", f'guild = "{GUILD}"'))
+    assert read.guild == GUILD
+
+
+def test_the_example_file_is_valid():
+    policy = read_policy(Path(__file__).parent.parent / "greenlight.example.toml")
+    assert [*policy.apps] == ["mochi"]
+
+
+def test_every_key_stands_in_the_example_file():
+    """People learn the keys from it."""
+    example = (Path(__file__).parent.parent / "greenlight.example.toml").read_text("utf-8")
+    tables = (shape._App, shape._Approval, shape._Timing, shape._Links, shape._Registry, shape._Require)
+    keys = {key for table in tables for key in shape._keys(table)} - {"approval", "timing"}
+    assert {key for key in keys if f"{key} " not in example} == set()
+
+
+def test_two_apps_may_share_a_channel_and_a_namespace(policy):
+    other = APP.replace("apps.mochi", "apps.other").replace("mochiapp", "other")
+    assert [*policy(GOOD + other).apps] == ["mochi", "other"]
+
+
+def test_the_same_names_in_two_namespaces_are_two_things(policy):
+    other = APP.replace("apps.mochi", "apps.other").replace('namespace = "mochi"', 'namespace = "other"')
+    assert [*policy(GOOD + other).apps] == ["mochi", "other"]
+
+
+def test_a_policy_cannot_be_changed_afterwards(policy):
+    read = policy(GOOD)
+    with pytest.raises(TypeError):
+        read.apps["evil"] = read.apps["mochi"]
+    with pytest.raises(FrozenInstanceError):
+        read.guild = 5
+
+
+# What a wrong one means: one line with file, line, table, key and fix. ------------------------------------------------
+
+ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-click the"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            changed("namespace", "namspace"),
+            'greenlight.toml:3: [apps.mochi] namespace: is missing: write namespace = "<the Kubernetes namespace>".\n'
+            "greenlight.toml:4: [apps.mochi] namspace: is not known; did you mean `namespace`?",
+            id="a misspelt key, and what is missing because of it",
+        ),
+        pytest.param(
+            f"gild = 1\n{GOOD}",
+            "greenlight.toml:1: gild: is not known; did you mean `guild`?",
+            id="misspelt at the top",
+        ),
+        pytest.param(
+            f"guild = {GUILD}\ncolour = 1\n{APP}",
+            "greenlight.toml:2: colour: is not known; known here: guild, apps, registries.",
+            id="a key like no other",
+        ),
+        pytest.param(
+            GOOD + 'bake_for = "5m"',
+            "greenlight.toml:14: [apps.mochi.approval] bake_for: belongs into the table [apps.mochi.timing]: "
+            "move it below that header.",
+            id="below the wrong header",
+        ),
+        pytest.param(
+            GOOD + 'container = "x"',
+            "greenlight.toml:14: [apps.mochi.approval] container: belongs into the table [apps.mochi]: "
+            "move it below that header.",
+            id="below a header that ended the app's own table",
+        ),
+        pytest.param(
+            in_app('rollout = "mochiapp"'),
+            "greenlight.toml:5: [apps.mochi] rollout: Argo Rollouts are not supported yet: "
+            "name two Deployments in `slots`.",
+            id="rollout",
+        ),
+        pytest.param(
+            changed('slots = ["mochiapp-blue", "mochiapp-green"]', 'rollout = "mochiapp"'),
+            "greenlight.toml:9: [apps.mochi] rollout: Argo Rollouts are not supported yet: "
+            "name two Deployments in `slots`.",
+            id="rollout in the place of slots",
+        ),
+        pytest.param(
+            changed('namespace = "mochi"', "namespace = 5"),
+            "greenlight.toml:4: [apps.mochi] namespace: must be text in quotes, not 5.",
+            id="a number for text",
+        ),
+        pytest.param(
+            in_app('pin = "yes"'),
+            'greenlight.toml:5: [apps.mochi] pin: must be true or false, without quotes, not "yes".',
+            id="text for a truth",
+        ),
+        pytest.param(
+            changed(f"deployers = [{DEPLOYER}]", f"deployers = {DEPLOYER}"),
+            f"greenlight.toml:10: [apps.mochi] deployers: must be a list, [ … ], not {DEPLOYER}.",
+            id="one for a list",
+        ),
+        pytest.param(
+            in_app("timing = 5"), "greenlight.toml:5: [apps.mochi] timing: must be a table, not 5.", id="no table"
+        ),
+        pytest.param(
+            in_app('notify = "chanel"'),
+            "greenlight.toml:5: [apps.mochi] notify: must be one of 'channel', 'thread' or 'off', in quotes, "
+            'not "chanel".',
+            id="not one of the words",
+        ),
+        pytest.param(
+            changed(f"deployers = [{DEPLOYER}]", f'deployers = [{DEPLOYER}, "QC"]'),
+            f'greenlight.toml:10: [apps.mochi] deployers[1]: "QC" is a name: put the role\'s id there '
+            f"{ID} role, Copy Role ID).",
+            id="a role by name",
+        ),
+        pytest.param(
+            changed(f"roles = [{LEAD}]", "roles = [true]"),
+            "greenlight.toml:13: [apps.mochi.approval] require[1].roles[0]: true is not an id: "
+            f"put the role's id there {ID} role, Copy Role ID).",
+            id="a truth for a role",
+        ),
+        pytest.param(
+            changed(str(CHANNEL), '"#deploys"'),
+            'greenlight.toml:5: [apps.mochi] channel: "#deploys" is a name: put the channel\'s id there '
+            f"{ID} channel, Copy Channel ID).",
+            id="a channel by name",
+        ),
+        pytest.param(
+            changed(f"guild = {GUILD}", "guild = 0"),
+            f"greenlight.toml:1: guild: 0 is not an id of Discord's {ID} server, Copy Server ID).",
+            id="an id out of range",
+        ),
+        pytest.param(
+            changed(f"guild = {GUILD}", f"guild = {2**63}"),
+            f"greenlight.toml:1: guild: {2**63} is not an id of Discord's {ID} server, Copy Server ID).",
+            id="an id that no database takes",
+        ),
+        pytest.param(
+            changed(f"deployers = [{DEPLOYER}]", f"deployers = [{GUILD}]"),
+            f"greenlight.toml:10: [apps.mochi] deployers[0]: {GUILD} is the server's own id, and so the role "
+            "@everyone: name a real role.",
+            id="everyone may deploy",
+        ),
+        pytest.param(
+            in_app(f"rollbackers = [{QC}, {GUILD}]"),
+            f"greenlight.toml:5: [apps.mochi] rollbackers[1]: {GUILD} is the server's own id, and so the role "
+            "@everyone: name a real role.",
+            id="everyone may roll back",
+        ),
+        pytest.param(
+            changed(f"roles = [{QC}]", f"roles = [{GUILD}]"),
+            f"greenlight.toml:13: [apps.mochi.approval] require[0].roles[0]: {GUILD} is the server's own id, "
+            "and so the role @everyone: name a real role.",
+            id="everyone may approve",
+        ),
+        pytest.param(
+            changed(f"[{{ roles = [{QC}], count = 1 }}, {{ roles = [{LEAD}] }}]", "[]"),
+            "greenlight.toml:13: [apps.mochi.approval] require: is empty: nobody would have to approve; "
+            "write [{ roles = [<role id>], count = 1 }].",
+            id="no requirement",
+        ),
+        pytest.param(
+            changed(f"roles = [{QC}]", "roles = []"),
+            "greenlight.toml:13: [apps.mochi.approval] require[0].roles: is empty: nobody could ever approve.",
+            id="a requirement of no role",
+        ),
+        pytest.param(
+            changed("count = 1", "count = 0"),
+            "greenlight.toml:13: [apps.mochi.approval] require[0].count: must be at least 1, not 0.",
+            id="a requirement of nobody",
+        ),
+        pytest.param(
+            GOOD.partition("[apps.mochi.approval]")[0],
+            "greenlight.toml:3: [apps.mochi] approval: is missing: write a table [apps.<name>.approval] with "
+            "require = [{ roles = [<role id>], count = 1 }].",
+            id="no approval",
+        ),
+        pytest.param(
+            changed(f"deployers = [{DEPLOYER}]", "deployers = []"),
+            "greenlight.toml:10: [apps.mochi] deployers: is empty: nobody could deploy; "
+            "write the ids of the roles that may.",
+            id="no deployer",
+        ),
+        pytest.param(
+            changed("mochiapp-preview", "mochiapp"),
+            'greenlight.toml:8: [apps.mochi] preview: "mochiapp" is also `service`: '
+            "the preview needs a Service of its own.",
+            id="one Service for both",
+        ),
+        pytest.param(
+            changed('["mochiapp-blue", "mochiapp-green"]', '["mochiapp-blue"]'),
+            'greenlight.toml:9: [apps.mochi] slots: has 1 of the two Deployments: write slots = ["…-blue", "…-green"].',
+            id="one slot",
+        ),
+        pytest.param(
+            changed("mochiapp-green", "mochiapp-blue"),
+            'greenlight.toml:9: [apps.mochi] slots: names "mochiapp-blue" twice: blue and green are two Deployments.',
+            id="one slot twice",
+        ),
+        pytest.param(
+            GOOD + APP.replace("apps.mochi", "apps.other").replace("mochiapp-", "other-"),
+            'greenlight.toml:19: [apps.other] service: the Service "mochiapp" in "mochi" '
+            "is app \"mochi\"'s already: they would move each other's traffic.",
+            id="two apps on one Service",
+        ),
+        pytest.param(
+            GOOD
+            + APP.replace("apps.mochi", "apps.other").replace('"mochiapp', '"other').replace("other-b", "mochiapp-b"),
+            'greenlight.toml:21: [apps.other] slots: the Deployment "mochiapp-blue" in "mochi" '
+            "is app \"mochi\"'s already: they would move each other's traffic.",
+            id="two apps on one slot",
+        ),
+        pytest.param(
+            changed('service = "mochiapp"', 'service = "Mochi_App"'),
+            'greenlight.toml:7: [apps.mochi] service: "Mochi_App" is not a name in Kubernetes: '
+            "at most 63 of a-z, 0-9 and `-`, no `-` at the ends.",
+            id="no name of Kubernetes",
+        ),
+        pytest.param(
+            changed("registry.example.com/mochi", "registry.example.com/mochi:green"),
+            'greenlight.toml:6: [apps.mochi] image: "registry.example.com/mochi:green" names one version: '
+            'leave only the repository, "registry.example.com/mochi".',
+            id="an image with a tag",
+        ),
+        pytest.param(
+            changed("registry.example.com/mochi", f"registry.example.com/mochi@sha256:{'a' * 64}"),
+            'greenlight.toml:6: [apps.mochi] image: "registry.example.com/mochi@sha256:aaaaaaaaaaaaaaaaaaaaaaaa… '
+            'names one version: leave only the repository, "registry.example.com/mochi".',
+            id="an image with a digest",
+        ),
+        pytest.param(
+            GOOD.replace("apps.mochi", "apps.Mochi"),
+            "greenlight.toml:3: [apps] Mochi: is not an app's name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends "
+            "(it becomes part of a label).",
+            id="an app's name",
+        ),
+        pytest.param(
+            in_app('timing.bake_for = "0s"'),
+            'greenlight.toml:5: [apps.mochi.timing] bake_for: "0s" is no time at all: a duration is longer than zero.',
+            id="no time",
+        ),
+        pytest.param(
+            in_app("timing.grace = 30"),
+            'greenlight.toml:5: [apps.mochi.timing] grace: 30 has no unit: write "30s" or "30m".',
+            id="no unit",
+        ),
+        pytest.param(
+            in_app('timing = { graze = "5s" }'),
+            "greenlight.toml:5: [apps.mochi.timing] graze: is not known; did you mean `grace`?",
+            id="an inline table has its own line",
+        ),
+        pytest.param(
+            in_app('links.production = "mochi.example.com"'),
+            'greenlight.toml:5: [apps.mochi.links] production: "mochi.example.com" is not an address: '
+            'write it whole, like "https://mochi.example.com/".',
+            id="half an address",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."https://x"]\ninsecure = true',
+            'greenlight.toml:14: [registries] "https://x": is not the host of a registry: '
+            'write [registries."registry.example.com:5000"], in lower case.',
+            id="a registry's host",
+        ),
+        pytest.param(
+            f"guild = {GUILD}\napps = {{}}",
+            "greenlight.toml:2: apps: is empty: there is nothing to release; add a table [apps.<name>], "
+            "as in greenlight.example.toml.",
+            id="no app",
+        ),
+        pytest.param(
+            "guild = \n", "greenlight.toml: is not valid TOML: Invalid value (at line 1, column 9).", id="no TOML"
+        ),
+    ],
+)
+def test_a_wrong_file_is_told_by_line_table_key_and_fix(complaint, text, expected):
+    told = complaint(text)
+    assert told == expected
+
+
+def test_a_bad_image_is_told_with_the_reason_of_the_grammar(complaint):
+    told = complaint(changed("registry.example.com/mochi", "Registry.example.com/mochi"))
+    assert told.startswith("greenlight.toml:6: [apps.mochi] image: ")
+    assert "lower case" in told
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_file(complaint):
+    """Whoever sets the bot up should not have to start it five times."""
+    told = complaint(GOOD.replace('"mochi"', "1").replace("count = 1", "count = 0").replace(str(CHANNEL), '"x"'))
+    assert [line.split(": ")[0] for line in told.splitlines()] == [
+        "greenlight.toml:4",
+        "greenlight.toml:5",
+        "greenlight.toml:13",
+    ]
+
+
+@pytest.mark.parametrize("name", ["evil\nline", "\u202egnirts", "a" * 33, "", "-a", "a-", "a_b", "ümlaut"])
+def test_a_fault_stays_one_line_of_ordinary_characters(complaint, name):
+    quoted = name.replace("\n", "\\n")
+    told = complaint(GOOD.replace("apps.mochi", f'apps."{quoted}"'))
+    assert "is not an app's name" in told
+    assert len(told.splitlines()) == 1
+    assert "\u202e" not in told
+
+
+def test_a_file_that_is_not_there_is_told_with_what_to_do():
+    with pytest.raises(SettingsError, match=r"^nowhere\.toml: no such file\. Copy greenlight\.example\.toml, or set "):
+        read_policy(Path("nowhere.toml"))
+
+
+def test_a_directory_in_the_place_of_the_file_is_told(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_policy(tmp_path)
+
+
+TOML_VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(codec="ascii"), max_size=5),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(GOOD.splitlines()), TOML_VALUES)
+def test_any_value_in_any_place_is_taken_or_refused_in_lines(tmp_path_factory, line, value):
+    """Never a traceback: whoever starts the bot is no Python programmer."""
+    key, equals, _ = line.partition(" = ")
+    if not equals:
+        return
+    file = tmp_path_factory.getbasetemp() / "any.toml"
+    file.write_text(GOOD.replace(line, f"{key} = {json.dumps(value)}"), "utf-8")
+    try:
+        read_policy(file)
+    except SettingsError as why:
+        for told in str(why).splitlines():
+            assert told.startswith(f"{file}"), told
+
+
+# Durations. -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30), ("15m", 900), ("2h", 7200), ("1d", 86_400), ("1h30m", 5400), ("1d2h3m4s", 93_784), ("90m", 5400)],
+)
+def test_durations_are_written_as_for_kubernetes_and_prometheus(text, seconds):
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "s", "5 m", "1h 30m", "30m1h", "1h1h", "-5m", "1.5h", "5M", "5min", "0s", "0h0m", "366d", "9" * 9 + "d"],
+)
+def test_anything_else_is_no_duration(text):
+    with pytest.raises(ValueError, match=r"is not a duration|is no time at all|is longer than a year"):
+        parse_duration(text)
+
+
+@given(st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=365)))
+def test_a_duration_means_what_it_says(duration):
+    seconds = duration // timedelta(seconds=1)
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3600)
+    parts = zip((days, hours, *divmod(rest, 60)), "dhms", strict=True)
+    assert parse_duration("".join(f"{amount}{unit}" for amount, unit in parts if amount)) == timedelta(seconds=seconds)
+
+
+# The environment. -----------------------------------------------------------------------------------------------------
+
+
+def test_an_environment_with_a_token_is_enough(monkeypatch, tmp_path):
+    (tmp_path / "greenlight.toml").write_text(GOOD, "utf-8")
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    settings = load()
+    assert settings.token.get_secret_value() == TOKEN
+    assert settings.guild == GUILD
+    assert [*settings.apps] == ["mochi"]
+    assert settings.database_url == "sqlite+aiosqlite:///greenlight.db"
+    assert (settings.log_level, settings.log_format) == (LogLevel.INFO, LogFormat.TEXT)
+    assert (settings.discord_api_url, settings.discord_gateway_url, settings.kubeconfig) == (None, None, None)
+    assert (settings.docker_config, settings.heartbeat) == (None, None)
+
+
+def test_every_variable_reaches_the_settings(monkeypatch, tmp_path):
+    (tmp_path / "other.toml").write_text(GOOD, "utf-8")
+    (tmp_path / "token").write_text(f"{TOKEN}\n", "utf-8")
+    for name, value in {
+        "DISCORD_TOKEN_FILE": "token",
+        "GREENLIGHT_CONFIG": "other.toml",
+        "GREENLIGHT_HEARTBEAT": "alive",
+        "DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/releases.db",
+        "DISCORD_API_URL": "http://127.0.0.1:8080/api/v10/",
+        "DISCORD_GATEWAY_URL": "ws://127.0.0.1:8080/gateway",
+        "KUBECONFIG": "a:b",
+        "DOCKER_CONFIG": "docker",
+        "LOG_LEVEL": "Debug",
+        "LOG_FORMAT": "JSON",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert settings.token.get_secret_value() == TOKEN
+    assert settings.heartbeat == Path("alive")
+    assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path}/releases.db"
+    assert settings.discord_api_url == "http://127.0.0.1:8080/api/v10"
+    assert settings.discord_gateway_url == "ws://127.0.0.1:8080/gateway"
+    assert settings.kubeconfig == "a:b"
+    assert settings.docker_config == Path("docker")
+    assert (settings.log_level, settings.log_format) == (LogLevel.DEBUG, LogFormat.JSON)
+
+
+def test_the_token_is_never_shown_by_accident(monkeypatch, tmp_path):
+    (tmp_path / "greenlight.toml").write_text(GOOD, "utf-8")
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    assert TOKEN not in repr(load())
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "DISCORD_TOKEN is not set: put the bot's token there (Discord Developer Portal → "),
+        ({"DISCORD_TOKEN": ""}, "DISCORD_TOKEN is not set: "),
+        ({"DISCORD_TOKEN": "  "}, "DISCORD_TOKEN: is empty: "),
+        ({"DISCORD_TOKEN": f"Bot {TOKEN}"}, "DISCORD_TOKEN: holds more than a token: leave out spaces, `Bot ` and "),
+        (
+            {"DISCORD_TOKEN": TOKEN, "DISCORD_TOKEN_FILE": "token"},
+            "DISCORD_TOKEN and DISCORD_TOKEN_FILE are both set: ",
+        ),
+        (
+            {"DISCORD_TOKEN_FILE": "nowhere"},
+            "DISCORD_TOKEN_FILE: nowhere: no such file: write the bot's token into it.",
+        ),
+        ({"DISCORD_TOKEN_FILE": "."}, "DISCORD_TOKEN_FILE: .: cannot be read: "),
+        ({"DISCORD_TOKEN_FILE": "binary"}, "DISCORD_TOKEN_FILE: binary: is no text: "),
+        ({"DISCORD_TOKEN_FILE": "two"}, "DISCORD_TOKEN_FILE: two: holds more than a token: "),
+        ({"DISCORD_TOKEN_FILE": "empty"}, "DISCORD_TOKEN_FILE: empty: is empty: "),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error', not 'loud'."),
+        ({"DATABASE_URL": "postgresql://u:pw@db/x"}, "DATABASE_URL: PostgreSQL is not supported yet: write sqlite+"),
+        (
+            {"DATABASE_URL": "greenlight.db"},
+            "DATABASE_URL: `greenlight.db` is not supported: write sqlite+aiosqlite:///",
+        ),
+        ({"DATABASE_URL": "sqlite+aiosqlite:///no/x.db"}, "DATABASE_URL: no: no such directory: create it, or write "),
+        ({"DISCORD_API_URL": "discord.com"}, "DISCORD_API_URL: is not an address: write https://<host>, or leave it "),
+        ({"DISCORD_GATEWAY_URL": "https://x"}, "DISCORD_GATEWAY_URL: is not an address: write wss://<host>, or leave "),
+    ],
+)
+def test_a_wrong_variable_is_told_by_name_and_fix(monkeypatch, tmp_path, environment, expected):
+    (tmp_path / "greenlight.toml").write_text(GOOD, "utf-8")
+    (tmp_path / "two").write_text(f"{TOKEN}\nsecond", "utf-8")
+    (tmp_path / "empty").write_text("\n", "utf-8")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        load()
+    told = str(raised.value)
+    assert told.startswith(expected)
+    assert len(told.splitlines()) == 1
+    assert TOKEN not in told
+    assert "pw" not in told
+
+
+def test_a_missing_token_and_a_wrong_file_are_told_together():
+    with pytest.raises(SettingsError) as raised:
+        load()
+    assert [line.split()[0] for line in str(raised.value).splitlines()] == ["DISCORD_TOKEN", "greenlight.toml:"]
