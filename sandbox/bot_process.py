@@ -34,6 +34,8 @@ class BotProcess:
                 "-m",
                 "bot",
                 "run",
+                # Python looks for `bot` in the working directory first: that must not be just anyone's.
+                cwd=self._log.parent,
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
