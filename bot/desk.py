@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -21,7 +21,7 @@ from bot.release.app import App
 from bot.release.approvals import Vote, holds, may_approve, may_veto
 from bot.release.errors import Refused
 from bot.release.image import Image, parse, resolve_text
-from bot.release.machine import Verb, ask, only
+from bot.release.machine import DRAIN, Verb, ask, only
 from bot.release.record import Person, Phase, Release
 from bot.release.snapshot import Traffic
 from bot.store import Event, Outdated, Page, Store, Taken
@@ -91,6 +91,7 @@ class Desk:
         newest = await self.store.newest(app.name)
         if newest and newest.phase.open and not replace:
             raise AlreadyOpen(newest)
+        _check_drained(newest, self._clock.now())
         asked = _Asked(image, await self._resolve(app, image))
         start = await self._cluster.start(app)
         await self._check_new(app, asked, start, replace=replace)
@@ -324,6 +325,20 @@ class Desk:
         if before is None:
             return Live(release.previous.image, None, None, ready, wanted)
         return Live(before.asked, before.live_at, before.author.name, ready, wanted)
+
+
+def _check_drained(newest: Release | None, now: datetime) -> None:
+    """A new candidate takes the slot that has no traffic; the connections that are still open there end first."""
+    if newest is None or newest.live_at is None:
+        return
+    moved_at = newest.since if newest.phase is Phase.REVERTED else newest.live_at
+    left = moved_at + DRAIN - now
+    if left > timedelta():
+        gone = "was taken back" if newest.phase is Phase.REVERTED else "went live"
+        seconds = f"{left.total_seconds():.0f} s"
+        raise Refused(
+            f"{newest.title} {gone} a moment ago and the old pods are still finishing: try again in {seconds}."
+        )
 
 
 def _is_live(release: Release) -> bool:

@@ -163,6 +163,8 @@ def advance(release: Release, decision: Decision, now: datetime) -> Release:
     if release.phase is Phase.REVERTING:  # why it goes back was settled when it began to
         moved = replace(moved, cause=decision.cause or release.cause, by=decision.by or release.by)
         moved = replace(moved, reason=decision.reason or release.reason)
+    if decision.phase is Phase.REVERTED:  # now it is the candidate's side that has no traffic
+        moved = replace(moved, retired=False)
     return moved
 
 
