@@ -16,6 +16,7 @@ As a server, for unmodified clients, on real time:
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,7 @@ from sandbox.cluster.patches import PatchType
 from sandbox.cluster.podhost import PodHost
 from sandbox.cluster.proxy import Proxy
 from sandbox.cluster.replicasets import ReplicaSets
-from sandbox.cluster.server import ClusterServer, new_token
+from sandbox.cluster.server import ClusterServer
 
 __all__ = [
     "INSTANT",
@@ -78,7 +79,7 @@ class Cluster:
         self._clock = now or (lambda: _EPOCH)
         images = Images(behaviours, {} if digests is None else digests)
         kubelet = Kubelet(images)
-        self.token = new_token()
+        self.token = secrets.token_urlsafe(24)
         self.access = Access({self.token: "admin"}, anonymous="admin" if anonymous else None)
         self.objects = Objects(self.now, seed=seed)
         self.controllers = (Deployments(), ReplicaSets(), kubelet, EndpointSlices(), Collector())

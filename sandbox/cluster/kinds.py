@@ -152,6 +152,17 @@ ALL: tuple[Kind, ...] = (
         custom=True,
         patch_types=_CUSTOM_PATCHES,
     ),
+    Kind(
+        "gateway.networking.k8s.io",
+        "v1",
+        "Gateway",
+        "gateways",
+        short_names=("gtw",),
+        subresources=_STATUS,
+        generation=_SPEC,
+        custom=True,
+        patch_types=_CUSTOM_PATCHES,
+    ),
     Kind("coordination.k8s.io", "v1", "Lease", "leases", coordinates=True),
     Kind(
         "autoscaling",

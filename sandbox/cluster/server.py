@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,11 +23,11 @@ from sandbox.cluster.kinds import ALL
 from sandbox.cluster.objects import Objects
 from sandbox.cluster.patches import PatchType
 from sandbox.cluster.paths import Target, target_of
+from sandbox.cluster.requests import check_body_type, dry_run, flag, manager, number, parsed, verb
 from sandbox.cluster.watching import Watch
 
 Json = dict[str, Any]
 
-_BODY_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HEALTH = frozenset({"/readyz", "/livez", "/healthz"})
 _LARGEST_BODY = 3 * 1024 * 1024
@@ -71,6 +70,7 @@ class ClusterServer:
         self._bookmark_every = bookmark_every
         self._log_of = log_of
         self._watches: set[Watch] = set()
+        self._watches_changed = asyncio.Event()
         self._loud = asyncio.Event()
         self._loud.set()
         self._stopping = asyncio.Event()
@@ -102,6 +102,13 @@ class ClusterServer:
     def watching(self) -> int:
         """How many watches are open."""
         return len(self._watches)
+
+    async def until_watching(self, count: int, seconds: float = 10.0) -> None:
+        """Returns when exactly so many watches are open; TimeoutError when that does not come about in time."""
+        async with asyncio.timeout(seconds):
+            while len(self._watches) != count:
+                self._watches_changed.clear()
+                await self._watches_changed.wait()
 
     def drop_watches(self) -> None:
         """Cuts every open watch."""
@@ -163,7 +170,8 @@ class ClusterServer:
         if request.path in _HEALTH:
             return web.Response(text="ok")
         if request.path.startswith("/apis/authorization.k8s.io/v1/") and request.method == "POST":
-            return self._review(request.path.rpartition("/")[2], user, _parsed(body))
+            check_body_type(request)
+            return self._review(request.path.rpartition("/")[2], user, parsed(body))
         target = target_of(request.path)
         if target is None:
             found = discovery.document(request.path, request.host) if request.method == "GET" else None
@@ -190,7 +198,7 @@ class ClusterServer:
             # As Kubernetes does it: a list that can only show one name may be granted by that name.
             fields = request.query.get("fieldSelector", "").split("=")
             name = fields[-1] if fields[0] == "metadata.name" and "," not in fields[-1] else ""
-        attempt = Attempt(_verb(request, target), target.kind, target.namespace, name, target.subresource)
+        attempt = Attempt(verb(request, target), target.kind, target.namespace, name, target.subresource)
         if not self.access.allows(user, attempt):
             raise self.access.refusal(user, attempt)
 
@@ -200,14 +208,14 @@ class ClusterServer:
             return web.Response(text=self._log_of(self.objects.get(plural, target.namespace, target.name)))
         if target.name:
             return _answer(self.objects.get(plural, target.namespace, target.name, target.subresource))
-        if query.get("watch") in {"true", "1"}:
+        if flag(query, "watch"):
             return await self._watch(request, target)
         listed = self.objects.list(
             plural,
             target.namespace,
             labels=query.get("labelSelector", ""),
             fields=query.get("fieldSelector", ""),
-            limit=_number(query.get("limit")) or 0,
+            limit=number(query.get("limit")) or 0,
             after=query.get("continue", ""),
         )
         return _answer(listed)
@@ -215,37 +223,37 @@ class ClusterServer:
     async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
         watch = Watch(self.objects, target, request, bookmark_every=self._bookmark_every, loud=self._loud)
         self._watches.add(watch)
+        self._watches_changed.set()
         try:
             return await watch.run()
         except ConnectionResetError:  # the client went, or we dropped it
             return _cut(request)
         finally:
             self._watches.discard(watch)
+            self._watches_changed.set()
 
     async def _post(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
         if target.name:
             raise errors.method_not_allowed()
-        if request.content_type not in {"application/json", "application/octet-stream"}:
-            raise errors.unsupported_body_type(_BODY_TYPES)
+        check_body_type(request)
         made = self.objects.create(
-            target.kind.plural, target.namespace, _parsed(body), manager=_manager(request), dry_run=_dry(request)
+            target.kind.plural, target.namespace, parsed(body), manager=manager(request), dry_run=dry_run(request)
         )
         return _answer(made, 201)
 
     async def _put(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
         if not target.name:
             raise errors.method_not_allowed()
-        if request.content_type not in {"application/json", "application/octet-stream"}:
-            raise errors.unsupported_body_type(_BODY_TYPES)
+        check_body_type(request)
         version = self.objects.version
         found = self.objects.replace(
             target.kind.plural,
             target.namespace,
             target.name,
-            _parsed(body),
+            parsed(body),
             subresource=target.subresource,
-            manager=_manager(request),
-            dry_run=_dry(request),
+            manager=manager(request),
+            dry_run=dry_run(request),
         )
         created = target.kind.coordinates and self.objects.version > version and _is_new(found)
         return _answer(found, 201 if created else 200)
@@ -272,20 +280,20 @@ class ClusterServer:
             target.kind.plural,
             target.namespace,
             target.name,
-            _parsed(body),
+            parsed(body),
             patch_type,
             subresource=target.subresource,
-            manager=_manager(request),
-            force=request.query.get("force") in {"true", "1"},
-            dry_run=_dry(request),
+            manager=manager(request),
+            force=flag(request.query, "force"),
+            dry_run=dry_run(request),
         )
         created = patch_type is PatchType.APPLY and self.objects.version > version and _is_new(found)
         return _answer(found, 201 if created else 200)
 
     async def _delete(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
-        options = {**dict(request.query), **(_parsed(body) if body else {})}
+        options = {**dict(request.query), **(parsed(body) if body else {})}
         preconditions = options.get("preconditions") or {}
-        dry = _dry(request) or "All" in (options.get("dryRun") or ())
+        dry = dry_run(request) or "All" in (options.get("dryRun") or ())
         propagation = options.get("propagationPolicy")
         if not propagation:
             propagation = "Orphan" if options.get("orphanDependents") in {True, "true"} else "Background"
@@ -304,7 +312,7 @@ class ClusterServer:
             plural,
             target.namespace,
             target.name,
-            grace=_number(options.get("gracePeriodSeconds")),
+            grace=number(options.get("gracePeriodSeconds")),
             propagation=propagation,
             uid=preconditions.get("uid"),
             version=preconditions.get("resourceVersion"),
@@ -346,10 +354,6 @@ class ClusterServer:
         return _answer({**shown, "spec": spec, "status": {"allowed": allowed}}, 201)
 
 
-def new_token() -> str:
-    return secrets.token_urlsafe(24)
-
-
 def _answer(body: Json, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.json_response(body, status=status, headers=headers)
 
@@ -374,40 +378,5 @@ async def _cut_short(request: web.Request, response: web.Response) -> web.Stream
     return cut
 
 
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise errors.bad_request(f"the object provided is unrecognized: json parse error: {error}") from error
-
-
-def _manager(request: web.Request) -> str:
-    agent = request.headers.get("User-Agent", "").partition("/")[0]
-    return request.query.get("fieldManager") or agent or "unknown"
-
-
-def _dry(request: web.Request) -> bool:
-    return "All" in request.query.getall("dryRun", [])
-
-
-def _number(text: Any) -> int | None:
-    if text in {None, ""}:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
-
-
 def _is_new(item: Json) -> bool:
     return len(item["metadata"].get("managedFields") or ()) == 1 and item["metadata"].get("generation", 1) == 1
-
-
-def _verb(request: web.Request, target: Target) -> str:
-    if request.method == "GET":
-        if target.name:
-            return "get"
-        return "watch" if request.query.get("watch") in {"true", "1"} else "list"
-    if request.method == "DELETE":
-        return "delete" if target.name else "deletecollection"
-    return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(request.method, request.method.lower())

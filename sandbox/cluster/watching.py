@@ -13,6 +13,7 @@ from sandbox.cluster.errors import ApiError
 from sandbox.cluster.history import Change
 from sandbox.cluster.objects import Objects
 from sandbox.cluster.paths import Target
+from sandbox.cluster.requests import flag
 from sandbox.cluster.selectors import matches_fields, matches_labels
 
 Json = dict[str, Any]
@@ -34,8 +35,8 @@ class Watch:
         self._labels = query.get("labelSelector", "")
         self._fields = query.get("fieldSelector", "")
         self._seconds = float(query.get("timeoutSeconds") or _DEFAULT_SECONDS)
-        self._bookmarks = query.get("allowWatchBookmarks") in {"true", "1"}
-        self._initial = query.get("sendInitialEvents") in {"true", "1"}
+        self._bookmarks = flag(query, "allowWatchBookmarks")
+        self._initial = flag(query, "sendInitialEvents")
         self._from = query.get("resourceVersion", "")
         self._bookmark_every = bookmark_every
         self._loud = loud
