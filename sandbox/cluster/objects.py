@@ -124,17 +124,21 @@ class Objects:
         namespace: str,
         name: str,
         patch: Any,
-        patch_type: PatchType = PatchType.MERGE,
+        content_type: str = PatchType.MERGE,
         *,
         subresource: str = "",
         manager: str = "sandbox",
         force: bool = False,
         dry_run: bool = False,
     ) -> Json:
-        """PATCH. `force` is for APPLY only: take over the fields that others own."""
+        """PATCH, in the form that the content type says (see `PatchType`).
+
+        `force` is for APPLY only: take over the fields that others own.
+        """
         kind = self._kind(plural)
-        if patch_type not in kind.patch_types:
+        if content_type not in kind.patch_types:
             raise errors.unsupported_patch_type()
+        patch_type = PatchType(content_type)
         if patch_type is PatchType.APPLY:
             return self._apply(kind, namespace, name, patch, subresource, manager, force=force, dry_run=dry_run)
         if patch_type is not PatchType.JSON and not isinstance(patch, dict):

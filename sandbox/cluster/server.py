@@ -261,11 +261,8 @@ class ClusterServer:
     async def _patch(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
         if not target.name:
             raise errors.method_not_allowed()
-        try:
-            patch_type = PatchType(request.content_type)
-        except ValueError:
-            raise errors.unsupported_patch_type() from None
-        if patch_type is PatchType.APPLY and not request.query.get("fieldManager"):
+        applied = request.content_type == PatchType.APPLY
+        if applied and not request.query.get("fieldManager"):
             detail = "is required for apply patch"
             cause = {
                 "reason": "FieldValueRequired",
@@ -281,13 +278,13 @@ class ClusterServer:
             target.namespace,
             target.name,
             parsed(body),
-            patch_type,
+            request.content_type,
             subresource=target.subresource,
             manager=manager(request),
             force=flag(request.query, "force"),
             dry_run=dry_run(request),
         )
-        created = patch_type is PatchType.APPLY and self.objects.version > version and _is_new(found)
+        created = applied and self.objects.version > version and _is_new(found)
         return _answer(found, 201 if created else 200)
 
     async def _delete(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
