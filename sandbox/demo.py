@@ -188,6 +188,10 @@ class Demo:
         messages = self.discord.messages(self.discord.channel_id(CHANNEL))
         return [message for message in messages if message.author == WORLD.bot and message.embeds]
 
+    async def channel_page(self, channel_id: int) -> str:
+        """The address of one channel's page alone."""
+        return await self._pages.url(channel_id)
+
     async def _site(self, url: str) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = {}
         if self._session is not None:

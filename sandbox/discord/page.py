@@ -137,6 +137,8 @@ class Pages:
         self._env = server.env
         self._pages: dict[int, ChannelPage] = {}
         self._drawing: asyncio.Task[None] | None = None
+        self.drawn = -1
+        """The `display_revision` that all open pages show."""
 
         self._give_faces()
 
@@ -178,19 +180,19 @@ class Pages:
             backend.cdn._blobs[f"{CDN_BASE}/avatars/{user.id}/{user.avatar}.png"] = png
 
     async def _draw(self) -> None:
-        drawn = -1
-
         def moved() -> bool:
-            return self._env.display_revision != drawn
+            return self._env.display_revision != self.drawn
 
         while True:
             with contextlib.suppress(TimeoutError):
                 await self._env.changes.until(moved, within=CLOCK_SECONDS, what="a change")
             await asyncio.sleep(QUIET_SECONDS)
             await self._env.changes.until(lambda: not self._env.busy, within=CLOCK_SECONDS, what="the page's action")
-            drawn = self._env.display_revision
+            revision = self._env.display_revision
             for page in tuple(self._pages.values()):
                 await page.refresh()
+            self.drawn = revision
+            self._env.changes.announce()
 
 
 def local_timezone() -> str:

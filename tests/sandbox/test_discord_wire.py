@@ -2,18 +2,24 @@
 
 import asyncio
 import re
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
 
 import aiohttp
-import discord
 import pytest
 import yarl
-from discord import app_commands
+
+with warnings.catch_warnings():
+    # discord.py 2.7.1 imports audioop, which leaves Python in 3.13; it works without.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import discord
+
 from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 
+from discord import app_commands
 from sandbox.discord import DiscordServer, World
 from sandbox.discord.gateway import DISALLOWED_INTENTS
 
