@@ -44,12 +44,13 @@ def greenlight() -> None:
 @greenlight.command()
 def run() -> None:
     """Start the bot; Ctrl-C or SIGTERM stops it."""
-    from bot.compose import serve  # noqa: PLC0415 - see the top
     from bot.log import configure  # noqa: PLC0415 - see the top
     from bot.settings import load  # noqa: PLC0415 - see the top
 
     with _settings_error_is_one_line():
         settings = load()
+    from bot.compose import serve  # noqa: PLC0415 - the parts take a second; a wrong setting should be told before
+
     configure(settings.log_level, settings.log_format, secrets=(settings.token.get_secret_value(),))
     asyncio.run(serve(settings))
 

@@ -42,7 +42,6 @@ def configure(level: LogLevel, format: LogFormat, *, secrets: tuple[str, ...] = 
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
@@ -60,6 +59,7 @@ def configure(level: LogLevel, format: LogFormat, *, secrets: tuple[str, ...] = 
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.stdlib.PositionalArgumentsFormatter(),
+            *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -71,7 +71,7 @@ def configure(level: LogLevel, format: LogFormat, *, secrets: tuple[str, ...] = 
 def redact(line: str, secrets: tuple[str, ...] = ()) -> str:
     """The line without `secrets`, bearer headers, tokens and passwords in addresses."""
     for secret in secrets:
-        for spelling in {secret, json.dumps(secret)[1:-1]}:
+        for spelling in {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}:
             line = line.replace(spelling, "[secret]") if spelling else line
     for pattern, instead in _SECRETS:
         line = pattern.sub(instead, line)
@@ -89,7 +89,8 @@ def _rendering(format: LogFormat, *, colours: bool) -> list[Processor]:  # noqa:
 
 class _Redacting(structlog.stdlib.ProcessorFormatter):
     def __init__(self, secrets: tuple[str, ...], shared: list[Processor], rendering: list[Processor]) -> None:
-        super().__init__(processors=[*shared, *rendering])
+        # What a library passes as `extra` is shown like our own keys.
+        super().__init__(processors=rendering, foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()])
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:

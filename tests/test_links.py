@@ -90,6 +90,7 @@ MOCHI = {"name": "mochi", "port": 80}
             ingress(rule(path="/x"), status=[{"hostname": "lb.example"}]), ["http://lb.example/x"], id="by name"
         ),
         pytest.param(ingress(rule(), status=[{"ip": "2001:db8::7"}]), ["http://[2001:db8::7]/"], id="IPv6 in brackets"),
+        pytest.param(ingress(rule(), status=[{"ip": "fe80::1%eth0"}]), [], id="an address of one link only"),
         pytest.param(ingress(default="mochi", status=BALANCER), ["http://192.0.2.7/"], id="default backend"),
         pytest.param(ingress(default="other", status=BALANCER), [], id="another's default backend"),
         pytest.param(
@@ -260,9 +261,9 @@ def broken(draw, whole):
 
 
 @given(
-    st.lists(JSON | broken(INGRESS), max_size=2),
-    st.lists(JSON | broken(ROUTE), max_size=2),
-    st.lists(JSON | broken(GATEWAY), max_size=2),
+    st.lists(broken(INGRESS), min_size=1, max_size=2),
+    st.lists(broken(ROUTE), min_size=1, max_size=2),
+    st.lists(broken(GATEWAY), min_size=1, max_size=2),
 )
 @example([ingress(rule("a.example", "/a\nb"))], [], [])
 @example([], [route("a.example")], [gateway(HTTPS | {"port": True})])
@@ -282,6 +283,24 @@ def test_whatever_the_cluster_holds_only_plain_web_addresses_come_out(ingresses,
         assert len(url) <= LIMIT
 
 
-def test_an_intact_object_survives_beside_broken_ones():
-    broken_ones = [None, 5, [], {"spec": {"rules": {"host": 3}}}, {"spec": {"rules": [{"http": {"paths": [None]}}]}}]
-    assert links("mochi", [*broken_ones, ingress(rule("a.example"))], broken_ones, broken_ones) == ["http://a.example/"]
+def replaced(value, wrong):
+    """The object once for each of its parts, with that part wrong."""
+    yield wrong
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        for other in replaced(part, wrong):
+            copy = value.copy()
+            copy[key] = other
+            yield copy
+
+
+@pytest.mark.parametrize("wrong", [None, True, 5, -1, 1.5, "x", [], [5], [None], {}, {"name": 5}], ids=repr)
+def test_one_wrong_part_never_hides_another_object(wrong):
+    """Exhaustively: every single part of each kind of object, beside an intact Ingress."""
+    intact = ingress(rule("intact.example"))
+    for bad in replaced(INGRESS, wrong):
+        assert "http://intact.example/" in links("mochi", [bad, intact], [])
+    for bad in replaced(ROUTE, wrong):
+        assert "http://intact.example/" in links("mochi", [intact], [bad], [GATEWAY])
+    for bad in replaced(GATEWAY, wrong):
+        assert "http://intact.example/" in links("mochi", [intact], [ROUTE], [bad])

@@ -1,0 +1,142 @@
+"""The command line, as its own process: what is printed where, and with which exit code."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parent.parent
+EXAMPLE = CHECKOUT / "greenlight.example.toml"
+
+
+@pytest.fixture
+def greenlight(tmp_path):
+    """Runs `greenlight …` in an empty directory with nothing in the environment but what is given."""
+
+    def run(*arguments: str, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        base = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+        return subprocess.run(
+            [sys.executable, *(["-c", code] if code else ["-m", "bot"]), *arguments],
+            cwd=tmp_path,
+            env=base | {"PYTHONPATH": str(CHECKOUT), "PYTHONIOENCODING": "utf-8"} | environment,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_help_names_every_command(greenlight):
+    answer = greenlight("--help")
+    assert answer.returncode == 0
+    for command in ("run", "demo", "migrate", "check", "healthcheck"):
+        assert f"\n  {command} " in answer.stdout
+
+
+def test_the_version_is_told(greenlight):
+    answer = greenlight("--version")
+    assert answer.returncode == 0
+    assert answer.stdout.startswith("greenlight ")
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_wrong_settings_are_lines_on_stderr_and_exit_2(greenlight, command):
+    """A start-up error is no traceback: who sees it is the person who can put it right."""
+    answer = greenlight(command)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert [line.split()[0] for line in answer.stderr.splitlines()] == ["DISCORD_TOKEN", "greenlight.toml:"]
+
+
+def test_a_wrong_key_names_its_line(greenlight, tmp_path):
+    (tmp_path / "mine.toml").write_text("gild = 5\n" + EXAMPLE.read_text("utf-8"), "utf-8")
+    answer = greenlight("check", "--offline", GREENLIGHT_CONFIG="mine.toml")
+    assert answer.returncode == 2
+    assert answer.stderr == "mine.toml:1: gild: is not known; did you mean `guild`?\n"
+
+
+def test_an_offline_check_needs_no_token_and_prints_a_line_for_each_app(greenlight):
+    answer = greenlight("check", "--offline", GREENLIGHT_CONFIG=str(EXAMPLE))
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == (
+        "ok    mochi: registry.example.com/mochi → mochi/mochiapp (mochiapp-blue, mochiapp-green)\n"
+    )
+
+
+def test_migrate_makes_the_database_and_may_be_repeated(greenlight, tmp_path):
+    for _ in range(2):
+        answer = greenlight("migrate", DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/green.db")
+        assert (answer.returncode, answer.stdout) == (0, "The database is up to date.\n"), answer.stderr
+    assert (tmp_path / "green.db").stat().st_size > 0
+
+
+def test_migrate_needs_neither_token_nor_file(greenlight):
+    assert greenlight("migrate").returncode == 0
+
+
+def test_the_demo_says_what_to_do_where_it_is_not_installed(greenlight, tmp_path):
+    """A wheel holds no sandbox."""
+    (tmp_path / "bot").mkdir()
+    source = (CHECKOUT / "bot" / "__main__.py").read_text("utf-8")
+    (tmp_path / "bot" / "__init__.py").write_text("", "utf-8")
+    (tmp_path / "bot" / "__main__.py").write_text(source, "utf-8")
+    answer = greenlight("demo", PYTHONPATH=str(tmp_path))
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("The demo is not part of this installation: clone ")
+
+
+def test_the_demo_takes_the_place_of_the_command_with_its_arguments(greenlight, tmp_path):
+    """So that Ctrl-C and the exit code are the demo's own."""
+    for package in ("bot", "sandbox"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("", "utf-8")
+    (tmp_path / "bot" / "__main__.py").write_text((CHECKOUT / "bot" / "__main__.py").read_text("utf-8"), "utf-8")
+    tell = "import os, sys; print(os.environ['STARTED'] == str(os.getpid()), sys.argv[1:]); sys.exit(7)"
+    (tmp_path / "sandbox" / "__main__.py").write_text(tell, "utf-8")
+    start = "import os; os.environ['STARTED'] = str(os.getpid()); from bot.__main__ import main; main()"
+    answer = greenlight("demo", "--port", "8080", "--help", code=start, PYTHONPATH=str(tmp_path))
+    assert answer.stdout == "True ['demo', '--port', '8080', '--help']\n", answer.stderr
+    assert answer.returncode == 7
+
+
+def test_a_bot_that_touches_its_heartbeat_is_healthy(greenlight, tmp_path):
+    (tmp_path / "alive").touch()
+    answer = greenlight("healthcheck", GREENLIGHT_HEARTBEAT="alive")
+    assert answer.returncode == 0
+    assert "s ago" in answer.stdout
+
+
+def test_a_bot_that_stopped_touching_it_is_not(greenlight, tmp_path):
+    (tmp_path / "alive").touch()
+    then = time.time() - 61
+    os.utime(tmp_path / "alive", (then, then))
+    answer = greenlight("healthcheck", GREENLIGHT_HEARTBEAT="alive")
+    assert answer.returncode == 1
+    assert "61 s ago: the bot is stuck or gone" in answer.stderr or "62 s ago" in answer.stderr
+
+
+def test_a_bot_that_never_started_is_not_healthy_either(greenlight):
+    answer = greenlight("healthcheck", GREENLIGHT_HEARTBEAT="alive")
+    assert (answer.returncode, answer.stderr.split(":")[0]) == (1, "alive")
+
+
+def test_a_probe_without_a_heartbeat_file_is_a_wrong_setting(greenlight):
+    answer = greenlight("healthcheck")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("GREENLIGHT_HEARTBEAT is not set")
+
+
+def test_help_and_health_check_load_nothing_heavy(greenlight, tmp_path):
+    """A probe runs every few seconds beside the bot, in the same memory limit."""
+    (tmp_path / "alive").touch()
+    code = (
+        "import sys; from bot.__main__ import greenlight; greenlight(['healthcheck'], standalone_mode=False); "
+        "print([name for name in ('discord', 'sqlalchemy', 'pydantic', 'kubernetes_asyncio') if name in sys.modules])"
+    )
+    answer = greenlight(code=code, GREENLIGHT_HEARTBEAT="alive")
+    assert answer.stdout.splitlines()[-1] == "[]", answer.stderr
