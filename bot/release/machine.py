@@ -262,10 +262,10 @@ def _promoting(case: _Case) -> Decision:
         return _wait(side.trouble or side.progress, release.since + timing.promote_within)
     if case.ballots.trouble:
         return Decision(phase=Phase.READY, reason=case.ballots.trouble)
-    if not case.ballots.fresh_at(case.now):
-        return Decision(look=True)
     if not case.tally.reached or case.tally.vetoes:
         return Decision(phase=Phase.READY, reason="an approval was lost before the switch")
+    if not case.ballots.fresh_at(case.now):
+        return Decision(look=True)
     return Decision(order=Order.PROMOTE)
 
 
