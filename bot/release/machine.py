@@ -24,6 +24,10 @@ DRAIN = timedelta(seconds=30)
 pods for as long as those live."""
 
 
+SETTLE = timedelta(seconds=10)
+"""How long a switch whose answer was lost may still arrive, at most as long as one call may take."""
+
+
 class Order(StrEnum):
     """What a release asks of the cluster. Each is idempotent and may take several writes."""
 
@@ -294,20 +298,23 @@ def _done(case: _Case) -> Decision:
 
 
 def _reverting(case: _Case) -> Decision:
-    side = case.seen.previous
+    release, side = case.release, case.seen.previous
     if case.seen.traffic is Traffic.PREVIOUS:
+        # Nobody takes traffic back from a closed release, so it stays open while its own switch may be on the way.
+        if release.approvers and not release.was_live and not case.over(SETTLE):
+            return _wait("making sure that the switch does not arrive late", release.since + SETTLE)
         return Decision(phase=Phase.REVERTED)
     if not side.present:
         return _leave(f"{side.name}, the version to go back to, was changed by {case.seen.previous_changed_by}")
     # A side that is started anew waits until it can carry all, unless what is live carries nothing.
-    if side.ready and (side.complete or not case.release.retired or not case.seen.candidate.ready):
+    if side.ready and (side.complete or not release.retired or not case.seen.candidate.ready):
         return Decision(order=Order.REVERT)
     if case.over(case.app.timing.stage_within):
         why = side.trouble or side.progress
         return Decision(phase=Phase.ABANDONED, cause=Cause.STUCK, reason=f"could not be taken back: {why}")
     if not side.wanted:
         return Decision(order=Order.REVERT)
-    return _wait(side.trouble or side.progress, case.release.since + case.app.timing.stage_within)
+    return _wait(side.trouble or side.progress, release.since + case.app.timing.stage_within)
 
 
 def _reverted(case: _Case) -> Decision:
