@@ -124,6 +124,11 @@ class RemoteEnv(Env):
             if len(record) > KEPT_ENTRIES:
                 del record[: KEPT_ENTRIES // 2]
 
+    def _end_operation(self) -> None:
+        super()._end_operation()
+        # Whoever waits for `busy` to pass is told, as with any other change.
+        self.changes.announce()
+
     def _notify_dispatch_observers(self, interaction: Interaction) -> None:
         self.asked = interaction
         super()._notify_dispatch_observers(interaction)

@@ -73,6 +73,9 @@ class FramedServer(PreviewServer):
 class ChannelPage(Preview):
     """One channel or thread, as any of the viewers sees it."""
 
+    # Each reload of the browser opens one more, and each is kept for ten minutes.
+    _MAX_PAGES = 256
+
     def __init__(self, env: RemoteEnv, channel: ChannelHandle, viewers: Sequence[MemberActor]) -> None:
         super().__init__(
             env,
@@ -180,14 +183,15 @@ class Pages:
             backend.cdn._blobs[f"{CDN_BASE}/avatars/{user.id}/{user.avatar}.png"] = png
 
     async def _draw(self) -> None:
-        def moved() -> bool:
-            return self._env.display_revision != self.drawn
+        def due() -> bool:
+            return self._env.display_revision != self.drawn and not self._env.busy
 
         while True:
             with contextlib.suppress(TimeoutError):
-                await self._env.changes.until(moved, within=CLOCK_SECONDS, what="a change")
+                await self._env.changes.until(due, within=CLOCK_SECONDS, what="a change")
             await asyncio.sleep(QUIET_SECONDS)
-            await self._env.changes.until(lambda: not self._env.busy, within=CLOCK_SECONDS, what="the page's action")
+            if self._env.busy:
+                continue
             revision = self._env.display_revision
             for page in tuple(self._pages.values()):
                 await page.refresh()
