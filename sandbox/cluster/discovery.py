@@ -59,6 +59,11 @@ def document(path: str, address: str) -> Json | None:
     return None
 
 
+def knows_group(path: str) -> bool:
+    """Whether a path lies in a group and version that is served."""
+    return any(path.startswith(f"/{_root(group, version)}/") for group, version in _group_versions())
+
+
 def _group_versions() -> list[tuple[str, str]]:
     found = dict.fromkeys((kind.group, kind.version) for kind in ALL)
     return [*found, (_AUTHORIZATION, "v1")]

@@ -159,6 +159,13 @@ def too_old(asked: int, oldest: int) -> ApiError:
     return ApiError(410, "Expired", f"too old resource version: {asked} ({oldest})")
 
 
+def too_new(asked: int, current: int) -> ApiError:
+    """A version that this server has not reached yet; the real one waits for it for a while first."""
+    message = f"Timeout: Too large resource version: {asked}, current: {current}"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return ApiError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})
+
+
 def continue_expired() -> ApiError:
     message = (
         "The provided continue parameter is too old to display a consistent list result. You can start a new list "

@@ -33,8 +33,10 @@ class Kind:
     custom: bool = False
     # DELETE answers with the object instead of a Status.
     returns_deleted: bool = False
-    # Leases: PUT creates, and PUT without a resourceVersion is refused.
-    coordinates: bool = False
+    # PUT of a name that is not there yet creates it.
+    put_creates: bool = False
+    # PUT without a resourceVersion is refused: nobody may overwrite what he has not seen.
+    put_needs_version: bool = False
     # Names of Services end up in DNS.
     dns_label: bool = False
     # A write to /status may also change annotations: the Deployment controller keeps its revision there.
@@ -73,7 +75,7 @@ ALL: tuple[Kind, ...] = (
         returns_deleted=True,
     ),
     Kind("", "v1", "ConfigMap", "configmaps", short_names=("cm",)),
-    Kind("", "v1", "Event", "events", short_names=("ev",)),
+    Kind("", "v1", "Event", "events", short_names=("ev",), check=validation.event, put_creates=True),
     Kind(
         "",
         "v1",
@@ -97,6 +99,7 @@ ALL: tuple[Kind, ...] = (
         check=validation.service,
         returns_deleted=True,
         dns_label=True,
+        put_creates=True,
     ),
     Kind(
         "apps",
@@ -150,6 +153,7 @@ ALL: tuple[Kind, ...] = (
         generation=_SPEC,
         defaults=defaults.http_route,
         custom=True,
+        put_needs_version=True,
         patch_types=_CUSTOM_PATCHES,
     ),
     Kind(
@@ -161,9 +165,10 @@ ALL: tuple[Kind, ...] = (
         subresources=_STATUS,
         generation=_SPEC,
         custom=True,
+        put_needs_version=True,
         patch_types=_CUSTOM_PATCHES,
     ),
-    Kind("coordination.k8s.io", "v1", "Lease", "leases", coordinates=True),
+    Kind("coordination.k8s.io", "v1", "Lease", "leases", put_creates=True, put_needs_version=True),
     Kind(
         "autoscaling",
         "v2",

@@ -75,7 +75,7 @@ class Objects:
         version, start = read_token(after) if after else (self._version, "")
         whole = self._matching(kind, namespace, labels, fields, at=version)
         rest = [item for item in whole if _key(item) > start]
-        page = rest[:limit] if limit else rest
+        page = rest[:limit] if limit > 0 else rest
         metadata: Json = {"resourceVersion": str(version)}
         if len(page) < len(rest):
             metadata["continue"] = token(version, _key(page[-1]))
@@ -108,12 +108,12 @@ class Objects:
     ) -> Json:
         """PUT. A resourceVersion in the body makes it conditional."""
         kind = self._kind(plural)
-        if kind.coordinates and (namespace, name) not in self._live[plural]:
+        if kind.put_creates and (namespace, name) not in self._live[plural]:
             return self.create(plural, namespace, body, manager=manager, dry_run=dry_run)
         given = str((body.get("metadata") or {}).get("name") or name)
         if given != name:
             raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-        if kind.coordinates and not (body.get("metadata") or {}).get("resourceVersion"):
+        if kind.put_needs_version and not subresource and not (body.get("metadata") or {}).get("resourceVersion"):
             cause = Cause.invalid("metadata.resourceVersion", "0", "must be specified for an update")
             raise errors.invalid(kind, name, [cause])
         return self._update(kind, namespace, name, lambda _: copied(body), subresource, manager, dry_run=dry_run)
@@ -347,6 +347,8 @@ class Objects:
         force: bool,
         dry_run: bool,
     ) -> Json:
+        if not isinstance(config, dict) or not (config.get("apiVersion") and config.get("kind")):
+            raise errors.bad_request("invalid object type: /, Kind=")
         config = self._decoded(kind, namespace, config)
         config["metadata"].setdefault("name", name)
         writer = Writer(manager, kind.api_version, "Apply", subresource)
@@ -395,10 +397,9 @@ class Objects:
         if isinstance(wanted, dict) and (problem := validation.wrong_type(wanted)):
             raise errors.unpatchable(problem)
         after = self._decoded(kind, where, wanted)
-        name = before["metadata"]["name"]
-        if after["metadata"].get("name", name) != name:
-            cause = Cause.invalid("metadata.name", f'"{after["metadata"]["name"]}"', "field is immutable")
-            raise errors.invalid(kind, name, [cause])
+        name, given = before["metadata"]["name"], after["metadata"].get("name")
+        if given not in {name, None}:
+            raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
         return after
 
     def _store(

@@ -24,20 +24,20 @@ def color_of(version: str) -> str:
 
 @dataclass(frozen=True)
 class Face:
-    """What a page shows; `live` is false when no pod could answer."""
+    """What a page shows; `serving` is false when no pod could answer."""
 
     app: str
     headline: str
     detail: str
     color: str
-    live: bool = True
+    serving: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """What `/version` answers with, which the page polls."""
         found = {"app": self.app, "headline": self.headline, "detail": self.detail, "color": self.color}
-        if self.live:
+        if self.serving:
             found |= {"version": self.headline, "pod": self.detail}
-        return {**found, "state": "live" if self.live else "unavailable"}
+        return {**found, "state": "serving" if self.serving else "unavailable"}
 
     def as_html(self) -> str:
         # `</` inside a script would end it.
@@ -45,10 +45,10 @@ class Face:
         return _template().substitute(
             color=self.color,
             title=html.escape(f"{self.app}: {self.headline}"),
-            mode="" if self.live else "empty",
+            mode="" if self.serving else "empty",
             length=len(self.headline),
             app=html.escape(self.app),
-            state="live" if self.live else "unavailable",
+            state="serving" if self.serving else "unavailable",
             version=html.escape(self.headline),
             pod=html.escape(self.detail),
             shown=shown,
@@ -61,7 +61,7 @@ def version_face(app: str, version: str, pod: str) -> Face:
 
 def empty_face(service: str) -> Face:
     """Nobody can answer for a Service."""
-    return Face(service, "Nothing is running here", f"Service {service} has no ready endpoint", _EMPTY, live=False)
+    return Face(service, "Nothing is running here", f"Service {service} has no ready endpoint", _EMPTY, serving=False)
 
 
 @cache

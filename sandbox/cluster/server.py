@@ -175,8 +175,9 @@ class ClusterServer:
         target = target_of(request.path)
         if target is None:
             found = discovery.document(request.path, request.host) if request.method == "GET" else None
+            if not found and discovery.knows_group(request.path):
+                raise errors.no_such_path()
             return _answer(found) if found else web.Response(status=404, text="404 page not found\n")
-        await asyncio.sleep(0)
         self._authorize(request, user, target)
         return await self._verbs(request)(request, target, body)
 
@@ -210,6 +211,9 @@ class ClusterServer:
             return _answer(self.objects.get(plural, target.namespace, target.name, target.subresource))
         if flag(query, "watch"):
             return await self._watch(request, target)
+        version = number(query.get("resourceVersion")) or 0
+        if version > self.objects.version:
+            raise errors.too_new(version, self.objects.version)
         listed = self.objects.list(
             plural,
             target.namespace,
@@ -255,7 +259,7 @@ class ClusterServer:
             manager=manager(request),
             dry_run=dry_run(request),
         )
-        created = target.kind.coordinates and self.objects.version > version and _is_new(found)
+        created = target.kind.put_creates and self.objects.version > version and _is_new(found)
         return _answer(found, 201 if created else 200)
 
     async def _patch(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:

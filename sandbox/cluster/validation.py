@@ -63,6 +63,8 @@ def wrong_type(item: Json) -> str | None:
         selector = spec.get("selector")
         if selector is not None and not isinstance(selector, dict):
             return "cannot unmarshal .spec.selector into an object"
+        if not all(isinstance(value, (str, dict, list)) for value in (selector or {}).values()):
+            return "json: cannot unmarshal number into Go struct field ServiceSpec.spec.selector of type string"
     return None
 
 
@@ -120,8 +122,33 @@ def workload(item: Json, before: Json | None) -> list[Cause]:
     return causes + containers(template["spec"], "spec.template.spec")
 
 
-def pod(item: Json, _before: Json | None) -> list[Cause]:
-    return containers(item["spec"], "spec")
+def pod(item: Json, before: Json | None) -> list[Cause]:
+    causes = containers(item["spec"], "spec")
+    if before and not causes and _lasting(before["spec"]) != _lasting(item["spec"]):
+        message = (
+            "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
+            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+            "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+            "previously negative)"
+        )
+        causes.append(Cause("spec", message, "FieldValueForbidden"))
+    return causes
+
+
+def _lasting(spec: Json) -> Json:
+    """What of a pod stays as it was made; the node is the scheduler's business."""
+    passing = {"nodeName", "activeDeadlineSeconds", "tolerations", "containers", "initContainers"}
+    kept = {key: value for key, value in spec.items() if key not in passing}
+    for key in ("containers", "initContainers"):
+        kept[key] = [{k: v for k, v in each.items() if k != "image"} for each in spec.get(key) or ()]
+    return kept
+
+
+def event(item: Json, _before: Json | None) -> list[Cause]:
+    where = (item.get("involvedObject") or {}).get("namespace", "")
+    if where == item["metadata"]["namespace"]:
+        return []
+    return [Cause.invalid("involvedObject.namespace", f'"{where}"', "does not match event.namespace")]
 
 
 def containers(spec: Json, field: str) -> list[Cause]:

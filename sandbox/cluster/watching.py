@@ -8,7 +8,6 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.cluster import errors
 from sandbox.cluster.errors import ApiError
 from sandbox.cluster.history import Change
 from sandbox.cluster.objects import Objects
@@ -50,7 +49,8 @@ class Watch:
 
     async def run(self) -> web.StreamResponse:
         if self._from and not self._from.isdecimal():
-            raise errors.bad_request(f'Invalid value: "{self._from}": resourceVersion must be a number')
+            why = f'resourceVersion: Invalid value: "{self._from}": strconv.ParseUint: invalid syntax'
+            raise ApiError(500, "", why)
         self._matches({"metadata": {}})  # a malformed selector is refused before the stream starts
         await self._response.prepare(self._request)
         unsubscribe = self._objects.subscribe(self._wake)

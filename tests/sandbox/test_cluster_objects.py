@@ -242,7 +242,12 @@ def test_a_scale_is_noted_as_one(objects):
 
 def test_apply_refuses_what_another_manager_owns_until_forced(objects):
     objects.create("services", "mochi", service(), manager="kubectl")
-    config = {"metadata": {"name": "web"}, "spec": {"selector": {"app": "green"}}}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "green"}},
+    }
     with pytest.raises(ApiError) as error:
         objects.patch("services", "mochi", "web", config, PatchType.APPLY, manager="greenlight")
     assert error.value.status == 409
@@ -260,7 +265,7 @@ def test_apply_refuses_what_another_manager_owns_until_forced(objects):
 
 def test_what_an_apply_no_longer_names_goes(objects):
     def apply(**data: str) -> dict:
-        config = {"metadata": {"name": "c"}, "data": data}
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
         return objects.patch("configmaps", "mochi", "c", config, PatchType.APPLY, manager="me")
 
     apply(a="1", b="2")
@@ -325,6 +330,22 @@ def test_a_lease_is_only_taken_by_who_has_seen_it(objects):
     objects.replace("leases", "mochi", "leader", body)  # PUT creates a lease
     with pytest.raises(ApiError, match="must be specified for an update"):
         objects.replace("leases", "mochi", "leader", body)
+
+
+def test_a_running_pod_changes_nothing_but_its_image(objects):
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "r/web:blue"}]}}
+    objects.create("pods", "mochi", pod)
+    image = [{"op": "replace", "path": "/spec/containers/0/image", "value": "r/web:green"}]
+    objects.patch("pods", "mochi", "p", image, PatchType.JSON)
+    with pytest.raises(ApiError, match="pod updates may not change fields"):
+        objects.patch("pods", "mochi", "p", {"spec": {"restartPolicy": "Never"}})
+
+
+def test_an_event_lives_where_its_object_lives(objects):
+    event = {"metadata": {"generateName": "e-"}, "involvedObject": {"namespace": "mochi"}, "reason": "Promoted"}
+    assert objects.create("events", "mochi", event)["metadata"]["name"].startswith("e-")
+    with pytest.raises(ApiError, match=r"does not match event\.namespace"):
+        objects.create("events", "default", event)
 
 
 def test_what_is_handed_out_is_a_copy(objects):
