@@ -26,7 +26,7 @@ from examples import (
 
 from bot.release.app import App, Switch
 from bot.release.approvals import Ballots
-from bot.release.machine import DRAIN, Decision, decide
+from bot.release.machine import DRAIN, SETTLE, Decision, decide
 from bot.release.record import Phase, Release
 from bot.release.snapshot import FRESH_FOR, Snapshot, Traffic
 
@@ -34,19 +34,22 @@ AUTO = app()
 BUTTON = app(approval=replace(AUTO.approval, switch=Switch.BUTTON))
 EXPIRES = AUTO.approval.expires
 
-SIDES = (
+ANY_SIDE = (
     side(3),
     side(1),
     side(0),
-    side(0, failed=True, trouble="its pods crash"),
-    side(1, failed=True, trouble="one of its pods crashes"),
     side(0, 0),
-    side(3, complete=False),
     side(0, complete=True),  # no cluster should say so: the machine must not believe it
     side(3, present=False),
     side(0, present=False),
 )
-LOOKS = tuple(snapshot(*shape) for shape in product(Traffic, SIDES, SIDES))
+NEW_SIDE = (
+    *ANY_SIDE,
+    side(0, failed=True, trouble="its pods crash"),
+    side(1, failed=True, trouble="one of its pods crashes"),
+    side(3, complete=False),
+)
+LOOKS = tuple(snapshot(*shape) for shape in product(Traffic, NEW_SIDE, ANY_SIDE))
 
 STALE_VOTES = ballots(KIM, LEE, age=FRESH_FOR + MOMENT)
 VOTES = (
@@ -55,6 +58,7 @@ VOTES = (
     EVERYBODY,
     STALE_VOTES,
     ballots(KIM, LEE, age=None),
+    ballots(age=None),
     ballots(KIM, LEE, against=[LEE]),
     ballots(KIM, LEE, trouble="Discord does not answer"),
 )
@@ -82,14 +86,15 @@ def _staging():
 
 
 def _ready():
-    for age, (policy, asked) in product(around(EXPIRES), ((AUTO, False), (BUTTON, False), (BUTTON, True))):
+    ages = (NO_TIME, EXPIRES - MOMENT, EXPIRES)
+    for age, (policy, asked) in product(ages, ((AUTO, False), (BUTTON, False), (BUTTON, True))):
         yield release(Phase.READY, ready_at=NOW - age, promote_asked=asked), policy, VOTES
     yield release(Phase.READY, age=EXPIRES, ready_at=None), AUTO, VOTES
 
 
 def _promoting():
     ages = (NO_TIME, TIMING.promote_within - MOMENT, TIMING.promote_within)
-    for age, live_at, empty in product(ages, (None, NOW - MOMENT, NOW), (None, MOMENT, TIMING.grace)):
+    for age, live_at, empty in product(ages, (None, NOW - MOMENT), (None, MOMENT, TIMING.grace)):
         since = empty and NOW - empty
         yield release(Phase.PROMOTING, age=age, approvers=(KIM, LEE), live_at=live_at, empty_since=since), AUTO, VOTES
 
@@ -108,8 +113,9 @@ def _done():
 
 
 def _reverting():
-    for age, retired, live in product(around(TIMING.stage_within), (False, True), (None, NOW - MOMENT)):
-        yield release(Phase.REVERTING, age=age, retired=retired, live_at=live), AUTO, (NOBODY,)
+    ages, lives = around(SETTLE, TIMING.stage_within), (None, NOW - MOMENT)
+    for age, retired, live, who in product(ages, (False, True), lives, ((), (KIM, LEE))):
+        yield release(Phase.REVERTING, age=age, retired=retired, live_at=live, approvers=who), AUTO, (NOBODY,)
 
 
 def _reverted():
@@ -119,7 +125,7 @@ def _reverted():
 
 def _abandoned():
     for live, retired in product((None, NOW - MOMENT), (False, True)):
-        yield release(Phase.ABANDONED, live_at=live, retired=retired), AUTO, VOTES
+        yield release(Phase.ABANDONED, live_at=live, retired=retired), AUTO, (NOBODY, EVERYBODY)
 
 
 RECORDS = {

@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from cluster import Cluster
 from every_case import LOOKS, VOTES, Case, counterexample, every
 from examples import EVERYBODY, MOMENT, NOW, TIMING
+from small_cluster import Cluster
 
 from bot.release.approvals import Ballots
-from bot.release.machine import DRAIN, Decision, Order, advance, decide, fulfil, observe
+from bot.release.machine import DRAIN, SETTLE, Decision, Order, advance, decide, fulfil, observe
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR, Traffic
 
@@ -155,6 +155,18 @@ def test_traffic_never_goes_back_to_an_empty_side():
         carries = side.ready > 0 and (side.complete or not case.release.retired or live.ready == 0)
         allowed = case.seen.traffic is Traffic.CANDIDATE and side.present and (starts_pods or carries)
         return decision.order is not Order.REVERT or (case.release.phase is Phase.REVERTING and allowed)
+
+    assert counterexample(holds) is None
+
+
+def test_it_is_back_only_when_the_version_before_has_the_traffic_and_no_switch_can_arrive_late():
+    """I4: whatever lands after the end would stay."""
+
+    def holds(case, decision):
+        of = case.release
+        landed = of.was_live or not of.approvers or NOW - of.since >= SETTLE
+        back = of.phase is Phase.REVERTING and case.seen.traffic is Traffic.PREVIOUS and landed
+        return (decision.phase is Phase.REVERTED) == back
 
     assert counterexample(holds) is None
 

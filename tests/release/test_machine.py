@@ -22,7 +22,7 @@ from examples import (
 )
 
 from bot.release.app import Approval, Requirement, Switch, Timing
-from bot.release.machine import DRAIN, Decision, Order, advance, decide, fulfil, observe
+from bot.release.machine import DRAIN, SETTLE, Decision, Order, advance, decide, fulfil, observe
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR, Traffic
 
@@ -247,6 +247,12 @@ def test_an_approval_lost_before_the_switch_asks_for_approval_again(votes):
     assert decision == Decision(phase=Phase.READY, reason="an approval was lost before the switch")
 
 
+@pytest.mark.parametrize("age", [None, NO_TIME])
+def test_when_nobody_approves_any_more_nobody_is_looked_up(age):
+    """There is no voter left to read: looking again would change nothing."""
+    assert decided(release(Phase.PROMOTING), snapshot(), ballots(age=age)).phase is Phase.READY
+
+
 def test_an_approved_release_waits_for_discord_as_one_that_is_to_be_approved():
     decision = decided(release(Phase.PROMOTING), snapshot(), ballots(KIM, LEE, trouble="Discord does not answer"))
     assert decision == Decision(phase=Phase.READY, reason="Discord does not answer")
@@ -343,6 +349,15 @@ def test_what_is_retired_stays_retired():
 @pytest.mark.parametrize("previous", [side(), side(1), side(0), side(present=False)])
 def test_it_is_back_when_the_version_before_has_the_traffic(previous):
     assert decided(release(Phase.REVERTING), snapshot(previous=previous)) == Decision(phase=Phase.REVERTED)
+
+
+def test_a_switch_whose_answer_was_lost_can_still_be_undone_when_it_arrives_late():
+    """Nothing takes traffic back from a closed release."""
+    back = release(Phase.REVERTING, age=MOMENT, approvers=(KIM, LEE))
+    assert decided(back, snapshot()).until == back.since + SETTLE
+    assert decided(back, snapshot(**LIVE)) == Decision(order=Order.REVERT)
+    assert decided(replace(back, live_at=NOW), snapshot()) == Decision(phase=Phase.REVERTED)
+    assert decided(replace(back, since=NOW - SETTLE), snapshot()) == Decision(phase=Phase.REVERTED)
 
 
 @pytest.mark.parametrize("candidate", [side(), side(0), side(0, failed=True), side(present=False)])
@@ -447,6 +462,13 @@ def test_why_it_goes_back_is_not_forgotten_on_the_way():
     assert (ended.cause, ended.by, ended.reason) == (Cause.REJECTED, KIM, "the logo is wrong")
     stuck = advance(back, Decision(phase=Phase.ABANDONED, cause=Cause.STUCK, reason="stuck"), NOW)
     assert (stuck.cause, stuck.by, stuck.reason) == (Cause.STUCK, KIM, "stuck")
+
+
+def test_a_cold_way_back_that_was_taken_gives_the_capacity_of_the_release_back():
+    """`retired` is about the side without traffic, and the sides have changed places."""
+    back = advance(release(Phase.REVERTING, retired=True), Decision(phase=Phase.REVERTED), NOW)
+    assert not back.retired
+    assert not advance(release(Phase.BAKING), Decision(phase=Phase.DONE), NOW).retired
 
 
 @pytest.mark.parametrize(("order", "change"), [(Order.STAGE, {"staged": True}), (Order.RETIRE, {"retired": True})])
