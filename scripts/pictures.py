@@ -167,7 +167,7 @@ class Album:
         card = await self._demo.discord.until(reached, what=f"the card is {name}", within=120)
         await self._browser.show(await self._demo.channel_page(self._channel), CARD, scale=2)
         first_line = json.dumps(card.content[:20])
-        box = f"document.querySelector('[data-message-id=\"{card.id}\"]')"
+        box = f"document.querySelector('.channel-message[data-message-id=\"{card.id}\"]')"
         await self._browser.until(f"{box}?.textContent.includes({first_line}) && simcordPreview.ready", name)
         await self._browser.value(f"{box}.scrollIntoView()")
         area = await self._browser.value(
@@ -210,13 +210,18 @@ def _filled_in(modal: dict[str, Any] | None, text: str) -> dict[str, str]:
 
 
 def _smaller(png: bytes) -> bytes:
-    """The same picture with 256 colours, which flat surfaces and text do not miss."""
+    """The same picture without its alpha channel, and only if that is not small enough with 256 colours."""
     from io import BytesIO  # noqa: PLC0415 - with Pillow, below
 
     from PIL import Image  # noqa: PLC0415 - comes with the sandbox's extra, not needed for --help
 
-    out = BytesIO()
-    Image.open(BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    whole = Image.open(BytesIO(png)).convert("RGB")
+    few = whole.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    for image in (whole, few):
+        out = BytesIO()
+        image.save(out, "PNG", optimize=True)
+        if out.tell() <= LARGEST:
+            break
     return out.getvalue()
 
 

@@ -23,15 +23,26 @@
     }
   }
 
-  function channelOf(href) {
-    const found = /^https:\/\/discord\.com\/channels\/\d+\/(\d+)/.exec(href ?? "");
-    return found ? found[1] : null;
+  // A link to a channel or to a message in it: [channel, message or undefined].
+  function place(href) {
+    const found = /^https:\/\/discord\.com\/channels\/\d+\/(\d+)(?:\/(\d+))?/.exec(href ?? "");
+    return found ? found.slice(1) : null;
   }
 
-  function open(event, channel) {
+  function open(event, channel, message) {
     event.preventDefault();
     event.stopPropagation();
-    outside?.postMessage({ open: channel }, "*");
+    const here = message && document.querySelector(`.channel-message[data-message-id="${CSS.escape(message)}"]`);
+    if (here) here.scrollIntoView({ behavior: "smooth", block: "center" });
+    else outside?.postMessage({ open: channel }, "*");
+  }
+
+  // Discord writes such a link as what it leads to.
+  function nameLinks() {
+    for (const link of document.querySelectorAll('a[href^="https://discord.com/channels/"]')) {
+      const target = link.textContent === link.getAttribute("href") && place(link.getAttribute("href"));
+      if (target) link.textContent = target[1] ? "💬 message" : "# channel";
+    }
   }
 
   window.addEventListener("message", (event) => {
@@ -42,8 +53,8 @@
 
   document.addEventListener("click", (event) => {
     const target = event.target instanceof Element ? event.target : null;
-    const channel = channelOf(target?.closest("a")?.getAttribute("href"));
-    if (channel) open(event, channel);
+    const linked = place(target?.closest("a")?.getAttribute("href"));
+    if (linked) open(event, ...linked);
     const thread = target?.closest(".thread-summary");
     const message = thread?.closest("[data-message-id]");
     // A thread that began at a message has the message's id.
@@ -146,7 +157,7 @@
   }
 
   window.addEventListener("DOMContentLoaded", () => {
-    setInterval(() => { insist(); note(); }, 200);
+    setInterval(() => { insist(); note(); nameLinks(); }, 200);
     outside?.postMessage({ ready: true }, "*");
   });
 })();
