@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import discord
-
 from bot.release.errors import Refused
 from bot.release.image import parse
 from bot.release.machine import Verb
 from bot.release.record import Cause, Person, Phase, Release
 from bot.view import Kind, View
 from cogs import limits, words
-from cogs.text import clip, code, line, listed, plain, span, stamp
+from cogs.text import clip, code, line, listed, plain, sentence, span, stamp
 
 BAR = 5
 BLUE, YELLOW, GREEN, ORANGE, RED, GREY = 0x3B82F6, 0xF5B301, 0x2DA44E, 0xE8833A, 0xD1242F, 0x8C959F
@@ -100,7 +99,7 @@ def face(view: View, around: Around) -> Face:
 def state(view: View, around: Around) -> State:
     release = view.release
     name = f"{release.title} ({version(release)})"
-    reason = plain(view.reason or release.reason, _REASON)
+    reason = sentence(view.reason or release.reason, _REASON)
     match release.phase:
         case Phase.STAGING:
             return State(words.prepared(name), "preparing", BLUE)
@@ -120,7 +119,7 @@ def state(view: View, around: Around) -> State:
         case Phase.REVERTED:
             return _reverted(view, name)
         case Phase.ABANDONED:
-            return State(words.left_alone(name, plain(release.reason, _REASON)), "left as it is", RED)
+            return State(words.left_alone(name, sentence(release.reason, _REASON)), "left as it is", RED)
 
 
 def image_name(reference: str) -> str:
@@ -166,7 +165,7 @@ def _ready(view: View, name: str, reason: str, roles: Mapping[int, str]) -> Stat
 
 def _reverted(view: View, name: str) -> State:
     release = view.release
-    by, reason = _by(release), plain(release.reason, _REASON)
+    by, reason = _by(release), sentence(release.reason, _REASON)
     if release.was_live:
         after = span((release.since - release.live_at).total_seconds()) if release.live_at else ""
         to = _previous(view)
@@ -194,7 +193,7 @@ def _previous(view: View) -> str:
 
 def _why(release: Release) -> str:
     """Why it goes back, in a few words: the reason somebody gave, or what happened, and who."""
-    by, reason = _by(release), plain(release.reason, _REASON)
+    by, reason = _by(release), sentence(release.reason, _REASON)
     match release.cause:
         case Cause.REJECTED:
             happened = f"rejected by {by}" if by else "rejected"
@@ -217,10 +216,10 @@ def _description(view: View, around: Around) -> list[str]:
     if view.progress is not None and release.phase in {Phase.STAGING, Phase.READY}:
         found.append(_bar(*view.progress))
     if view.reason and release.phase.open:
-        found.append(words.waits_because(plain(view.reason, _REASON)))
+        found.append(words.waits_because(sentence(view.reason, _REASON)))
     elif release.reason and not release.phase.open:
-        found.append(words.because(plain(release.reason, _REASON)))
-    found += [words.warning(plain(note, 200)) for note in release.notes if release.phase.open]
+        found.append(words.because(sentence(release.reason, _REASON)))
+    found += [words.warning(sentence(note, 200)) for note in release.notes if release.phase.open]
     found += _silences(view)
     return [each for each in found if each]
 

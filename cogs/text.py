@@ -15,6 +15,7 @@ _MARKDOWN = re.compile(r"([\\*_~`|\[<]|^[#>+-])")
 _LIST = re.compile(r"^(\d+)(?=[.)])")
 _MENTION = re.compile(r"@(?=everyone|here|[!&]?\d)")
 _NO_WIDTH = "\u200b"
+_KEPT = re.compile(r"(`[^`]+`|<@&\d{1,20}>)")
 # Beyond this nothing is shown anywhere, and nobody should be able to make us escape a megabyte.
 _LONGEST = 5000
 
@@ -46,6 +47,25 @@ def plain(text: str, limit: int) -> str:
         if length(escaped) <= limit:
             return escaped
         head = clip(head, len(head) - max(1, (length(escaped) - limit) // 2))
+
+
+def sentence(text: str, limit: int) -> str:
+    """For our own sentences with names from outside in them: code spans and roles stay, all else is plain."""
+    found, room = "", limit
+    for part in _KEPT.split(line(text, limit)):
+        if not part:
+            continue
+        shown = part if _KEPT.fullmatch(part) else _spaced(part, room)
+        if length(shown) > room:
+            return clip(found + "…", limit)
+        found, room = found + shown, room - length(shown)
+    return found
+
+
+def _spaced(part: str, room: int) -> str:
+    """`plain`, with the blanks at both ends that part it from its neighbours."""
+    head, tail = " " * part.startswith(" "), " " * (part.endswith(" ") and part != " ")
+    return f"{head}{plain(part, max(1, room - 2))}{tail}"
 
 
 def code(text: str, limit: int) -> str:

@@ -261,21 +261,37 @@ def with_link(sentence: str, url: str) -> str:
     return f"{sentence} {url}"
 
 
-NOTHING_TO_ROLL_BACK = "There is no release of {app} that could be rolled back."
-NO_RELEASE_YET = "{app} has had no release yet."
-WHICH_APP = "Which app? This channel belongs to {apps}: add `app:`."
-NO_APP_HERE = "Which app? This is no app's channel: add `app:`, one of {apps}."
-UNKNOWN_APP = "There is no app {app}.{meant} The apps are {apps}."
-NO_APPS = "No app is configured."
-MAY_DEPLOY_NONE = "You may deploy none of the apps."
 OLD_BUTTON = "That release is not known any more: this button acts on nothing."
 OTHER_GUILD = "Greenlight works on the server of its team only."
 NOT_ANSWERED = (
     "Discord did not confirm that your request arrived, so nothing was done. "
     "Look at /status and ask again if it is needed."
 )
-NOT_UNDERSTOOD = "That was not understood. {why} Try `/{command}`, or `{command} {usage}` behind my name."
 NO_SUCH_COMMAND = "I know `deploy`, `rollback`, `status`, `history` and `releases`."
+
+
+def nothing_to_roll_back(app: str) -> str:
+    return f"{app} has had no release yet: there is nothing to roll back."
+
+
+def which_app(apps: str) -> str:
+    return f"Which app? This channel belongs to {apps}: add `app:`."
+
+
+def no_app_here(apps: str) -> str:
+    return f"Which app? This is no app's channel: add `app:`. The apps are {apps}." if apps else "No app is set up."
+
+
+def unknown_app(app: str, apps: str) -> str:
+    return f"There is no app {app}. The apps are {apps}." if apps else f"There is no app {app}."
+
+
+def not_newest(title: str) -> str:
+    return f"{title} is not the newest release any more: the buttons of an old card act on nothing."
+
+
+def not_understood(why: str) -> str:
+    return f"That was not understood: {why} I know `deploy`, `rollback`, `status`, `history` and `releases`."
 
 
 def broke(ref: str) -> str:
@@ -314,3 +330,67 @@ def pods(ready: int, wanted: int) -> str:
 
 def took(duration: str) -> str:
     return f"took {duration}"
+
+
+def board_empty(app: str) -> str:
+    return f"⚪ {app}: no release yet"
+
+
+def since(at: str) -> str:
+    return f"since {at}"
+
+
+def by(who: str) -> str:
+    return f"by {who}"
+
+
+def with_card(text: str, url: str) -> str:
+    return f"{text} [card]({url})"
+
+
+def outcome(sign: str, number: int, version: str, happened: str, duration: str) -> str:
+    return f"{sign} #{number} {version} · {happened} · {duration}"
+
+
+def history_line(what: str, at: str, author: str, approvers: str) -> str:
+    return f"{what} · {at}, asked by {author}" + (f", approved by {approvers}" if approvers else "")
+
+
+def because_of(what: str, reason: str) -> str:
+    return f"{what}: {reason}" if reason else what
+
+
+def by_whom(what: str, who: str) -> str:
+    return f"{what} by {who}" if who else what
+
+
+IS_PREPARED = "being prepared"
+IS_WAITING = "waiting for approval"
+IS_SWITCHING = "switching"
+IS_WATCHED = "live, being watched"
+IS_GOING_BACK = "rolling back"
+WENT_LIVE = "went live"
+WAS_LEFT = "left as it was"
+WAS_ROLLED_BACK = "rolled back"
+WAS_REJECTED = "rejected"
+HAS_EXPIRED = "expired"
+WAS_REPLACED = "replaced"
+WAS_ABANDONED = "abandoned"
+DID_NOT_START = "could not start"
+NOT_RELEASED = "not released"
+
+# What the commands are for, as Discord shows it in its picker
+
+DEPLOY = "Release a new version beside the live one, for others to look at and approve"
+DEPLOY_IMAGE = "A tag such as green, a digest, or a full image name"
+DEPLOY_REPLACE = "Put it in the place of a release that is still open, or deploy a version that was rolled back"
+ROLLBACK = "Put an app back as it was before its newest release"
+ROLLBACK_REASON = "Why; everybody will read it on the card"
+STATUS = "What is live, what is being released, and where to look at it"
+RELEASES = "The newest release of every app, one line each"
+HISTORY = "Past releases of an app, newest first"
+HISTORY_PAGE = "Which page; ten releases are on each"
+HISTORY_PERSON = "Only releases that this person asked for"
+HISTORY_SINCE = "Only releases since a date (2026-01-31) or an age (7d)"
+APP = "Which app; may be left out in an app's own channel"
+PRODUCTION, PREVIEW = "Production", "Preview"

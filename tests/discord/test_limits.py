@@ -13,7 +13,7 @@ from cogs.limits import (
     validate_response,
     validate_thread,
 )
-from cogs.text import clip, code, line, listed, plain, span
+from cogs.text import clip, code, line, listed, plain, sentence, span
 
 
 def button(**changes):
@@ -172,6 +172,14 @@ def test_escaped_text_is_cut_with_its_escapes_counted():
     for limit in (5, 20, 61):
         assert len(plain("*" * 500, limit)) <= limit
         assert plain("*" * 500, limit).endswith("…")
+
+
+def test_our_own_sentences_keep_their_code_spans_and_roles():
+    said = "Only <@&12> or <@&13> may deploy `mo_chi`; @everyone is *not* asked"
+    assert sentence(said, 200) == said.replace("*", r"\*").replace("@everyone", "@\u200beveryone")
+    assert sentence("a `b` c", 200) == "a `b` c"
+    assert sentence("an odd ` backtick", 200) == "an odd \\` backtick"
+    assert all(len(sentence("a_ `b` " * 100, limit)) <= limit for limit in range(10, 200, 7))
 
 
 def test_a_code_span_cannot_be_left():

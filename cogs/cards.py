@@ -1,0 +1,336 @@
+"""The card of each release on Discord: posted once, edited in place, with its thread, its ping and its reactions.
+
+Drawn from what is stored, whenever something may have changed and again after any failure, so that the card finally
+tells the truth whatever Discord did meanwhile. What was done is stored after each step, and what is posted carries a
+nonce made from what it is: after a crash in between, Discord answers a repeated step with the message that is there.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from dataclasses import replace
+
+import structlog
+
+import discord
+from bot.clusters.cluster import LABEL
+from bot.desk import Desk
+from bot.release.app import Notify
+from bot.release.record import Phase, Release
+from bot.store import Card
+from bot.view import View
+from cogs import words
+from cogs.answer import AWAY
+from cogs.buttons import CardButtons
+from cogs.card import Around, Face, face, state, version
+from cogs.limits import CONTENT, THREAD_NAME
+from cogs.text import clip, line
+from cogs.thread import Telling, tellings
+
+log = structlog.get_logger()
+
+POSTED_WITHIN = 5.0
+"""Seconds that a command waits for the card it wants to link to."""
+RETRY, RETRY_AT_MOST = 5.0, 60.0
+FORBIDDEN, FORBIDDEN_AT_MOST = 60.0, 600.0  # 10,000 refusals in ten minutes would ban our address
+EDITED_TOO_OFTEN = 30046
+"""Discord's code for an old message that was edited too often in the last hour."""
+THREAD_THERE = 160004
+MENTIONED_ROLES = 50
+REACTED = "+"
+"""At the end of a card's fingerprint: the bot's two reactions are below it."""
+
+_NOBODY = discord.AllowedMentions.none()
+
+
+class Cards:
+    """`changed` may be called from the start; nothing is drawn before `open`."""
+
+    def __init__(self, client: discord.Client, guild: int) -> None:
+        self._client = client
+        self._guild = guild
+        self._desk: Desk | None = None
+        self._open = False
+        self._wanted: dict[str, Release] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._later: dict[str, asyncio.TimerHandle] = {}
+        self._failures: Counter[str] = Counter()
+        self._threadless: set[int] = set()
+
+    def attend(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def open(self) -> None:
+        """Discord is there: draw what waited for it."""
+        self._open = True
+        for release in list(self._wanted.values()):
+            self.changed(release)
+
+    def close(self) -> None:
+        """Discord is gone; what changes from now on is drawn when it is back."""
+        self._open = False
+        for timer in self._later.values():
+            timer.cancel()
+        self._later.clear()
+
+    def changed(self, release: Release) -> None:
+        """Draw its card soon. Never blocks, never raises."""
+        self._wanted[release.label] = release
+        if timer := self._later.pop(release.label, None):
+            timer.cancel()
+        if self._open and release.label not in self._running:
+            task = asyncio.create_task(self._work(release.label), name=f"card of {release.label}")
+            self._running[release.label] = task
+
+    async def lost(self, release: Release) -> None:
+        """Its message was deleted: void what was voted on it and post it anew."""
+        card = await self._attended.store.card(release)
+        if card is not None:
+            await self._attended.store.save_card(replace(card, shown=""))
+            self.changed(release)
+
+    async def idle(self) -> None:
+        """Until nothing is being drawn."""
+        while self._running:
+            await asyncio.wait(list(self._running.values()))
+
+    async def posted(self, release: Release) -> str:
+        """The address of its card, "" when it is not there within a few seconds."""
+        self.changed(release)
+        if task := self._running.get(release.label):
+            await asyncio.wait([task], timeout=POSTED_WITHIN)
+        return await self.address(release) or ""
+
+    async def address(self, release: Release) -> str | None:
+        card = await self._attended.store.card(release)
+        return None if card is None else f"https://discord.com/channels/{self._guild}/{card.channel}/{card.message}"
+
+    def roles(self) -> dict[int, str]:
+        """The names of the guild's roles by id."""
+        guild = self._client.get_guild(self._guild)
+        return {role.id: role.name for role in guild.roles} if guild is not None else {}
+
+    @property
+    def _attended(self) -> Desk:
+        if self._desk is None:
+            raise RuntimeError("cards are drawn before anybody attends to them")
+        return self._desk
+
+    async def _work(self, label: str) -> None:
+        """Draw until nothing newer is wanted."""
+        try:
+            while self._open and (release := self._wanted.pop(label, None)):
+                try:
+                    await self._draw(release)
+                except AWAY as error:
+                    log.warning("card not drawn", release=label, error=str(error))
+                    self._try_later(release, error)
+                    return
+                except Exception as error:
+                    log.exception("card not drawn", release=label)
+                    self._try_later(release, error)
+                    return
+                self._failures.pop(label, None)
+        finally:
+            del self._running[label]
+
+    def _try_later(self, release: Release, error: Exception) -> None:
+        self._failures[release.label] += 1
+        hopeless = isinstance(error, (discord.Forbidden, discord.NotFound))
+        first, most = (FORBIDDEN, FORBIDDEN_AT_MOST) if hopeless else (RETRY, RETRY_AT_MOST)
+        delay = min(most, first * 2 ** (self._failures[release.label] - 1))
+        release = self._wanted.setdefault(release.label, release)
+        self._later[release.label] = asyncio.get_running_loop().call_later(delay, self.changed, release)
+
+    async def _draw(self, release: Release) -> None:
+        desk = self._attended
+        stored = await desk.release(release.app, release.number)
+        if stored is None or stored.app not in desk.apps:
+            return
+        view = await desk.view(stored)
+        around = await self._around(view)
+        shown = face(view, around)
+        before = await desk.store.card(stored)
+        card = await self._edit(before, view, shown) if before is not None else await self._post(view, shown)
+        card = await self._react(card, shown)
+        card = await self._tell(card, view, around)
+        await self._ping(card, view)
+        if before is None or before.shown != card.shown:
+            await self._draw_neighbours(stored)
+
+    async def _draw_neighbours(self, release: Release) -> None:
+        """What another card says of this release: that it was replaced by it, or is live no longer."""
+        store, label = self._attended.store, release.previous.selector.get(LABEL)
+        before = [await store.release(release.app, release.number - 1), await store.labelled(label) if label else None]
+        for neighbour in before:
+            if neighbour is not None and (neighbour.replaced_by or neighbour.phase is Phase.DONE):
+                self.changed(neighbour)
+
+    async def _around(self, view: View) -> Around:
+        desk, release = self._attended, view.release
+        several = len({app.namespace for app in desk.apps.values()}) > 1
+        successor = None
+        if release.replaced_by is not None:
+            newer = await desk.release(release.app, release.replaced_by)
+            successor = await self.address(newer) if newer is not None else None
+        return Around(
+            roles=self.roles(),
+            place=view.app.namespace if several else "",
+            successor=successor,
+            taken_over=await self._taken_over(view),
+        )
+
+    async def _taken_over(self, view: View) -> int | None:
+        release = view.release
+        if release.phase is not Phase.DONE or view.current:
+            return None
+        found: list[int] = []
+        number, pages = 1, 1
+        while number <= pages:
+            page = await self._attended.history(view.app, number)
+            newer = [each for each in page.releases if each.number > release.number]
+            live = {Phase.PROMOTING, Phase.BAKING, Phase.DONE, Phase.ABANDONED}
+            found += [each.number for each in newer if each.was_live and each.phase in live]
+            number, pages = number + 1, page.pages if len(newer) == len(page.releases) else 0
+        return min(found, default=None)
+
+    # On Discord
+
+    async def _post(self, view: View, shown: Face, lost: Card | None = None) -> Card:
+        """Post the card; instead of `lost`, if that cannot be edited any more. Votes on a lost card are void, since
+        nobody can see them or take them back.
+        """
+        release = view.release
+        if lost is not None:
+            await self._attended.recount(release, ())
+        message = await self._place(view.app.channel).send(
+            shown.content,
+            embed=shown.embed,
+            view=CardButtons(release, shown),
+            allowed_mentions=_NOBODY,
+            nonce=_nonce(release.label, "card", lost.message if lost else 0),
+        )
+        card = lost or Card(release.label, view.app.channel, message.id)
+        card = replace(card, channel=view.app.channel, message=message.id, shown=shown.fingerprint)
+        await self._attended.store.save_card(card)
+        return card
+
+    async def _edit(self, card: Card, view: View, shown: Face) -> Card:
+        if card.shown.removesuffix(REACTED) == shown.fingerprint:
+            return card
+        message = self._message(card)
+        try:
+            await message.edit(
+                content=shown.content,
+                embed=shown.embed,
+                view=CardButtons(view.release, shown),
+                allowed_mentions=_NOBODY,
+            )
+        except discord.NotFound:
+            return await self._post(view, shown, card)
+        except discord.HTTPException as error:
+            # While votes count on it, an old card is worth waiting for.
+            if error.code != EDITED_TOO_OFTEN or shown.voting:
+                raise
+            return await self._post(view, shown, card)
+        reacted = REACTED if card.shown.endswith(REACTED) else ""
+        card = replace(card, shown=shown.fingerprint + reacted)
+        await self._attended.store.save_card(card)
+        return card
+
+    async def _react(self, card: Card, shown: Face) -> Card:
+        """The two reactions are there exactly while votes count."""
+        me = self._client.user
+        if card.shown.endswith(REACTED) == shown.voting or me is None:
+            return card
+        message = self._message(card)
+        for emoji in (words.APPROVE, words.VETO):
+            try:
+                await (message.add_reaction(emoji) if shown.voting else message.remove_reaction(emoji, me))
+            except (discord.Forbidden, discord.NotFound) as error:
+                log.warning("reaction not set", release=card.release, error=str(error))
+        card = replace(card, shown=card.shown.removesuffix(REACTED) + (REACTED if shown.voting else ""))
+        await self._attended.store.save_card(card)
+        return card
+
+    async def _tell(self, card: Card, view: View, around: Around) -> Card:
+        """One line for each event that the thread does not have yet."""
+        for telling in tellings(await self._attended.store.events(view.release, card.told), CONTENT - 600):
+            if telling.text or telling.ends:
+                thread = await self._thread(card, view)
+                if thread is None:
+                    return card
+                card = replace(card, thread=thread.id)
+                try:
+                    await self._say(thread, card, telling, view, around)
+                except discord.NotFound:  # somebody deleted the thread, and so does not want it
+                    self._threadless.add(card.message)
+            card = replace(card, told=telling.told)
+            await self._attended.store.save_card(card)
+        return card
+
+    async def _say(
+        self, thread: discord.abc.Messageable, card: Card, telling: Telling, view: View, around: Around
+    ) -> None:
+        text, mentioned = telling.text, _NOBODY
+        if telling.ends and view.app.notify is not Notify.OFF:
+            author = view.release.author.id
+            text = f"{text}\n{words.over(f'<@{author}>', state(view, around).first)}".strip()
+            mentioned = discord.AllowedMentions(
+                everyone=False, roles=False, replied_user=False, users=[discord.Object(author)]
+            )
+        if text:
+            nonce = _nonce(card.release, "told", telling.told)
+            await thread.send(clip(text, CONTENT), allowed_mentions=mentioned, nonce=nonce)
+
+    async def _thread(self, card: Card, view: View) -> discord.PartialMessageable | None:
+        """The card works without: None where we may not have one."""
+        if {card.message, card.channel} & self._threadless:
+            return None
+        if card.thread is not None:
+            return self._place(card.thread)
+        name = line(words.thread_name(view.release.title, version(view.release)), THREAD_NAME)
+        try:
+            thread = await self._message(card).create_thread(name=name)
+        except discord.Forbidden:
+            self._threadless.add(card.channel)
+            return None
+        except discord.HTTPException as error:
+            if error.code != THREAD_THERE:
+                raise
+            return self._place(card.message)  # a thread has the id of the message that it begins at
+        return self._place(thread.id)
+
+    async def _ping(self, card: Card, view: View) -> None:
+        """Once, when it is somebody's turn: an edit notifies nobody."""
+        if view.release.phase is not Phase.READY or card.pinged or view.app.notify is Notify.OFF:
+            return
+        roles = sorted({role for need in view.tally.open for role in need.roles})[:MENTIONED_ROLES]
+        if not roles:
+            return
+        preview = f"<{view.preview.url}>" if view.preview is not None else ""
+        text = words.your_turn(" ".join(f"<@&{role}>" for role in roles), view.release.title, preview)
+        mentioned = discord.AllowedMentions(
+            everyone=False, users=False, replied_user=False, roles=[discord.Object(role) for role in roles]
+        )
+        place, reference = (
+            self._place(card.channel),
+            discord.MessageReference(message_id=card.message, channel_id=card.channel, fail_if_not_exists=False),
+        )
+        nonce = _nonce(card.release, "turn", 0)
+        if view.app.notify is Notify.THREAD and card.thread is not None:
+            await self._place(card.thread).send(text, allowed_mentions=mentioned, nonce=nonce)
+        else:
+            await place.send(text, allowed_mentions=mentioned, reference=reference, nonce=nonce)
+        await self._attended.store.save_card(replace(card, pinged=True))
+
+    def _place(self, channel: int) -> discord.PartialMessageable:
+        return self._client.get_partial_messageable(channel, guild_id=self._guild)
+
+    def _message(self, card: Card) -> discord.PartialMessage:
+        return self._place(card.channel).get_partial_message(card.message)
+
+
+def _nonce(label: str, what: str, number: int) -> int:
+    """The same for the same step of the same release; Discord drops a message whose nonce it has just seen."""
+    return int.from_bytes(hashlib.sha256(f"{label} {what} {number}".encode()).digest()[:8])

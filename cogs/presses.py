@@ -1,0 +1,153 @@
+"""What happens when somebody presses a button of a card, and the forms that ask back before something dangerous.
+
+Like a button, a form carries in its custom id what it is about: it may be filled in after a restart.
+"""
+
+import re
+from typing import Any
+
+from discord.ext import commands
+
+import discord
+from bot.desk import Desk
+from bot.release.errors import Refused
+from bot.release.image import parse
+from bot.release.machine import Verb, ask
+from bot.release.record import Phase, Release
+from bot.view import Kind, View
+from cogs import words
+from cogs.answer import Pressed, answering
+from cogs.buttons import AGAIN, ID, custom_id, verb_of
+from cogs.card import image_name
+from cogs.cards import Cards
+from cogs.limits import INPUT_PLACEHOLDER, MODAL_TITLE
+from cogs.people import person
+from cogs.text import clip, code, line
+
+REASON_LIMIT = 200
+FORM_WITHIN = 15 * 60.0
+"""Seconds that Discord lets somebody fill in a form."""
+
+_ASKS_BACK = {Verb.ROLL_BACK, Verb.REJECT}
+# Twice is once: the second finds the release on its way back already.
+_SAFE_UNCONFIRMED = {Verb.ROLL_BACK, Verb.REJECT, Verb.ABANDON}
+_FORM = re.compile(rf"form:{ID}")
+
+
+class Presses(commands.Cog):
+    def __init__(self, desk: Desk, cards: Cards) -> None:
+        self._desk = desk
+        self._cards = cards
+
+    @commands.Cog.listener()
+    async def on_release_button(self, interaction: discord.Interaction, app: str, number: int, action: str) -> None:
+        """A button of a card, be it old or no longer fitting; always answered."""
+        request = Pressed(interaction)
+        async with answering(request):
+            view = await self._view(app, number)
+            verb = verb_of(action)
+            if verb in _ASKS_BACK:
+                _check(view, verb, interaction)
+                await interaction.response.send_modal(_form(view, verb))
+                return
+            taken = await request.take()
+            if not taken and verb not in _SAFE_UNCONFIRMED:
+                raise Refused(words.NOT_ANSWERED)
+            if verb is not None:
+                await self._do(request, view, verb, "")
+            elif action == AGAIN:
+                await self._again(request, view)
+            else:
+                raise Refused(words.OLD_BUTTON)
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """A form that was filled in; forms survive a restart, as buttons do."""
+        data: Any = interaction.data or {}
+        match = _FORM.fullmatch(str(data.get("custom_id", "")))
+        if interaction.type is not discord.InteractionType.modal_submit or match is None:
+            return
+        request = Pressed(interaction)
+        await request.take()  # all forms are about verbs that are safe unconfirmed: nothing missing blocks a rollback
+        async with answering(request):
+            verb = verb_of(match["action"])
+            if verb not in _ASKS_BACK:
+                raise Refused(words.OLD_BUTTON)
+            view = await self._view(match["app"], int(match["number"]))
+            await self._do(request, view, verb, line(_typed(data), REASON_LIMIT))
+
+    async def _view(self, app: str, number: int) -> View:
+        release = await self._desk.release(app, number) if app in self._desk.apps else None
+        if release is None:
+            raise Refused(words.OLD_BUTTON)
+        return await self._desk.view(release)
+
+    async def _do(self, request: Pressed, view: View, verb: Verb, reason: str) -> None:
+        release = await self._desk.ask(view.release.app, view.release.number, verb, request.person, reason)
+        self._cards.changed(release)
+        await request.answer(words.done(verb, release.title, way_back(view) if verb is Verb.ROLL_BACK else ""))
+
+    async def _again(self, request: Pressed, view: View) -> None:
+        if not view.current:
+            raise Refused(words.not_newest(view.release.title))
+        release = await self._desk.deploy(view.app, _same_image(view.release), request.person)
+        url = await self._cards.posted(release)
+        await request.answer(words.started(release.title, code(release.asked, 100), url))
+
+
+def way_back(view: View) -> str:
+    """Which kind of rollback it would be now."""
+    if view.release.phase in {Phase.STAGING, Phase.READY}:
+        return words.BACK_BEFORE_SWITCH
+    previous = code(image_name(view.way_back.previous), 60)
+    match view.way_back.kind:
+        case Kind.INSTANT:
+            return words.back_at_once(previous)
+        case Kind.REDEPLOY:
+            return words.back_by_redeploy(previous)
+        case Kind.NONE:
+            return words.BACK_SOMEHOW
+
+
+def _check(view: View, verb: Verb, interaction: discord.Interaction) -> None:
+    """Raises what asking would raise now, before somebody fills in a form for nothing."""
+    if not view.current:
+        raise Refused(words.not_newest(view.release.title))
+    ask(view.release, view.app, verb, person(interaction.user), view.release.since)
+
+
+def _form(view: View, verb: Verb) -> discord.ui.Modal:
+    title = view.release.title
+    rollback = verb is Verb.ROLL_BACK
+    heading = words.roll_back_form(title) if rollback else words.reject_form(title)
+    hint = way_back(view).replace("`", "") if rollback else words.REJECT_HINT
+    form = discord.ui.Modal(
+        title=clip(heading, MODAL_TITLE),
+        timeout=FORM_WITHIN,
+        custom_id=f"form:{custom_id(view.release.app, view.release.number, verb.name.lower())}",
+    )
+    reason = discord.ui.TextInput[Any](
+        custom_id="reason", style=discord.TextStyle.short, required=False, max_length=REASON_LIMIT
+    )
+    form.add_item(discord.ui.Label(text=words.REASON, description=clip(hint, INPUT_PLACEHOLDER), component=reason))
+    return form
+
+
+def _typed(data: Any) -> str:
+    """The text of the form's only input, however Discord nests it."""
+    if isinstance(data, dict):
+        if isinstance(data.get("value"), str):
+            return str(data["value"])
+        data = [data.get("component"), *(data.get("components") or [])]
+    if isinstance(data, list):
+        return next((found for found in map(_typed, data) if found), "")
+    return ""
+
+
+def _same_image(release: Release) -> str:
+    """The very content of that release, under the tag that it was asked by."""
+    image = parse(release.image)
+    tag = release.asked.rpartition(":")[2] if ":" in release.asked else ""
+    if image.digest is None or not tag:
+        return release.image
+    return f"{image.name}:{tag}@{image.digest}"

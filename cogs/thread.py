@@ -1,0 +1,44 @@
+"""What a release's thread says: one line for each event, in the order of time, packed into messages."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bot.store import Event
+from cogs import words
+from cogs.limits import CONTENT, length
+from cogs.text import sentence, stamp
+
+LINE = 900
+"""Whole digests and names fit; a pod's whole log does not."""
+ENDS = {"phase:done", "phase:reverted", "phase:abandoned", "replaced"}
+"""Kinds of events with which a release is over for the one who asked."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """One message for the thread: all events up to id `told`."""
+
+    text: str
+    told: int
+    ends: bool
+
+
+def tellings(events: Iterable[Event], room: int = CONTENT) -> Iterator[Telling]:
+    """Messages of at most `room` characters. Events without a text are for machines, and told by silence."""
+    lines: list[str] = []
+    told, ends = 0, False
+    for event in events:
+        said = _line(event)
+        if said and lines and length("\n".join([*lines, said])) > room:
+            yield Telling("\n".join(lines), told, ends)
+            lines, ends = [], False
+        lines += [said] if said else []
+        told, ends = event.id, ends or event.kind in ENDS
+    if told:
+        yield Telling("\n".join(lines), told, ends)
+
+
+def _line(event: Event) -> str:
+    if not event.text:
+        return ""
+    return words.event_line(stamp(event.at, "t") if event.at else "", sentence(event.text, LINE)).strip()

@@ -1,0 +1,184 @@
+"""Votes: the reactions on the cards of releases, as they come, and as Discord lists them after the bot was away.
+
+Reactions count on the message on record only, whatever else looks like it. Raw events are used, since a card need not
+be in any cache.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+import structlog
+from discord.ext import commands
+
+import discord
+from bot.desk import Desk
+from bot.ports import Unreachable
+from bot.release.approvals import Vote
+from bot.release.record import Person, Phase, Release
+from bot.store import Card
+from cogs import words
+from cogs.answer import AWAY
+from cogs.cards import Cards
+from cogs.people import People, person
+
+log = structlog.get_logger()
+
+AGAIN_AFTER = 10.0
+"""Seconds until the reactions are listed again when Discord did not answer."""
+_VARIATION = "\ufe0f"
+_MEANS = {words.APPROVE: True, words.VETO: False}
+
+
+class Votes(commands.Cog):
+    def __init__(
+        self, client: commands.Bot, guild: int, desk: Desk, cards: Cards, people: People, wake: Callable[[str], None]
+    ) -> None:
+        self._client = client
+        self._guild = guild
+        self._desk = desk
+        self._cards = cards
+        self._people = people
+        self._wake = wake
+        # Votes on one card are taken in turn, and never while they are being listed.
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
+        approve = self._meaning(event)
+        if approve is None:
+            return
+        async with self._turn(event.message_id):
+            release = await self._voted_on(event.channel_id, event.message_id)
+            if release is None:
+                return
+            voter = person(event.member) if event.member is not None else await self._member(event.user_id)
+            if voter is None:
+                return
+            if await self._desk.vote(release, voter, approve):
+                await self._take_off(event)
+        self._cards.changed(release)
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_remove(self, event: discord.RawReactionActionEvent) -> None:
+        approve = self._meaning(event)
+        if approve is None:
+            return
+        async with self._turn(event.message_id):
+            release = await self._voted_on(event.channel_id, event.message_id)
+            if release is None:
+                return
+            await self._desk.withdraw(release, event.user_id, approve)
+        self._cards.changed(release)
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_clear(self, event: discord.RawReactionClearEvent) -> None:
+        await self._recount_at(event.channel_id, event.message_id)
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_clear_emoji(self, event: discord.RawReactionClearEmojiEvent) -> None:
+        await self._recount_at(event.channel_id, event.message_id)
+
+    @commands.Cog.listener()
+    async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
+        """Somebody deleted a card: it is posted again, and what was voted on it is void."""
+        release = await self._voted_on(event.channel_id, event.message_id)
+        if release is not None:
+            await self._cards.lost(release)
+
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        await self._catch_up()
+
+    @commands.Cog.listener()
+    async def on_resumed(self) -> None:
+        await self._catch_up()
+
+    @commands.Cog.listener()
+    async def on_disconnect(self) -> None:
+        self._people.counted = False
+        self._cards.close()
+
+    async def _catch_up(self) -> None:
+        """List the votes on every open card again, then let the controller ask for roles, and draw what changed."""
+        current = [release for release in await self._desk.store.current() if release.app in self._desk.apps]
+        waiting = [release for release in current if release.phase in {Phase.READY, Phase.PROMOTING}]
+        counted = [await self._recount(release) for release in waiting]
+        if not all(counted):
+            asyncio.get_running_loop().call_later(AGAIN_AFTER, self._client.dispatch, "resumed")
+        self._people.counted = all(counted)
+        self._cards.open()
+        for release in current:
+            self._cards.changed(release)
+            self._wake(release.app)
+
+    async def _recount_at(self, channel: int, message: int) -> None:
+        release = await self._voted_on(channel, message)
+        if release is not None:
+            await self._recount(release)
+            self._cards.changed(release)
+
+    async def _recount(self, release: Release) -> bool:
+        """Whether the votes in the store are now those that Discord lists."""
+        card = await self._desk.store.card(release)
+        if card is None:
+            return True
+        async with self._turn(card.message):
+            try:
+                votes = await self._listed(card)
+            except (discord.NotFound, discord.Forbidden) as error:
+                log.warning("a card cannot be read: its votes are void", release=release.label, error=str(error))
+                votes = []
+            except (*AWAY, Unreachable) as error:
+                log.warning("votes not listed", release=release.label, error=str(error))
+                return False
+            await self._desk.recount(release, votes)
+        return True
+
+    async def _listed(self, card: Card) -> list[Vote]:
+        channel = self._client.get_partial_messageable(card.channel, guild_id=self._guild)
+        message = await channel.fetch_message(card.message)
+        voters: dict[bool, list[int]] = defaultdict(list)
+        for reaction in message.reactions:
+            approve = _MEANS.get(str(reaction.emoji).removesuffix(_VARIATION))
+            if approve is not None:
+                voters[approve] += [user.id async for user in reaction.users(limit=None) if user != self._client.user]
+        people = await self._people.members({each for ids in voters.values() for each in ids})
+        return [
+            Vote(people[each], approve)
+            for approve, ids in voters.items()
+            for each in dict.fromkeys(ids)
+            if each in people
+        ]
+
+    async def _voted_on(self, channel: int, message: int) -> Release | None:
+        release = await self._desk.store.shown_at(message)
+        if release is None or release.app not in self._desk.apps:
+            return None
+        card = await self._desk.store.card(release)
+        return release if card is not None and card.channel == channel else None
+
+    async def _member(self, user: int) -> Person | None:
+        try:
+            return (await self._people.members({user})).get(user)
+        except Unreachable:
+            return None
+
+    async def _take_off(self, event: discord.RawReactionActionEvent) -> None:
+        """Why it does not count is in the journal, so the thread will tell; without the right to, it stays there."""
+        channel = self._client.get_partial_messageable(event.channel_id, guild_id=self._guild)
+        try:
+            message = channel.get_partial_message(event.message_id)
+            await message.remove_reaction(event.emoji, discord.Object(event.user_id))
+        except AWAY as error:
+            log.info("reaction stays", message=event.message_id, error=str(error))
+
+    def _meaning(self, event: discord.RawReactionActionEvent) -> bool | None:
+        mine = self._client.user is not None and event.user_id == self._client.user.id
+        if mine or event.guild_id != self._guild:
+            return None
+        return _MEANS.get(str(event.emoji).removesuffix(_VARIATION))
+
+    def _turn(self, message: int) -> asyncio.Lock:
+        return self._turns.setdefault(message, asyncio.Lock())
