@@ -8,6 +8,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import aiohttp
@@ -87,7 +88,9 @@ class KubeApi:
         """
         configuration = Configuration()
         name = await _load(configuration, kubeconfig, context)
-        return cls(ApiClient(configuration), name=name, kubeconfig=kubeconfig, context=context)
+        client = ApiClient(configuration)
+        client.user_agent = MANAGER
+        return cls(client, name=name, kubeconfig=kubeconfig, context=context)
 
     async def close(self) -> None:
         await self._client.close()
@@ -129,56 +132,65 @@ class KubeApi:
         }
         timeout = aiohttp.ClientTimeout(total=WATCH_FOR + SILENCE, sock_connect=DEADLINE, sock_read=SILENCE * 1.5)
         with self._named(what):
-            response = await self._send("GET", kind.path(namespace), query, None, timeout, stream=True)
-            raw: aiohttp.ClientResponse = response
+            response = await self._send("GET", kind.path(namespace), query, None, timeout)
             try:
-                if raw.status != 200:  # noqa: PLR2004 - OK
-                    body = (await raw.read()).decode(errors="replace")
-                    raise _error(raw.status, body, what, self._name)
-                async for line in raw.content:
+                if response.status != HTTPStatus.OK:
+                    raise _error(response.status, await response.read(), what, self._name)
+                async for line in response.content:
                     event: Json = json.loads(line)
                     if event["type"] == "ERROR":
                         status = event.get("object") or {}
-                        raise _error(int(status.get("code", 500)), json.dumps(status), what, self._name)
+                        raise _error(int(status.get("code", 500)), json.dumps(status).encode(), what, self._name)
                     # Whoever consumes events may rely on these.
                     _ = event["object"]["metadata"]["resourceVersion"]
                     yield event
             finally:
-                raw.close()
+                response.close()
 
     async def _call(
         self, method: str, path: str, *, what: str, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Json:
         with self._named(what):
             timeout = aiohttp.ClientTimeout(total=DEADLINE)
-            try:
-                response = await self._send(method, path, query, body, timeout)
-            except ApiException as error:
-                if error.status != 401:  # noqa: PLR2004 - Unauthorized
-                    raise
-                # Tokens rotate: read the file, or ask the exec plugin, once more.
-                await _load(self._client.configuration, self._kubeconfig, self._context)
-                response = await self._send(method, path, query, body, timeout)
-            answer: Json = json.loads(response.data)
+            response = await self._send(method, path, query, body, timeout)
+            data = await response.read()
+            if not response.ok:
+                raise _error(response.status, data, what, self._name)
+            answer: Json = json.loads(data)
+            if not isinstance(answer, dict):
+                raise TypeError(type(answer))
             return answer
 
     async def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, limit: Any, *, stream: bool = False
-    ) -> Any:
-        headers = {"Accept": "application/json", "User-Agent": MANAGER}
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, limit: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        """The answer, whatever its status, with its body still to be read within the time-out."""
+        response = await self._send_once(method, path, query, body, limit)
+        if response.status != HTTPStatus.UNAUTHORIZED:
+            return response
+        # Tokens rotate: read the file, or ask the exec plugin, once more.
+        response.close()
+        await _load(self._client.configuration, self._kubeconfig, self._context)
+        return await self._send_once(method, path, query, body, limit)
+
+    async def _send_once(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, limit: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": "application/json"}
         if method == "PATCH":
             # Without it a patch of a custom object would go out under the wrong type.
             headers["Content-Type"] = "application/json-patch+json"
-        return await self._client.call_api(
+        response: aiohttp.ClientResponse = await self._client.call_api(
             path,
             method,
             query_params=list((query or {}).items()),
             header_params=headers,
             body=body,
             auth_settings=["BearerToken"],
-            _preload_content=not stream,
+            _preload_content=False,  # else the client decodes into its typed models
             _request_timeout=limit,
         )
+        return response
 
     @contextlib.contextmanager
     def _named(self, what: str) -> Any:
@@ -187,12 +199,12 @@ class KubeApi:
             yield
         except ClusterError:
             raise
-        except ApiException as error:
-            raise _error(error.status or 0, str(error.body or ""), what, self._name) from error
         except TimeoutError as error:
             raise Away(f"the API server of {self._name} did not answer in time ({what})") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Away(f"the API server of {self._name} cannot be reached ({what}: {type(error).__name__})") from error
+        except (ApiException, config.ConfigException) as error:
+            raise Away(f"no credentials for {self._name} right now ({what}: {error})") from error
         except (ValueError, KeyError, TypeError) as error:
             raise Away(f"the API server of {self._name} sent an answer that cannot be read ({what})") from error
 
@@ -214,7 +226,7 @@ async def _load(configuration: Configuration, kubeconfig: str | None, context: s
     return str(context or current.get("name", "the cluster"))
 
 
-def _error(status: int, body: str, what: str, cluster: str) -> ClusterError:
+def _error(status: int, body: bytes, what: str, cluster: str) -> ClusterError:
     """The error of an answer. Only the message of a `Status` body is kept, and cut: bodies may hold secrets."""
     message = ""
     with contextlib.suppress(ValueError, AttributeError):

@@ -1,0 +1,140 @@
+"""One contract, two clusters: what takes `target` runs on the sandbox, and with `-m cluster` on the real control plane."""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "cluster"))  # the real control plane and what goes with it
+
+from control_plane import NODE, PROGRAMS, ControlPlane  # noqa: E402 - the line above is for these
+from pod_maker import PodMaker  # noqa: E402
+
+import mochi  # noqa: E402
+import role  # noqa: E402
+from bot.release.app import App, Timing  # noqa: E402
+from installed import Mochi  # noqa: E402
+from staff import Greenlight, greenlight  # noqa: E402
+from targets import SLOW, Real, Sandbox, Target  # noqa: E402
+from world import REPOSITORY, TAGS, digest, example  # noqa: E402
+
+BIN_DIR = HERE.parents[1] / ".cluster" / "bin"
+REQUIRE = "GREENLIGHT_REQUIRE_CLUSTER"
+REPLICAS = 2
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without `-m` naming it, the real control plane is left alone."""
+    if "cluster" in str(config.option.markexpr).split():
+        return
+    real = [item for item in items if item.path.is_relative_to(HERE) and item.get_closest_marker("cluster")]
+    items[:] = [item for item in items if item not in real]
+    config.hook.pytest_deselected(items=real)
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    if not all((BIN_DIR / name).is_file() for name in PROGRAMS):
+        sentence = "The real control plane has not been built: run tests/cluster/build.sh (needs Go, about 8 minutes)."
+        if os.environ.get(REQUIRE) == "1":
+            pytest.fail(sentence, pytrace=False)
+        pytest.skip(sentence)
+    plane = ControlPlane(BIN_DIR)
+    plane.start()
+    yield plane
+    plane.stop()
+
+
+@pytest.fixture(scope="session")
+def maker(plane: ControlPlane) -> Iterator[PodMaker]:
+    maker = PodMaker(plane.url, plane.admin_token, plane.ssl_context, node=NODE, slow_for=SLOW)
+    maker.start()
+    yield maker
+    maker.stop()
+
+
+@pytest.fixture(params=["sandbox", pytest.param("real", marks=pytest.mark.cluster)])
+async def target(request: pytest.FixtureRequest) -> AsyncIterator[Target]:
+    """A fresh namespace, in which images do what their tags say, whether they are named by tag or by digest."""
+    namespace = f"mochi-{secrets.token_hex(4)}"
+    if request.param == "sandbox":
+        made: Sandbox | Real = Sandbox(namespace)
+    else:
+        made = Real(namespace, request.getfixturevalue("plane"), request.getfixturevalue("maker"))
+    made.knows({digest(tag): tag for tag in TAGS})
+    async with made.running():
+        yield made
+
+
+@pytest.fixture
+async def sandbox(target: Target) -> Sandbox:
+    """For what only the sandbox can be asked: its log of writes, its faults."""
+    assert isinstance(target, Sandbox)
+    return target
+
+
+@pytest.fixture
+async def installed(target: Target) -> Mochi:
+    """Mochi: blue live with two pods behind a Service that selects only `app: mochi`, green without pods."""
+    await target.apply(mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue", replicas=REPLICAS))
+    made = Mochi(target)
+    await made.serving(REPLICAS)
+    return made
+
+
+@pytest.fixture
+def app(target: Target) -> App:
+    timing = Timing(
+        stage_within=timedelta(seconds=30),
+        promote_within=timedelta(seconds=15),
+        grace=timedelta(seconds=1),
+        bake_for=timedelta(minutes=1),
+        warm_for=timedelta(minutes=10),
+    )
+    return replace(example(timing=timing), namespace=target.namespace)
+
+
+Hire = Callable[..., AbstractAsyncContextManager[Greenlight]]
+
+
+@pytest.fixture
+def hire(target: Target, app: App, tmp_path: Path) -> Hire:
+    """Makes another Greenlight with a memory of its own; `rules` are its rights, by default those of the shipped Role."""
+
+    async def start(stack: AsyncExitStack, rules: list[dict[str, Any]] | None) -> Greenlight:
+        place = tmp_path / secrets.token_hex(4)
+        place.mkdir()
+        kubeconfig = place / "kubeconfig"
+        kubeconfig.write_text(json.dumps(await target.kubeconfig(role.rules() if rules is None else rules)))
+        return await stack.enter_async_context(greenlight(app, kubeconfig, place / "greenlight.db"))
+
+    return lambda rules=None: _Hired(start, rules)
+
+
+class _Hired(AbstractAsyncContextManager[Greenlight]):
+    def __init__(self, start: Any, rules: list[dict[str, Any]] | None) -> None:
+        self._start = start
+        self._rules = rules
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Greenlight:
+        return await self._start(self._stack, self._rules)
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+
+@pytest.fixture
+async def bot(hire: Hire, installed: Mochi) -> AsyncIterator[Greenlight]:
+    """Greenlight at work, with exactly the shipped rights."""
+    async with hire() as made:
+        yield made

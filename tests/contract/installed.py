@@ -1,0 +1,109 @@
+"""Mochi as it stands in a target's namespace: what is routed where, and what other people do to it."""
+
+import json
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from watching import until
+
+import mochi
+from bot.clusters.reading import endpoints, selector
+from recording import Recording, recorded
+from targets import Target
+
+Json = dict[str, Any]
+
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+
+
+class Mochi:
+    """What the administrator of the namespace sees and does."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.services = f"/api/v1/namespaces/{target.namespace}/services"
+        self.pods = f"/api/v1/namespaces/{target.namespace}/pods"
+        self.deployments = f"/apis/apps/v1/namespaces/{target.namespace}/deployments"
+        self.slices = f"/apis/discovery.k8s.io/v1/namespaces/{target.namespace}/endpointslices"
+
+    async def get(self, path: str) -> Json:
+        async with self.target.session.get(path, raise_for_status=True) as answer:
+            found: Json = await answer.json()
+            return found
+
+    async def service(self, name: str = mochi.ACTIVE) -> Json:
+        return await self.get(f"{self.services}/{name}")
+
+    async def deployment(self, name: str) -> Json:
+        return await self.get(f"{self.deployments}/{name}")
+
+    async def pods_of(self, color: str) -> list[Json]:
+        found: list[Json] = (await self.get(f"{self.pods}?labelSelector=color%3D{color}"))["items"]
+        return found
+
+    async def serving(self, count: int, service: str = mochi.ACTIVE) -> frozenset[str]:
+        """The names of the ready pods behind a Service, once there are so many."""
+        wanted = f"kubernetes.io/service-name={service}"
+        found = await until(
+            self.target.session, self.slices, lambda items: len(ready(items, service)) == count, labelSelector=wanted
+        )
+        return ready(found, service)
+
+    # What other people do
+
+    async def patch(self, path: str, patch: Any, *, manager: str = "kubectl", content_type: str = MERGE) -> Json:
+        async with self.target.session.patch(
+            path, data=json.dumps(patch), headers={"Content-Type": content_type}, params={"fieldManager": manager}
+        ) as answer:
+            assert answer.ok, await answer.text()
+            changed: Json = await answer.json()
+            return changed
+
+    async def select(self, service: str, **labels: str | None) -> Json:
+        """`kubectl patch service`: changes some labels of its selector, None takes one out."""
+        return await self.patch(f"{self.services}/{service}", {"spec": {"selector": labels}})
+
+    async def annotate(self, path: str) -> Json:
+        return await self.patch(path, {"metadata": {"annotations": {"example.com/touched": "yes"}}})
+
+    async def set_image(self, deployment: str, image: str) -> Json:
+        """`kubectl set image`."""
+        containers = [{"name": "myapp", "image": image}]
+        patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+        return await self.patch(
+            f"{self.deployments}/{deployment}", patch, manager="kubectl-set", content_type=STRATEGIC
+        )
+
+    async def scale(self, deployment: str, replicas: int) -> Json:
+        return await self.patch(f"{self.deployments}/{deployment}", {"spec": {"replicas": replicas}})
+
+    # What is recorded
+
+    def record_service(self, name: str = mochi.ACTIVE) -> AbstractAsyncContextManager[Recording]:
+        return recorded(self.target.session, self.services, fieldSelector=f"metadata.name={name}")
+
+    def record_endpoints(self, service: str = mochi.ACTIVE) -> AbstractAsyncContextManager[Recording]:
+        wanted = f"kubernetes.io/service-name={service}"
+        return recorded(self.target.session, self.slices, labelSelector=wanted)
+
+    def record_deployment(self, name: str) -> AbstractAsyncContextManager[Recording]:
+        return recorded(self.target.session, self.deployments, fieldSelector=f"metadata.name={name}")
+
+
+def ready(slices: list[Json], service: str = mochi.ACTIVE) -> frozenset[str]:
+    """The names of the pods behind the ready endpoints of a Service."""
+    return frozenset(pod for _, pod in endpoints(slices, service))
+
+
+def selectors(moments: list[list[Json]]) -> list[dict[str, str]]:
+    """Each selector that a recorded Service has had, in order."""
+    found: list[dict[str, str]] = []
+    for [service] in moments:
+        if not found or found[-1] != selector(service):
+            found.append(dict(selector(service)))
+    return found
+
+
+def names(pods: list[Json]) -> frozenset[str]:
+    return frozenset(pod["metadata"]["name"] for pod in pods)

@@ -1,0 +1,153 @@
+"""The two clusters that the contract is held against: the sandbox over HTTP, and the real control plane.
+
+A target is one fresh namespace with its administrator's session; the bot gets a kubeconfig of its own, with exactly
+the rights of the shipped Role. What differs between the two stands here and nowhere else.
+"""
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
+
+import aiohttp
+from control_plane import ControlPlane
+from pod_maker import PodMaker
+
+import mochi
+import role
+from sandbox.cluster import INSTANT, Behaviour, Cluster, wall_clock
+
+Json = dict[str, Any]
+
+SLOW = 1.0
+"""Seconds until a pod of the image `slow` is ready."""
+NEXT_CRASH = 11
+"""Seconds between the first and the second restart of a crashing container in the sandbox."""
+
+
+class Target(Protocol):
+    name: str
+    namespace: str
+    session: aiohttp.ClientSession
+    """The administrator's; paths are relative to the API server."""
+
+    async def apply(self, objects: list[Json]) -> None:
+        """Create what is not there yet."""
+
+    async def kubeconfig(self, rules: list[Json]) -> Json:
+        """For a bot that may do what these rules of a Role say, in the target's namespace."""
+
+    def knows(self, digests: dict[str, str]) -> None:
+        """Pods of an image with such a digest do what the tag does that it stands for."""
+
+    def crash_again(self) -> None:
+        """The pods that have crashed once do it a second time, without anybody waiting for the back-off."""
+
+    async def restart_api_server(self) -> None:
+        """Connections break, and what was watched can only be watched again from now on."""
+
+
+class Sandbox:
+    name = "sandbox"
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self._digests: dict[str, str] = {}
+        behaviours = {**INSTANT, "slow": Behaviour(ready_after=SLOW)}
+        self.cluster = Cluster(now=wall_clock, behaviours=behaviours, digests=self._digests)
+        self._users = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Sandbox"]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.cluster.stop)
+            await self.cluster.start()
+            self.session = await stack.enter_async_context(_session(self.cluster.url, self.cluster.token))
+            await self.apply([_namespace(self.namespace)])
+            yield self
+
+    async def apply(self, objects: list[Json]) -> None:
+        await mochi.apply(self.cluster.url, self.cluster.token, objects)
+
+    async def kubeconfig(self, rules: list[Json]) -> Json:
+        self._users += 1
+        user, token = f"system:serviceaccount:{self.namespace}:{role.NAME}-{self._users}", secrets.token_hex(8)
+        self.cluster.access.tokens[token] = user
+        self.cluster.access.restrict(user, rules, self.namespace)
+        made = self.cluster.kubeconfig()
+        made["users"][0]["user"]["token"] = token
+        return made
+
+    def knows(self, digests: dict[str, str]) -> None:
+        self._digests.update(digests)
+
+    def crash_again(self) -> None:
+        self.cluster.advance(NEXT_CRASH)
+
+    async def restart_api_server(self) -> None:
+        # No client gets a turn between these two.
+        self.cluster.server.drop_watches()
+        self.cluster.objects.compact()
+
+
+class Real:
+    name = "real"
+
+    def __init__(self, namespace: str, plane: ControlPlane, maker: PodMaker) -> None:
+        self.namespace = namespace
+        self.plane = plane
+        self._maker = maker
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Real"]:
+        async with _session(self.plane.url, self.plane.admin_token, self.plane.ssl_context) as self.session:
+            await self.apply([_namespace(self.namespace)])
+            yield self
+            async with self.session.delete(f"/api/v1/namespaces/{self.namespace}", raise_for_status=True):
+                pass
+        self._maker.check()
+
+    async def apply(self, objects: list[Json]) -> None:
+        await mochi.apply(self.plane.url, self.plane.admin_token, objects, ssl_context=self.plane.ssl_context)
+
+    async def kubeconfig(self, rules: list[Json]) -> Json:
+        await self.apply(role.manifests(self.namespace, rules))
+        token = self.plane.token_for(self.namespace, role.NAME)
+        async with _session(self.plane.url, token, self.plane.ssl_context) as session:
+            # The API server learns of a Role a moment after it has stored it.
+            while not await self._may(session, rules[-1]):
+                pass
+        return self.plane.kubeconfig(token, namespace=self.namespace)
+
+    def knows(self, digests: dict[str, str]) -> None:
+        self._maker.digests.update(digests)
+
+    def crash_again(self) -> None:
+        """Its pod maker lets them crash twice a second by itself."""
+
+    async def restart_api_server(self) -> None:
+        await asyncio.to_thread(self.plane.restart_api_server)  # the bot must see its connections go
+
+    async def _may(self, session: aiohttp.ClientSession, rule: Json) -> bool:
+        wanted = {"namespace": self.namespace, "verb": rule["verbs"][0]}
+        wanted |= {"group": rule["apiGroups"][0], "resource": rule["resources"][0]}
+        review = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}
+        body = review | {"spec": {"resourceAttributes": wanted}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        async with session.post(path, json=body, raise_for_status=True) as answer:
+            return bool((await answer.json())["status"]["allowed"])
+
+
+def _namespace(name: str) -> Json:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+@asynccontextmanager
+async def _session(url: str, token: str, trust: ssl.SSLContext | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(ssl=trust or True)
+    headers = {"Authorization": f"Bearer {token}"}
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with aiohttp.ClientSession(url, headers=headers, connector=connector, timeout=timeout) as session:
+        yield session
