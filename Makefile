@@ -1,0 +1,62 @@
+# What can be done in a checkout. `make` alone lists it. Everything is installed into .venv, nothing outside.
+
+VENV := .venv
+BIN := $(VENV)/bin
+CLUSTER := .cluster
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$each"; break; }; done)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check test-cluster format pictures clean
+
+help: ## list what can be done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/has-sandbox ## play a release in the browser; needs nothing but this checkout
+	@exec $(BIN)/python -m sandbox demo $(ARGUMENTS)
+
+# Branch coverage is demanded of the core alone: there every branch is a rule about somebody's traffic.
+test: $(VENV)/has-dev ## run the tests
+	@$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest -n 2 -m "not cluster" --cov --cov-report= $(ARGUMENTS)
+	$(BIN)/python -m coverage report --include='bot/release/*' --fail-under=100 --skip-covered --show-missing
+
+check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations make the tables
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_migrations.py
+
+test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver; needs Go, the first build takes ten minutes
+	sh tests/cluster/build.sh $(CLUSTER)/bin
+	GREENLIGHT_REQUIRE_CLUSTER=1 $(BIN)/python -m pytest -m cluster $(ARGUMENTS)
+
+format: $(VENV)/has-dev ## put the code into the format that `make check` wants
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+pictures: $(VENV)/has-dev ## make the README's pictures from the demo; needs Chromium
+	$(BIN)/python scripts/pictures.py $(ARGUMENTS)
+
+clean: ## remove what was installed and built here
+	rm -rf $(VENV) $(CLUSTER) build dist *.egg-info .coverage* htmlcov \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Greenlight needs Python 3.11 or newer, and none is on the PATH. Install one, or name \
+	yours: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# Stamps: newer than pyproject.toml and constraints.txt means installed as they say.
+$(VENV)/has-sandbox: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Greenlight and its sandbox into $(VENV): about a minute, this once."
+	@$(PIP_INSTALL) -e '.[sandbox]'
+	@touch $@
+
+$(VENV)/has-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Greenlight, its sandbox and the tools into $(VENV): about a minute, this once."
+	@$(PIP_INSTALL) -e '.[sandbox,dev]'
+	@touch $@ $(VENV)/has-sandbox
