@@ -63,6 +63,9 @@ VOTES = (
     ballots(KIM, LEE, trouble="Discord does not answer"),
 )
 
+PASTS = ((None, ()), (None, (KIM, LEE)), (NOW - MOMENT, (KIM, LEE)))
+"""When it went live, and who was counted: never approved, perhaps live, and live."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -94,8 +97,9 @@ def _ready():
 
 def _promoting():
     ages = (NO_TIME, TIMING.promote_within - MOMENT, TIMING.promote_within)
-    for age, live_at, empty in product(ages, (None, NOW - MOMENT), (None, MOMENT, TIMING.grace)):
-        since = empty and NOW - empty
+    seen = ((None, None), (MOMENT, None), (MOMENT, MOMENT), (TIMING.grace, TIMING.grace))
+    for age, (live, empty) in product(ages, seen):
+        live_at, since = live and NOW - live, empty and NOW - empty
         yield release(Phase.PROMOTING, age=age, approvers=(KIM, LEE), live_at=live_at, empty_since=since), AUTO, VOTES
 
 
@@ -113,13 +117,12 @@ def _done():
 
 
 def _reverting():
-    ages, lives = around(SETTLE, TIMING.stage_within), (None, NOW - MOMENT)
-    for age, retired, live, who in product(ages, (False, True), lives, ((), (KIM, LEE))):
+    for age, retired, (live, who) in product(around(SETTLE, TIMING.stage_within), (False, True), PASTS):
         yield release(Phase.REVERTING, age=age, retired=retired, live_at=live, approvers=who), AUTO, (NOBODY,)
 
 
 def _reverted():
-    for age, retired, live, who in product(around(DRAIN), (False, True), (None, NOW - MOMENT), ((), (KIM, LEE))):
+    for age, retired, (live, who) in product(around(DRAIN), (False, True), PASTS):
         yield release(Phase.REVERTED, age=age, retired=retired, live_at=live, approvers=who), AUTO, (NOBODY,)
 
 

@@ -51,22 +51,23 @@ def refusal(of, verb, actor, policy=BUTTON):
     return None
 
 
-@pytest.mark.parametrize(("phase", "verb", "who"), list(product(Phase, Verb, EVERYONE)))
-def test_a_wish_is_accepted_from_whoever_may_when_it_makes_sense(phase, verb, who):
-    accepted = who in MAY[verb] and verb in MAKES_SENSE[phase]
-    assert (refusal(release(phase, age=MOMENT), verb, EVERYONE[who]) is None) == accepted
+@pytest.mark.parametrize(("phase", "verb"), list(product(Phase, Verb)))
+def test_a_wish_is_accepted_from_whoever_may_when_it_makes_sense(phase, verb):
+    of = release(phase, age=MOMENT)
+    accepted = {who for who, person in EVERYONE.items() if refusal(of, verb, person) is None}
+    assert accepted == (MAY[verb] if verb in MAKES_SENSE[phase] else set())
 
 
-@pytest.mark.parametrize(("phase", "verb", "who"), list(product(Phase, Verb, EVERYONE)))
-def test_a_refusal_is_a_sentence_and_changes_nothing(phase, verb, who):
+@pytest.mark.parametrize(("phase", "verb"), list(product(Phase, Verb)))
+def test_a_refusal_is_a_sentence_and_changes_nothing(phase, verb):
     of = release(phase, age=MOMENT)
     before = replace(of)
-    said = refusal(of, verb, EVERYONE[who])
-    if who not in MAY[verb]:
-        assert said.startswith("Only <@&")
-    elif verb not in MAKES_SENSE[phase]:
-        assert said.startswith(f"mochi #7 is {STATE[phase]}: there is nothing to ")
-    assert said is None or said.endswith(".")
+    for who, person in EVERYONE.items():
+        said = refusal(of, verb, person) or "."
+        may_not = "Only <@&" if who not in MAY[verb] else ""
+        no_sense = f"mochi #7 is {STATE[phase]}: there is nothing to " if verb not in MAKES_SENSE[phase] else ""
+        assert said.startswith(may_not or no_sense)
+        assert said.endswith(".")
     assert of == before
 
 

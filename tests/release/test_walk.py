@@ -21,7 +21,7 @@ from bot.release.machine import DRAIN, SETTLE, Order, Verb, advance, ask, decide
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR, Traffic
 
-WALKS, STEPS = 1_000, 100
+WALKS, STEPS = 800, 100
 PEOPLE = {person.id: person for person in (ANN, KIM, LEE, OLA, DAN, GUS)}
 POLICIES = [app(), app(approval=replace(app().approval, switch=Switch.BUTTON))]
 WAITS = [timedelta(seconds=1), timedelta(seconds=6), timedelta(seconds=40), timedelta(minutes=3), timedelta(hours=1)]
