@@ -49,10 +49,13 @@ def run() -> None:
 
     with _settings_error_is_one_line():
         settings = load()
-    from bot.compose import serve  # noqa: PLC0415 - the parts take a second; a wrong setting should be told before
+    from bot.compose import StartError, serve  # noqa: PLC0415 - the parts take a second; a wrong setting should be told before
 
     configure(settings.log_level, settings.log_format, secrets=(settings.token.get_secret_value(),))
-    asyncio.run(serve(settings))
+    try:
+        asyncio.run(serve(settings))
+    except StartError as why:
+        _fail(str(why), 1)
 
 
 @greenlight.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import aiohttp
+import discord
 import structlog
+import tenacity
 
-from bot.client import Greenlight, log_in
+from bot.client import Greenlight, point_at
 from bot.clusters.api import KubeApi
 from bot.clusters.errors import ClusterError
 from bot.clusters.native import NativeCluster
@@ -25,6 +28,11 @@ log = structlog.get_logger()
 
 HEARTBEAT_EVERY = 10.0
 STOP_WITHIN = 8.0
+LOGIN_EVERY = 60.0
+
+
+class StartError(Exception):
+    """The bot cannot run like this; the text is one line that says what is wrong and how to mend it."""
 
 
 class RealClock:
@@ -42,6 +50,7 @@ class RealClock:
 class Parts:
     client: Greenlight
     controller: Controller
+    desk: Desk
     cluster: NativeCluster
     api: KubeApi
 
@@ -54,13 +63,12 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(name, stop.set)
     await migrate(settings.database_url)
     async with assemble(settings) as parts:
-        await log_in(parts.client, settings.token.get_secret_value())
         await _until_one_ends(
             stop.wait(),
-            parts.client.connect(),
+            _stay_on_discord(parts.client, settings),
             parts.controller.run(),
             parts.cluster.follow(),
-            parts.client.desk.keep_links(),
+            parts.desk.keep_links(),
             _beat(settings),
         )
         log.info("stopping")
@@ -77,16 +85,18 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(api.close)
         registry = Registry(settings.docker_config, insecure=settings.insecure_registries)
         stack.push_async_callback(registry.close)
-        client = Greenlight(settings.guild, api_url=settings.discord_api_url, gateway_url=settings.discord_gateway_url)
+        point_at(settings.discord_api_url, settings.discord_gateway_url)
+        client = Greenlight(settings.guild)
         stack.push_async_callback(client.close)
 
         def changed(namespace: str) -> None:
             controller.changed(namespace)
 
         cluster = NativeCluster(api, settings.apps.values(), clock.now, changed)
-        controller = Controller(settings.apps, store, cluster, client, client, clock)
-        client.desk = Desk(settings.apps, store, cluster, registry, controller, clock)
-        yield Parts(client, controller, cluster, api)
+        controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock)
+        desk = Desk(settings.apps, store, cluster, registry, controller, clock)
+        client.attend(desk, controller.wake)
+        yield Parts(client, controller, desk, cluster, api)
 
 
 async def check(settings: Settings) -> list[tuple[str, bool, str]]:
@@ -127,7 +137,34 @@ async def _tags(settings: Settings, image: str) -> str:
 
 
 async def _discord(client: Greenlight, settings: Settings) -> str:
-    return f"logged in as {await log_in(client, settings.token.get_secret_value())}"
+    await _log_in(client, settings)
+    return f"logged in as {client.user}"
+
+
+async def _stay_on_discord(client: Greenlight, settings: Settings) -> None:
+    """Until closed. While Discord is away the rest of the bot works on: what was asked for is still done."""
+    async for attempt in tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type((discord.HTTPException, aiohttp.ClientError, OSError)),
+        wait=tenacity.wait_random_exponential(multiplier=1, max=LOGIN_EVERY),
+        before_sleep=lambda state: log.warning("Discord does not answer", attempt=state.attempt_number),
+    ):
+        with attempt:
+            await _log_in(client, settings)
+    await client.connect()
+
+
+async def _log_in(client: Greenlight, settings: Settings) -> None:
+    try:
+        await client.login(settings.token.get_secret_value())
+    except discord.LoginFailure as error:
+        raise StartError(
+            "Discord does not accept the token: copy it again from the Developer Portal (Bot → Reset Token)."
+        ) from error
+    except discord.Forbidden as error:
+        raise StartError(
+            f"The bot may not register its commands in guild {settings.guild}: is the guild right, "
+            "and was the bot invited with the scopes `bot` and `applications.commands`?"
+        ) from error
 
 
 async def _until_one_ends(*work: Awaitable[object]) -> None:
