@@ -15,8 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.cluster import errors, ownership, validation
-from sandbox.cluster.defaults import tidy_metadata, without_nulls
+from sandbox.cluster import admission, errors, ownership
 from sandbox.cluster.errors import ApiError, Cause
 from sandbox.cluster.history import Change, History
 from sandbox.cluster.kinds import KINDS, Kind
@@ -24,12 +23,10 @@ from sandbox.cluster.ownership import Writer
 from sandbox.cluster.paging import read_token, token
 from sandbox.cluster.patches import Json, PatchType, apply_merge, copied, json_patch, merge_patch, strategic_merge
 from sandbox.cluster.selectors import matches_fields, matches_labels
-from sandbox.cluster.subresources import scale, with_part
+from sandbox.cluster.subresources import scale
 
 # No vowels and no look-alikes: Kubernetes' own choice for generated names.
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-_KEPT_BY_SERVER = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-_ALLOCATED = frozenset({"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "finalizers"})
 # `Objects.list` hides the builtin inside the class.
 Items = list[Json]
 Changes = list[Change]
@@ -92,7 +89,7 @@ class Objects:
         item = self._new(kind, namespace, body)
         time = timestamp(self._now())
         writer = Writer(manager, kind.api_version)
-        item["metadata"]["managedFields"] = ownership.noted_update(None, _asked(kind, item), writer, time)
+        item["metadata"]["managedFields"] = ownership.noted_update(None, admission.asked(kind, item), writer, time)
         return self._commit(kind, None, item, dry_run=dry_run)
 
     def replace(
@@ -116,6 +113,8 @@ class Objects:
         if kind.put_needs_version and not subresource and not (body.get("metadata") or {}).get("resourceVersion"):
             cause = Cause.invalid("metadata.resourceVersion", "0", "must be specified for an update")
             raise errors.invalid(kind, name, [cause])
+        if not subresource:
+            admission.decoded(kind, namespace, body)
         return self._update(kind, namespace, name, lambda _: copied(body), subresource, manager, dry_run=dry_run)
 
     def patch(
@@ -171,14 +170,14 @@ class Objects:
         """
         kind = self._kind(plural)
         before = self._found(kind, namespace, name)
-        _check_preconditions(kind, before, uid, version)
+        admission.check_preconditions(kind, before, uid, version)
         item: Json = copied(before)
         metadata = item["metadata"]
         finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
         first = "deletionTimestamp" not in metadata
         if finalizer and first and finalizer not in metadata.get("finalizers", []):
             metadata.setdefault("finalizers", []).append(finalizer)
-        seconds = _grace(kind, item, grace)
+        seconds = admission.grace(kind, item, grace)
         if first and not seconds and not metadata.get("finalizers") and kind.plural != "namespaces":
             return self._commit(kind, before, item, dry_run=dry_run, gone=True)
         if first or seconds < metadata.get("deletionGracePeriodSeconds", 0):
@@ -250,13 +249,13 @@ class Objects:
 
     def _new(self, kind: Kind, namespace: str, body: Json) -> Json:
         """A complete and valid object that is not stored yet."""
-        item = self._decoded(kind, namespace, body)
+        item = admission.decoded(kind, namespace, body)
         metadata = item["metadata"]
         if "generateName" in metadata and not metadata.get("name"):
             metadata["name"] = metadata["generateName"] + "".join(self._dice.choices(_ALPHABET, k=5))
         if metadata.pop("resourceVersion", ""):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
-        for key in (*_KEPT_BY_SERVER, "managedFields"):
+        for key in (*admission.KEPT_BY_SERVER, "managedFields"):
             metadata.pop(key, None)
         if kind.namespaced:
             metadata["namespace"] = namespace
@@ -267,7 +266,7 @@ class Objects:
             metadata["generation"] = 1
         if "status" in kind.subresources:
             item.pop("status", None)
-        self._complete(kind, item, None)
+        admission.complete(kind, item, None, self._version + 1)
         if _place(item) in self._live[kind.plural]:
             raise errors.already_exists(kind, metadata["name"])
         return item
@@ -277,39 +276,6 @@ class Objects:
         if "deletionTimestamp" in found["metadata"]:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise errors.forbidden(kind, name, why)
-
-    def _decoded(self, kind: Kind, namespace: str, body: Any) -> Json:
-        if not isinstance(body, dict):
-            raise errors.bad_request("the body of the request is not an object")
-        item: Json = copied(body)
-        given = item.setdefault("apiVersion", kind.api_version), item.setdefault("kind", kind.kind)
-        item = {"apiVersion": given[0], "kind": given[1], **item}
-        if given != (kind.api_version, kind.kind):
-            message = f'{given[1]} in version "{given[0]}" cannot be handled as a {kind.kind}'
-            raise errors.bad_request(message)
-        item.setdefault("metadata", {})
-        if problem := validation.wrong_type(item):
-            raise errors.bad_request(
-                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {problem}'
-            )
-        where = item["metadata"].get("namespace") or namespace
-        if kind.namespaced and where != namespace:
-            raise errors.bad_request(
-                f"the namespace of the provided object does not match the namespace sent on the request: "
-                f"{where} != {namespace}"
-            )
-        return item
-
-    def _complete(self, kind: Kind, item: Json, before: Json | None) -> None:
-        if not kind.custom:
-            cleaned = without_nulls(item)
-            item.clear()
-            item.update(cleaned)
-        tidy_metadata(item["metadata"])
-        kind.defaults(item, before, self._version + 1)
-        causes = [*validation.metadata(item, dns_label=kind.dns_label), *kind.check(item, before)]
-        if causes:
-            raise errors.invalid(kind, str(item["metadata"].get("name", "")), causes)
 
     def _update(
         self,
@@ -325,7 +291,7 @@ class Objects:
         before = self._found(kind, namespace, name)
         view = scale(before) if subresource == "scale" else copied(before)
         wanted = change(view)
-        after = self._merged(kind, before, wanted, subresource)
+        after = admission.merged(kind, before, wanted, subresource)
         writer = Writer(manager, kind.api_version, subresource=subresource)
         time = timestamp(self._now())
 
@@ -349,7 +315,7 @@ class Objects:
     ) -> Json:
         if not isinstance(config, dict) or not (config.get("apiVersion") and config.get("kind")):
             raise errors.bad_request("invalid object type: /, Kind=")
-        config = self._decoded(kind, namespace, config)
+        config = admission.decoded(kind, namespace, config)
         config["metadata"].setdefault("name", name)
         writer = Writer(manager, kind.api_version, "Apply", subresource)
         time = timestamp(self._now())
@@ -361,46 +327,12 @@ class Objects:
         if not force:
             ownership.check_conflicts(before, config, writer)
         wanted = apply_merge(ownership.without_abandoned(before, config, writer), config)
-        after = self._merged(kind, before, wanted, subresource)
+        after = admission.merged(kind, before, wanted, subresource)
 
         def noted() -> Items:
             return ownership.noted_apply(before, after, config, writer, time)
 
         return self._store(kind, before, after, noted, subresource, dry_run=dry_run)
-
-    def _merged(self, kind: Kind, before: Json, wanted: Json, subresource: str) -> Json:
-        """What a write may really change: a subresource takes its own part and drops the rest, and the reverse."""
-        name = before["metadata"]["name"]
-        metadata = wanted.get("metadata")
-        if not isinstance(metadata, dict):
-            metadata = {}
-        given = metadata.get("resourceVersion")
-        if given and given != before["metadata"]["resourceVersion"]:
-            raise errors.conflict(kind, name)
-        if metadata.get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
-            cause = Cause.invalid("metadata.uid", f'"{metadata["uid"]}"', "field is immutable")
-            raise errors.invalid(kind, name, [cause])
-        if subresource:
-            return with_part(kind, before, wanted, subresource)
-        after = self._decoded_change(kind, before, wanted)
-        for key in (*_KEPT_BY_SERVER, "name", "namespace", "managedFields", "resourceVersion"):
-            if key in before["metadata"]:
-                after["metadata"][key] = copied(before["metadata"][key])
-            else:
-                after["metadata"].pop(key, None)
-        if "status" in kind.subresources:
-            after["status"] = copied(before.get("status", {}))
-        return after
-
-    def _decoded_change(self, kind: Kind, before: Json, wanted: Json) -> Json:
-        where = before["metadata"].get("namespace", "")
-        if isinstance(wanted, dict) and (problem := validation.wrong_type(wanted)):
-            raise errors.unpatchable(problem)
-        after = self._decoded(kind, where, wanted)
-        name, given = before["metadata"]["name"], after["metadata"].get("name")
-        if given not in {name, None}:
-            raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-        return after
 
     def _store(
         self,
@@ -412,8 +344,8 @@ class Objects:
         *,
         dry_run: bool,
     ) -> Json:
-        self._complete(kind, after, before)
-        if subresource in {"", "scale"} and _counts(kind, before) != _counts(kind, after):
+        admission.complete(kind, after, before, self._version + 1)
+        if subresource in {"", "scale"} and admission.counts(kind, before) != admission.counts(kind, after):
             after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         after["metadata"]["managedFields"] = noted()
         if after == before:
@@ -425,7 +357,7 @@ class Objects:
         if not dry_run:
             self._version += 1
             after["metadata"]["resourceVersion"] = str(self._version)
-            gone = gone or _may_go(kind, after)
+            gone = gone or admission.may_go(kind, after)
             if gone:
                 self._live[kind.plural].pop(_place(after), None)
             else:
@@ -444,49 +376,3 @@ def _place(item: Json) -> tuple[str, str]:
 
 def _key(item: Json) -> str:
     return "\0".join(_place(item))
-
-
-def _asked(kind: Kind, item: Json) -> Json:
-    """A new object without what the server itself put there: that belongs to nobody."""
-    asked = {key: value for key, value in item.items() if key != "status" or "status" not in kind.subresources}
-    if isinstance(spec := asked.get("spec"), dict):
-        asked["spec"] = {key: value for key, value in spec.items() if key not in _ALLOCATED}
-    return asked
-
-
-def _counts(kind: Kind, item: Json) -> list[Any]:
-    """What of an object counts for its generation."""
-    return [
-        (item["metadata"].get("annotations") or {}) if part == "annotations" else item.get(part)
-        for part in kind.generation
-    ]
-
-
-def _check_preconditions(kind: Kind, item: Json, uid: str | None, version: str | None) -> None:
-    metadata = item["metadata"]
-    if uid is not None and uid != metadata["uid"]:
-        why = f"the UID in the precondition ({uid}) does not match the UID in record ({metadata['uid']}). The object"
-        raise errors.precondition_failed(kind, metadata["name"], f"{why} might have been deleted and then recreated")
-    found = metadata["resourceVersion"]
-    if version is not None and version != found:
-        why = f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record"
-        raise errors.precondition_failed(
-            kind, metadata["name"], f"{why} ({found}). The object might have been modified"
-        )
-
-
-def _grace(kind: Kind, item: Json, asked: int | None) -> int:
-    """Seconds until a pod may go; only pods that run somewhere get any."""
-    if kind.plural != "pods" or not item["spec"].get("nodeName"):
-        return 0
-    own: int = item["spec"].get("terminationGracePeriodSeconds", 30)
-    return own if asked is None else asked
-
-
-def _may_go(kind: Kind, item: Json) -> bool:
-    metadata = item["metadata"]
-    if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
-        return False
-    if kind.plural == "namespaces" and item["spec"].get("finalizers"):
-        return False
-    return not metadata.get("deletionGracePeriodSeconds")

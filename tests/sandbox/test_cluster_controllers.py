@@ -327,3 +327,14 @@ def test_time_brings_what_is_due_in_its_order():
     cluster.advance(100)
     assert 1 in seen
     assert seen[-1] == 0
+
+
+def test_sick_pods_make_room_only_as_far_as_new_ones_are_ready():
+    """Three sick pods and one new that is not ready yet: nothing may go, or nobody would be left to come back."""
+    cluster = Cluster(behaviours={"": Behaviour(unready_after=5), "late": Behaviour(ready_after=50)})
+    staged(cluster)
+    cluster.advance(5)
+    set_image(cluster, "r/mochi:late")
+    cluster.advance(1)
+    images = [pod["spec"]["containers"][0]["image"] for pod in pods(cluster)]
+    assert sorted(images) == [BLUE, BLUE, BLUE, "r/mochi:late"]

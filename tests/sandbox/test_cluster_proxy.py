@@ -58,6 +58,15 @@ async def test_traffic_is_spread_over_the_ready_pods_only(shop):
     assert {(await look(url))[1]["pod"] for _ in range(6)} == names
 
 
+async def test_a_pod_that_is_not_ready_gets_no_request(shop):
+    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "r/mochi:crash"}]
+    shop.objects.patch("deployments", "mochi", "mochiapp-blue", patch, "application/json-patch+json")
+    shop.settle()
+    url = await shop.proxy.serve("mochiapp", "mochi")
+    pods = len(shop.objects.items("pods", "mochi", "color=blue"))
+    assert {(await look(url))[0] for _ in range(pods)} == {200}
+
+
 async def test_a_service_without_ready_endpoints_answers_503_and_says_so(shop):
     url = await shop.proxy.serve("mochiapp-preview", "mochi")
     status, version = await look(url)
