@@ -49,12 +49,14 @@ def run() -> None:
 
     with _settings_error_is_one_line():
         settings = load()
-    from bot.compose import StartError, serve  # noqa: PLC0415 - the parts take a second; a wrong setting should be told before
+    # The parts take a second to import; a wrong setting is told before.
+    from bot.clusters.errors import ClusterError  # noqa: PLC0415 - the line above
+    from bot.compose import StartError, serve  # noqa: PLC0415 - the line above
 
     configure(settings.log_level, settings.log_format, secrets=(settings.token.get_secret_value(),))
     try:
         asyncio.run(serve(settings))
-    except StartError as why:
+    except (StartError, ClusterError) as why:
         _fail(str(why), 1)
 
 

@@ -54,6 +54,8 @@ def configure(level: LogLevel, format: LogFormat, *, secrets: tuple[str, ...] = 
     root.setLevel(max(number, logging.INFO))
     for name in _OURS:
         logging.getLogger(name).setLevel(number)
+    # It tells every start at INFO how SQLite differs from other databases.
+    logging.getLogger("alembic").setLevel(max(number, logging.WARNING))
     logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[

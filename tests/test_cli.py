@@ -60,6 +60,36 @@ def test_a_wrong_key_names_its_line(greenlight, tmp_path):
     assert answer.stderr == "mine.toml:1: gild: is not known; did you mean `guild`?\n"
 
 
+CONFIG_OF_NO_CLUSTER = """
+apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{name: test, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: test, user: {token: a-token-of-the-test}}]
+contexts: [{name: test, context: {cluster: test, user: test}}]
+"""
+
+
+def test_a_bot_that_cannot_start_ends_with_a_sentence(greenlight):
+    """After the settings were right: no traceback either, but what to do."""
+    answer = greenlight("run", GREENLIGHT_CONFIG=str(EXAMPLE), DISCORD_TOKEN="abc", KUBECONFIG="nowhere")
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.splitlines()[-1].endswith("Set KUBECONFIG.")
+
+
+def test_a_check_tells_everything_that_does_not_answer(greenlight, tmp_path):
+    (tmp_path / "kubeconfig").write_text(CONFIG_OF_NO_CLUSTER, "utf-8")
+    (tmp_path / "greenlight.toml").write_text(
+        EXAMPLE.read_text("utf-8").replace("registry.example.com/mochi", "127.0.0.1:9/mochi"), "utf-8"
+    )
+    answer = greenlight("check", DISCORD_TOKEN="abc", DISCORD_API_URL="http://127.0.0.1:9", KUBECONFIG="kubeconfig")
+    assert answer.returncode == 1
+    told = {line[6:].split(": ")[0]: line[:4] for line in answer.stdout.splitlines()}
+    assert told == {"mochi": "FAIL", "database": "ok  ", "cluster": "FAIL", "Discord": "FAIL"}
+    assert "Traceback" not in answer.stderr
+
+
 def test_an_offline_check_needs_no_token_and_prints_a_line_for_each_app(greenlight):
     answer = greenlight("check", "--offline", GREENLIGHT_CONFIG=str(EXAMPLE))
     assert (answer.returncode, answer.stderr) == (0, "")

@@ -11,6 +11,7 @@ import structlog
 from bot.log import configure, redact
 from bot.settings import LogFormat, LogLevel
 
+NAMED = ("bot", "cogs", "migrations", "alembic")
 TOKEN = "a-token.of/the+test"
 DISCORD = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.0123456789-0123456789_0123456789abcdef"
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW0ifQ.c2lnbmF0dXJl"
