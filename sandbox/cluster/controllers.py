@@ -7,6 +7,7 @@ it more to do. It keeps nothing that it could not find again, except when things
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +18,7 @@ from sandbox.cluster.objects import Objects
 
 Json = dict[str, Any]
 
+_log = logging.getLogger(__name__)
 MANAGER = "kube-controller-manager"
 _MOST_ROUNDS = 1000
 
@@ -71,6 +73,8 @@ def settle(objects: Objects, controllers: Sequence[Controller], now: datetime) -
         version = objects.version
         due = earliest([controller.step(objects, now) for controller in controllers])
         if objects.version == version:
+            if due is not None and due <= now:
+                raise RuntimeError(f"a controller wants to come back at {due}, which is over: it would never rest")
             return due
     raise RuntimeError(f"the controllers still write after {_MOST_ROUNDS} rounds: two of them disagree")
 
@@ -112,10 +116,17 @@ class ControllerLoop:
     def _wake(self, _: Change) -> None:
         self._woken.set()
 
+    def _settled(self) -> datetime | None:
+        try:
+            return settle(self._objects, self._controllers, self._now())
+        except Exception:  # noqa: BLE001 - one object that no controller understands must not stop the cluster
+            _log.exception("The simulated controllers stopped half-way; they try again after the next change")
+            return None
+
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            due = None if self._paused else settle(self._objects, self._controllers, self._now())
+            due = None if self._paused else self._settled()
             try:
                 async with asyncio.timeout(None if due is None else max((due - self._now()).total_seconds(), 0)):
                     await self._woken.wait()

@@ -17,6 +17,7 @@ _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_SHARE = re.compile(r"\d+%?")
 _LONGEST_LABEL = 63
 _LONGEST_NAME = 253
 _HIGHEST_PORT = 65535
@@ -118,8 +119,23 @@ def workload(item: Json, before: Json | None) -> list[Cause]:
         causes.append(Cause.invalid("spec.selector", shown, "field is immutable"))
     if spec["replicas"] < 0:
         causes.append(Cause.invalid("spec.replicas", str(spec["replicas"]), "must be greater than or equal to 0"))
+    causes += _rolling((spec.get("strategy") or {}).get("rollingUpdate"))
     causes += labels(own, "spec.template.labels")
     return causes + containers(template["spec"], "spec.template.spec")
+
+
+def _rolling(rolling: Json | None) -> list[Cause]:
+    if rolling is None:
+        return []
+    field = "spec.strategy.rollingUpdate"
+    causes = [
+        Cause.invalid(f"{field}.{key}", json.dumps(value), "must be a number or a percentage, such as 1 or 25%")
+        for key, value in rolling.items()
+        if isinstance(value, bool) or not _SHARE.fullmatch(str(value))
+    ]
+    if not causes and all(str(rolling[key]).rstrip("%") == "0" for key in ("maxSurge", "maxUnavailable")):
+        causes.append(Cause.invalid(f"{field}.maxUnavailable", "0", "may not be 0 when `maxSurge` is 0"))
+    return causes
 
 
 def pod(item: Json, before: Json | None) -> list[Cause]:

@@ -105,6 +105,16 @@ def test_a_deployment_gets_the_defaults_of_its_pod_template(objects):
         ("deployments", deployment(replicas=-1), "spec.replicas"),
         ("deployments", deployment(name="Not_A_Name"), "metadata.name"),
         ("deployments", deployment(selector={}), "spec.selector"),
+        (
+            "deployments",
+            deployment(strategy={"rollingUpdate": {"maxSurge": "a lot"}}),
+            "spec.strategy.rollingUpdate.maxSurge",
+        ),
+        (
+            "deployments",
+            deployment(strategy={"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}),
+            "spec.strategy.rollingUpdate.maxUnavailable",
+        ),
         ("services", service(app="two words"), "spec.selector"),
         ("services", service(name="1-starts-with-a-digit"), "metadata.name"),
         ("services", {"metadata": {"name": "s"}, "spec": {}}, "spec.ports"),
