@@ -8,14 +8,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import discord
 import structlog
 import yarl
+from discord import app_commands
 from discord.ext import commands
 from discord.ext.commands.view import StringView
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-import discord
 from bot.desk import Desk
 from cogs import words
 from cogs.answer import OtherGuild, Pressed, Written, explain
@@ -29,7 +30,6 @@ from cogs.rollback import Rollback
 from cogs.status import StatusOf
 from cogs.typed import positional
 from cogs.votes import Votes
-from discord import app_commands
 
 log = structlog.get_logger()
 
@@ -85,7 +85,10 @@ class Greenlight(commands.Bot):
             Presses(desk, self.cards),
             Votes(self, self.guild.id, desk, self.cards, self.people, self._wake),
         ):
-            await self.add_cog(cog, guild=self.guild)
+            await self.add_cog(cog)
+        # Hybrid commands arrive as global ones; Discord is told them for our guild only.
+        self.tree.copy_global_to(guild=self.guild)
+        self.tree.clear_commands(guild=None)
         await self._sync(desk)
 
     async def _sync(self, desk: Desk) -> None:

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
+import discord
 import structlog
 from discord.ext import commands
 from discord.utils import MISSING
 
-import discord
 from bot.clusters.errors import ClusterError
 from bot.registry import RegistryError
 from bot.release.errors import Refused

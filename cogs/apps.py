@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from discord import app_commands
+
 from bot.release.app import App
 from bot.release.errors import Refused
 from cogs import words
 from cogs.limits import CHOICE, CHOICES
 from cogs.text import code, listed
-from discord import app_commands
 
 
 def meant(apps: Mapping[str, App], name: str | None, channel: int) -> App:

@@ -4,6 +4,7 @@ import re
 from typing import Any, Self
 
 import discord
+
 from bot.release.machine import Verb
 from bot.release.record import Release
 from cogs import words

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import discord
+
 from bot.release.errors import Refused
 from bot.release.image import parse
 from bot.release.machine import Verb
@@ -214,7 +215,8 @@ def _description(view: View, around: Around) -> list[str]:
     found = [code(release.asked, _IMAGE) + (f" {code(digest, 30)}" if digest else "")]
     found.append(_traffic(view, around))
     if view.progress is not None and release.phase in {Phase.STAGING, Phase.READY}:
-        found.append(_bar(*view.progress))
+        ready, wanted = view.progress
+        found += [] if release.phase is Phase.READY and ready >= wanted else [_bar(ready, wanted)]
     if view.reason and release.phase.open:
         found.append(words.waits_because(sentence(view.reason, _REASON)))
     elif release.reason and not release.phase.open:

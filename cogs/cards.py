@@ -8,16 +8,17 @@ nonce made from what it is: after a crash in between, Discord answers a repeated
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
+import discord
 import structlog
 
-import discord
 from bot.clusters.cluster import LABEL
 from bot.desk import Desk
 from bot.release.app import Notify
 from bot.release.record import Phase, Release
-from bot.store import Card
+from bot.store import Card, Event
 from bot.view import View
 from cogs import words
 from cogs.answer import AWAY
@@ -31,7 +32,7 @@ log = structlog.get_logger()
 
 POSTED_WITHIN = 5.0
 """Seconds that a command waits for the card it wants to link to."""
-RETRY, RETRY_AT_MOST = 5.0, 60.0
+RETRY, RETRY_AT_MOST = 10.0, 60.0
 FORBIDDEN, FORBIDDEN_AT_MOST = 60.0, 600.0  # 10,000 refusals in ten minutes would ban our address
 EDITED_TOO_OFTEN = 30046
 """Discord's code for an old message that was edited too often in the last hour."""
@@ -144,16 +145,18 @@ class Cards:
 
     async def _draw(self, release: Release) -> None:
         desk = self._attended
+        before = await desk.store.card(release)
+        # Read before the release is, so that what is told of an event is true of the release as it is shown.
+        events = await desk.store.events(release, before.told if before is not None else 0)
         stored = await desk.release(release.app, release.number)
         if stored is None or stored.app not in desk.apps:
             return
         view = await desk.view(stored)
         around = await self._around(view)
         shown = face(view, around)
-        before = await desk.store.card(stored)
         card = await self._edit(before, view, shown) if before is not None else await self._post(view, shown)
         card = await self._react(card, shown)
-        card = await self._tell(card, view, around)
+        card = await self._tell(card, events, view, around)
         await self._ping(card, view)
         if before is None or before.shown != card.shown:
             await self._draw_neighbours(stored)
@@ -253,9 +256,9 @@ class Cards:
         await self._attended.store.save_card(card)
         return card
 
-    async def _tell(self, card: Card, view: View, around: Around) -> Card:
+    async def _tell(self, card: Card, events: Sequence[Event], view: View, around: Around) -> Card:
         """One line for each event that the thread does not have yet."""
-        for telling in tellings(await self._attended.store.events(view.release, card.told), CONTENT - 600):
+        for telling in tellings(events, CONTENT - 600):
             if telling.text or telling.ends:
                 thread = await self._thread(card, view)
                 if thread is None:
@@ -313,15 +316,14 @@ class Cards:
         mentioned = discord.AllowedMentions(
             everyone=False, users=False, replied_user=False, roles=[discord.Object(role) for role in roles]
         )
-        place, reference = (
-            self._place(card.channel),
-            discord.MessageReference(message_id=card.message, channel_id=card.channel, fail_if_not_exists=False),
+        reference = discord.MessageReference(
+            message_id=card.message, channel_id=card.channel, fail_if_not_exists=False
         )
         nonce = _nonce(card.release, "turn", 0)
         if view.app.notify is Notify.THREAD and card.thread is not None:
             await self._place(card.thread).send(text, allowed_mentions=mentioned, nonce=nonce)
         else:
-            await place.send(text, allowed_mentions=mentioned, reference=reference, nonce=nonce)
+            await self._place(card.channel).send(text, allowed_mentions=mentioned, reference=reference, nonce=nonce)
         await self._attended.store.save_card(replace(card, pinged=True))
 
     def _place(self, channel: int) -> discord.PartialMessageable:

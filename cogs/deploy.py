@@ -1,6 +1,7 @@
 """`/deploy`: begin a release."""
 
 import structlog
+from discord import Interaction, app_commands
 from discord.ext import commands
 
 from bot.desk import AlreadyOpen, Desk
@@ -13,7 +14,6 @@ from cogs.cards import Cards
 from cogs.limits import CHOICE, CHOICES
 from cogs.people import person
 from cogs.text import code
-from discord import Interaction, app_commands
 
 log = structlog.get_logger()
 

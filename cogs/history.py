@@ -4,9 +4,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+import discord
+from discord import Interaction, app_commands
 from discord.ext import commands
 
-import discord
 from bot.desk import Desk
 from bot.duration import parse_duration
 from bot.release.app import App
@@ -20,7 +21,6 @@ from cogs.cards import Cards
 from cogs.limits import DESCRIPTION, TITLE
 from cogs.outcome import outcome
 from cogs.text import clip, code, line, listed, stamp
-from discord import Interaction, app_commands
 
 TURNED = "history_page"
 """The event that a press of Newer or Older becomes."""

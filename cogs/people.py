@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Collection, Mapping
 
 import aiohttp
-
 import discord
+
 from bot.ports import Unreachable
 from bot.release.record import Person
 

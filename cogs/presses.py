@@ -6,9 +6,9 @@ Like a button, a form carries in its custom id what it is about: it may be fille
 import re
 from typing import Any
 
+import discord
 from discord.ext import commands
 
-import discord
 from bot.desk import Desk
 from bot.release.errors import Refused
 from bot.release.image import parse

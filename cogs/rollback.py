@@ -1,5 +1,6 @@
 """`/rollback`: put an app back as it was before its newest release, in whatever phase that is."""
 
+from discord import Interaction, app_commands
 from discord.ext import commands
 
 from bot.desk import Desk
@@ -13,7 +14,6 @@ from cogs.cards import Cards
 from cogs.people import person
 from cogs.presses import REASON_LIMIT, way_back
 from cogs.text import line
-from discord import Interaction, app_commands
 
 
 class Rollback(commands.Cog):

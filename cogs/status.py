@@ -1,8 +1,9 @@
 """`/status` of one app, and `/releases`, the board of all."""
 
+import discord
+from discord import Interaction, app_commands
 from discord.ext import commands
 
-import discord
 from bot.desk import Desk
 from bot.release.record import Release
 from bot.view import Live, Status
@@ -14,7 +15,6 @@ from cogs.cards import Cards
 from cogs.limits import DESCRIPTION, FIELD_VALUE, TITLE, length
 from cogs.outcome import outcome
 from cogs.text import clip, code, line, sentence, stamp
-from discord import Interaction, app_commands
 
 _BOARD_LINE = 200
 

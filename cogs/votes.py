@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
+import discord
 import structlog
 from discord.ext import commands
 
-import discord
 from bot.desk import Desk
 from bot.ports import Unreachable
 from bot.release.approvals import Vote

@@ -1,0 +1,189 @@
+"""Votes: reactions of the right people, on the right message, with the roles that they have when it counts (I7, I8)."""
+
+from bot.release.record import Phase
+
+QUORUM_MISSES_LEAD = "🟡 mochi #1 (green) is waiting for Lead"
+NOBODY_YET = "🟡 mochi #1 (green) is waiting for QC and Lead"
+
+
+async def test_a_vote_of_somebody_without_the_role_is_taken_off_and_explained_in_the_thread(stage):
+    await stage.deploy()
+    await stage.react(stage.guest)
+    assert (await stage.card()).content == NOBODY_YET
+    assert await stage.reactions() == {"✅": {"TestBot"}, "⛔": {"TestBot"}}
+    roles = f"{stage.roles['QC'].mention} or {stage.roles['Lead'].mention}"
+    assert f"a vote of guest does not count: Only {roles} may approve mochi." in await stage.thread()
+
+
+async def test_a_veto_of_somebody_without_the_role_rejects_nothing(stage):
+    await stage.deploy()
+    await stage.react(stage.guest, "⛔")
+    assert await stage.phase() is Phase.READY
+    assert await stage.reactions() == {"✅": {"TestBot"}, "⛔": {"TestBot"}}
+
+
+async def test_a_vote_that_may_not_be_taken_off_stays_without_counting(stage):
+    await stage.deploy()
+    stage.env.inject_error("DELETE", "/channels/*/messages/*/reactions/*/*", status=403, code=50013)
+    await stage.react(stage.guest)
+    assert (await stage.reactions())["✅"] == {"TestBot", "guest"}
+    assert (await stage.card()).content == NOBODY_YET
+
+
+async def test_the_author_does_not_approve_whatever_roles_the_author_has(stage):
+    await stage.deploy(who=stage.bo)
+    await stage.react(stage.bo)
+    assert await stage.phase() is Phase.READY
+    assert "who asked for a release does not approve it" in await stage.thread()
+    assert (await stage.reactions())["✅"] == {"TestBot"}
+
+
+async def test_a_person_with_both_roles_fills_one_requirement(stage):
+    await stage.deploy()
+    await stage.react(stage.bo)
+    assert await stage.phase() is Phase.READY
+    await stage.react(stage.kim)
+    assert await stage.phase() is Phase.BAKING
+
+
+async def test_a_vote_can_be_taken_back(stage):
+    await stage.deploy()
+    await stage.react(stage.kim)
+    assert (await stage.card()).content == QUORUM_MISSES_LEAD
+    await stage.unreact(stage.kim)
+    assert (await stage.card()).content == NOBODY_YET
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+    assert "kim took the approval back" in await stage.thread()
+
+
+async def test_a_veto_of_an_approver_rejects_the_release(stage):
+    await stage.deploy()
+    await stage.react(stage.kim, "⛔")
+    card = await stage.card()
+    assert card.content == "⚪ mochi #1 (green) was rejected by @kim"
+    assert stage.world.serving() == {"blue"}
+    assert (await stage.reactions()) == {"⛔": {"kim"}}
+
+
+async def test_other_emojis_and_variations_mean_what_they_look_like(stage):
+    await stage.deploy()
+    await stage.react(stage.guest, "👍")
+    assert (await stage.reactions())["👍"] == {"guest"}
+    await stage.react(stage.kim, "✅\ufe0f")
+    assert (await stage.card()).content == QUORUM_MISSES_LEAD
+
+
+async def test_a_bot_never_votes_even_with_the_roles(stage):
+    robot = stage.guild.add_member(
+        stage.env.create_user("robot", bot=True), roles=[stage.roles["QC"], stage.roles["Lead"]]
+    )
+    await stage.deploy()
+    await stage.react(robot)
+    await stage.react(robot, "⛔")
+    assert await stage.phase() is Phase.READY
+    assert (await stage.card()).content == NOBODY_YET
+
+
+async def test_a_card_that_only_looks_like_ours_collects_nothing(stage):
+    """S4: a webhook posts the same words."""
+    await stage.deploy()
+    card = await stage.card()
+    webhook = stage.guild.create_webhook(stage.channel, "Greenlight")
+    fake = await webhook.send(card.content, embeds=card.embeds)
+    for who in (stage.kim, stage.leo):
+        await stage.react(who, message=fake)
+    assert await stage.phase() is Phase.READY
+    assert (await stage.card()).content == NOBODY_YET
+
+
+async def test_a_copy_of_the_card_by_its_own_author_collects_nothing(stage):
+    await stage.deploy()
+    copy = await stage.bo.send(stage.channel, (await stage.card()).content)
+    await stage.react(stage.kim, message=copy)
+    await stage.react(stage.leo, message=copy)
+    assert await stage.phase() is Phase.READY
+
+
+async def test_votes_on_an_old_card_are_void(stage):
+    """I8: the newer candidate has none of the approvals of the one that it replaced."""
+    await stage.deploy("green")
+    old = await stage.card()
+    await stage.react(stage.kim)
+    await stage.deploy("purple", replace=True)
+    await stage.react(stage.leo, message=old)
+    await stage.react(stage.kim, message=old)
+    assert await stage.phase() is Phase.READY
+    assert (await stage.card(2)).content == "🟡 mochi #2 (purple) is waiting for QC and Lead"
+    assert "mochi #1 is not waiting for approval" in await stage.thread(1)
+    assert stage.world.serving() == {"blue"}
+
+
+async def test_a_role_that_is_lost_between_vote_and_switch_does_not_count(stage):
+    """I7, S2: kim approves, loses the role without the bot being told, then the quorum would be there."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+    _take_role(stage, stage.kim, "QC")
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+    assert stage.world.serving() == {"blue"}
+    await stage.settle()
+    assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for QC"
+
+
+async def test_somebody_who_left_the_guild_does_not_count(stage):
+    """S3."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+    stage.guild.remove_member(stage.kim)
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+    assert stage.world.serving() == {"blue"}
+
+
+async def test_nothing_is_promoted_while_roles_cannot_be_checked(stage):
+    """I9, I15."""
+    stage.env.inject_error("GET", "/guilds/*/members/*", status=500, times=None)
+    await stage.deploy()
+    await stage.react(stage.kim)
+    await stage.react(stage.leo)
+    card = await stage.card()
+    assert card.content == "🟡 mochi #1 (green) cannot be promoted yet: Discord roles cannot be checked right now"
+    assert stage.world.serving() == {"blue"}
+    stage.env.backend.faults.clear()
+    await stage.advance(minutes=1)
+    assert stage.world.serving() == {"green"}
+
+
+async def test_reactions_that_a_moderator_cleared_are_gone(stage):
+    await stage.deploy()
+    await stage.react(stage.kim)
+    card = await stage.card()
+    stage.env.backend.clear_reactions(card.channel.id, card.id)
+    await stage.settle()
+    assert (await stage.card()).content == NOBODY_YET
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+
+
+async def test_a_deleted_card_is_posted_again_and_what_was_voted_on_it_is_void(stage):
+    await stage.deploy()
+    await stage.react(stage.kim)
+    lost = await stage.card()
+    stage.env.backend.delete_message(lost.channel.id, lost.id)
+    await stage.settle()
+    card = await stage.card()
+    assert card.id != lost.id
+    assert card.content == NOBODY_YET
+    assert await stage.reactions() == {"✅": {"TestBot"}, "⛔": {"TestBot"}}
+    await stage.react(stage.kim)
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.BAKING
+
+
+def _roles(stage, who):
+    return stage.env.backend.get_guild(stage.guild.id).members[who.id].role_ids
+
+
+def _take_role(stage, who, role):
+    _roles(stage, who).remove(stage.roles[role].id)
