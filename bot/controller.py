@@ -152,7 +152,12 @@ class Controller:
             release = observe(release, view.snapshot, now)
             decision = decide(release, app, view.snapshot, ballots, now)
             if decision.look:
-                view, ballots = await self._look(app, release, ballots)
+                view, checked = await self._look(app, release, ballots)
+                if checked.votes != ballots.votes:
+                    lost = _lost(app, release, ballots, checked)
+                    stored = await self._store.recount(stored, checked.votes, *lost)
+                    release = replace(release, version=stored.version)
+                ballots = checked
             elif decision.phase is not None:
                 pending.append(_moved(release, decision))
                 release = advance(release, decision, now)
@@ -187,10 +192,7 @@ class Controller:
         """Read the cluster, and where votes decide also the voters' roles, afresh and side by side."""
         if release.phase not in {Phase.READY, Phase.PROMOTING} or not ballots.votes:
             return await self._cluster.look(app, release), ballots
-        view, checked = await asyncio.gather(self._cluster.look(app, release), self._check(ballots))
-        if checked.votes != ballots.votes:
-            await self._store.recount(release, checked.votes, *_lost(app, release, ballots, checked))
-        return view, checked
+        return await asyncio.gather(self._cluster.look(app, release), self._check(ballots))
 
     async def _check(self, ballots: Ballots) -> Ballots:
         now = self._clock.now()

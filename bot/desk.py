@@ -6,9 +6,10 @@ turned down raises `Refused`, with a sentence for the person who asked, and chan
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
 
@@ -28,8 +29,9 @@ from bot.store import Event, Outdated, Page, Store, Taken
 from bot.view import Live, Status, View, links_to, view
 
 log = structlog.get_logger()
+_T = TypeVar("_T")
 
-TRIES = 5
+TRIES = 20
 LINKS_EVERY = 300.0
 """Seconds."""
 TOKEN = 6
@@ -142,46 +144,49 @@ class Desk:
 
     async def vote(self, release: Release, person: Person, approve: bool) -> str | None:
         """None: it counts. A sentence: why it does not, for the thread."""
-        release = await self._find(release.app, release.number)
         app = self.apps[release.app]
-        refusal = _why_not(release, app, person, approve)
-        if refusal:
-            await self.store.note(release, Event("vote refused", f"a vote of {person.name} does not count: {refusal}"))
-        else:
-            said = f"{person.name} {'approved' if approve else 'rejected'}"
-            await self.store.cast(release, Vote(person, approve), Event("vote", said, actor=person.name))
-        self._controller.wake(release.app)
-        return refusal
+
+        async def cast(release: Release) -> str | None:
+            refusal = _why_not(release, app, person, approve)
+            if refusal:
+                text = f"a vote of {person.name} does not count: {refusal}"
+                await self.store.note(release, Event("vote refused", text))
+            else:
+                vote = Vote(person, approve)
+                await self.store.cast(release, vote, _voted(vote))
+            return refusal
+
+        return await self._voting(release, cast)
 
     async def withdraw(self, release: Release, person: int, approve: bool) -> None:
         """A reaction was taken away; Discord does not say who had which roles then, nor does it matter."""
-        found = [
-            vote for vote in await self.store.votes(release) if (vote.person.id, vote.approve) == (person, approve)
-        ]
-        if not found:
-            return
-        said = f"{found[0].person.name} took the {'approval' if approve else 'rejection'} back"
-        await self.store.withdraw(release, person, Event("vote", said, actor=found[0].person.name), approve=approve)
-        self._controller.wake(release.app)
+
+        async def withdraw(release: Release) -> None:
+            votes = await self.store.votes(release)
+            found = next((vote for vote in votes if (vote.person.id, vote.approve) == (person, approve)), None)
+            if found is not None:
+                said = f"{found.person.name} took the {'approval' if approve else 'rejection'} back"
+                event = Event("vote", said, actor=found.person.name)
+                await self.store.withdraw(release, person, event, approve=approve)
+
+        await self._voting(release, withdraw)
 
     async def recount(self, release: Release, votes: Iterable[Vote]) -> None:
         """What Discord lists now replaces what is stored: reactions made while the bot was away arrive never."""
-        app = self.apps[release.app]
-        counted = {
-            (vote.person.id, vote.approve): vote
-            for vote in votes
-            if not _why_not(release, app, vote.person, vote.approve)
-        }
-        known = {(vote.person.id, vote.approve) for vote in await self.store.votes(release)}
-        if counted.keys() == known:
-            return
-        news = [
-            Event("vote", f"{vote.person.name} {'approved' if vote.approve else 'rejected'}", actor=vote.person.name)
-            for key, vote in counted.items()
-            if key not in known
-        ]
-        await self.store.recount(release, counted.values(), *news)
-        self._controller.wake(release.app)
+        app, listed = self.apps[release.app], {(vote.person.id, vote.approve): vote for vote in votes}
+
+        async def recount(release: Release) -> None:
+            if release.phase not in {Phase.READY, Phase.PROMOTING}:  # what was voted is history now
+                return
+            counted = {
+                key: vote for key, vote in listed.items() if not _may_not(release, app, vote.person, vote.approve)
+            }
+            known = {(vote.person.id, vote.approve) for vote in await self.store.votes(release)}
+            if counted.keys() != known:
+                news = [_voted(vote) for key, vote in counted.items() if key not in known]
+                await self.store.recount(release, counted.values(), *news)
+
+        await self._voting(release, recount)
 
     async def keep_links(self) -> None:
         """Read the addresses of all apps now and then, until cancelled: they change seldom and nobody announces it."""
@@ -258,6 +263,17 @@ class Desk:
         )
 
     # How it is done
+
+    async def _voting(self, release: Release, change: Callable[[Release], Awaitable[_T]]) -> _T:
+        """Change the votes on the release as it is now, again when it moved on in that moment."""
+        for _ in range(TRIES):
+            try:
+                answer = await change(await self._find(release.app, release.number))
+            except Outdated:
+                continue
+            self._controller.wake(release.app)
+            return answer
+        raise Refused(f"{release.app} is changing too quickly right now: try again.")
 
     async def _find(self, app: str, number: int) -> Release:
         release = await self.store.release(app, number)
@@ -345,10 +361,18 @@ def _is_live(release: Release) -> bool:
     return release.phase in {Phase.BAKING, Phase.DONE}
 
 
+def _voted(vote: Vote) -> Event:
+    return Event("vote", f"{vote.person.name} {'approved' if vote.approve else 'rejected'}", actor=vote.person.name)
+
+
 def _why_not(release: Release, app: App, person: Person, approve: bool) -> str | None:
     """Why a vote does not count, as a sentence; None when it does."""
     if release.phase is not Phase.READY:
         return f"{release.title} is not waiting for approval."
+    return _may_not(release, app, person, approve)
+
+
+def _may_not(release: Release, app: App, person: Person, approve: bool) -> str | None:
     if not approve:
         return None if may_veto(person, app.approval) else only(app.approval.roles, "reject", app.name)
     if may_approve(person, app.approval, release.author):

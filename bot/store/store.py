@@ -112,12 +112,18 @@ class Store:
             raise Taken(present) from error
 
     async def update(self, release: Release, *events: Event) -> Release:
-        """Store a changed record with its events; raises `Outdated` unless it is based on what is stored."""
+        """Store a changed record with its events.
+
+        Raises `Outdated` unless it is based on what is stored, and when another release was opened meanwhile.
+        """
 
         async def work(connection: AsyncConnection) -> Release:
             return await self._change(connection, release, events)
 
-        return await self._write(work)
+        try:
+            return await self._write(work)
+        except IntegrityError as error:
+            raise Outdated(f"another release of {release.app} is open") from error
 
     async def newest(self, app: str) -> Release | None:
         query = select(tables.releases.c.record).where(tables.releases.c.app == app)
@@ -164,44 +170,43 @@ class Store:
         found = await self._many(query.order_by(tables.releases.c.number.desc()))
         return next((release for release in found if release.was_live and release.digests & wanted), None)
 
-    # Votes
+    # Votes: each change of them makes a new version of the release, so that nothing is ever decided upon old votes.
+    # All raise `Outdated` unless the release is as it is stored, and answer with its new version.
 
-    async def cast(self, release: Release, vote: Vote, *events: Event) -> None:
-        async def work(connection: AsyncConnection) -> None:
+    async def cast(self, release: Release, vote: Vote, *events: Event) -> Release:
+        async def work(connection: AsyncConnection) -> Release:
             key = {"release": release.label, "person": vote.person.id, "approve": vote.approve}
             record = _VOTE.dump_json(vote).decode()
             write = upsert(tables.votes).values(**key, record=record)
             await connection.execute(write.on_conflict_do_update(index_elements=list(key), set_={"record": record}))
-            await self._journal(connection, release, events)
-
-        await self._write(work)
-
-    async def withdraw(self, release: Release, person: int, *events: Event, approve: bool) -> bool:
-        """Whether there was such a vote; the events are written only then."""
-
-        async def work(connection: AsyncConnection) -> bool:
-            votes = tables.votes.c
-            mine = (votes.release == release.label, votes.person == person, votes.approve == approve)
-            gone = await connection.execute(delete(tables.votes).where(*mine))
-            if gone.rowcount:
-                await self._journal(connection, release, events)
-            return bool(gone.rowcount)
+            return await self._change(connection, release, events)
 
         return await self._write(work)
 
-    async def recount(self, release: Release, votes: Iterable[Vote], *events: Event) -> None:
+    async def withdraw(self, release: Release, person: int, *events: Event, approve: bool) -> Release:
+        """The events are written only if there was such a vote."""
+
+        async def work(connection: AsyncConnection) -> Release:
+            votes = tables.votes.c
+            mine = (votes.release == release.label, votes.person == person, votes.approve == approve)
+            gone = await connection.execute(delete(tables.votes).where(*mine))
+            return await self._change(connection, release, events) if gone.rowcount else release
+
+        return await self._write(work)
+
+    async def recount(self, release: Release, votes: Iterable[Vote], *events: Event) -> Release:
         """Replace all votes on the release by these."""
         counted = {(vote.person.id, vote.approve): vote for vote in votes}
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> Release:
             await connection.execute(delete(tables.votes).where(tables.votes.c.release == release.label))
             for (person, approve), vote in counted.items():
                 record = _VOTE.dump_json(vote).decode()
                 row = {"release": release.label, "person": person, "approve": approve, "record": record}
                 await connection.execute(insert(tables.votes).values(**row))
-            await self._journal(connection, release, events)
+            return await self._change(connection, release, events)
 
-        await self._write(work)
+        return await self._write(work)
 
     async def votes(self, release: Release) -> tuple[Vote, ...]:
         query = select(tables.votes.c.record).where(tables.votes.c.release == release.label)

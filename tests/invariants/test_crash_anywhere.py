@@ -3,8 +3,6 @@
 from itertools import count
 
 import pytest
-
-from bot.release.record import Phase
 from story import (
     CLOSED,
     Onlooker,
@@ -16,6 +14,8 @@ from story import (
     roll_back_once,
     switches_to,
 )
+
+from bot.release.record import Phase
 from world import KIM, LEO, World, example
 
 PARTS = 2
