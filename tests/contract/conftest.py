@@ -1,8 +1,10 @@
-"""One contract, two clusters: what takes `target` runs on the sandbox, and with `-m cluster` on the real control plane."""
+"""One contract, two clusters: tests with a `target` run on the sandbox, and with `-m cluster` on the real thing."""
 
+import asyncio
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -16,15 +18,16 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "cluster"))  # the real control plane and what goes with it
 
-from control_plane import NODE, PROGRAMS, ControlPlane  # noqa: E402 - the line above is for these
-from pod_maker import PodMaker  # noqa: E402
-
-import mochi  # noqa: E402
 import role  # noqa: E402
-from bot.release.app import App, Timing  # noqa: E402
 from installed import Mochi  # noqa: E402
 from staff import Greenlight, greenlight  # noqa: E402
 from targets import SLOW, Real, Sandbox, Target  # noqa: E402
+
+import mochi  # noqa: E402
+from bot.release.app import App, Timing  # noqa: E402
+from bot.store import migrate  # noqa: E402
+from control_plane import NODE, PROGRAMS, ControlPlane  # noqa: E402 - the line above is for these
+from pod_maker import PodMaker  # noqa: E402
 from world import REPOSITORY, TAGS, digest, example  # noqa: E402
 
 BIN_DIR = HERE.parents[1] / ".cluster" / "bin"
@@ -103,16 +106,25 @@ def app(target: Target) -> App:
     return replace(example(timing=timing), namespace=target.namespace)
 
 
+@pytest.fixture(scope="session")
+def empty_memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as the migrations leave it: running them takes longer than most tests do."""
+    made = tmp_path_factory.mktemp("memory") / "greenlight.db"
+    asyncio.run(migrate(f"sqlite+aiosqlite:///{made}"))
+    return made
+
+
 Hire = Callable[..., AbstractAsyncContextManager[Greenlight]]
 
 
 @pytest.fixture
-def hire(target: Target, app: App, tmp_path: Path) -> Hire:
-    """Makes another Greenlight with a memory of its own; `rules` are its rights, by default those of the shipped Role."""
+def hire(target: Target, app: App, tmp_path: Path, empty_memory: Path) -> Hire:
+    """Makes another Greenlight with a memory of its own; `rules` are its rights, by default the shipped Role's."""
 
     async def start(stack: AsyncExitStack, rules: list[dict[str, Any]] | None) -> Greenlight:
         place = tmp_path / secrets.token_hex(4)
         place.mkdir()
+        shutil.copy(empty_memory, place / "greenlight.db")
         kubeconfig = place / "kubeconfig"
         kubeconfig.write_text(json.dumps(await target.kubeconfig(role.rules() if rules is None else rules)))
         return await stack.enter_async_context(greenlight(app, kubeconfig, place / "greenlight.db"))

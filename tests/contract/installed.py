@@ -4,12 +4,13 @@ import json
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from watching import until
-
-import mochi
-from bot.clusters.reading import endpoints, selector
 from recording import Recording, recorded
 from targets import Target
+
+import mochi
+from bot.clusters.cluster import LABEL
+from bot.clusters.reading import endpoints, selector
+from watching import until
 
 Json = dict[str, Any]
 
@@ -27,8 +28,8 @@ class Mochi:
         self.deployments = f"/apis/apps/v1/namespaces/{target.namespace}/deployments"
         self.slices = f"/apis/discovery.k8s.io/v1/namespaces/{target.namespace}/endpointslices"
 
-    async def get(self, path: str) -> Json:
-        async with self.target.session.get(path, raise_for_status=True) as answer:
+    async def get(self, path: str, **query: str) -> Json:
+        async with self.target.session.get(path, params=query, raise_for_status=True) as answer:
             found: Json = await answer.json()
             return found
 
@@ -39,8 +40,11 @@ class Mochi:
         return await self.get(f"{self.deployments}/{name}")
 
     async def pods_of(self, color: str) -> list[Json]:
-        found: list[Json] = (await self.get(f"{self.pods}?labelSelector=color%3D{color}"))["items"]
-        return found
+        return await self._labelled(f"color={color}")
+
+    async def pods_with(self, label: str) -> list[Json]:
+        """The pods of one release."""
+        return await self._labelled(f"{LABEL}={label}")
 
     async def serving(self, count: int, service: str = mochi.ACTIVE) -> frozenset[str]:
         """The names of the ready pods behind a Service, once there are so many."""
@@ -49,6 +53,13 @@ class Mochi:
             self.target.session, self.slices, lambda items: len(ready(items, service)) == count, labelSelector=wanted
         )
         return ready(found, service)
+
+    async def _labelled(self, labels: str) -> list[Json]:
+        async with self.target.session.get(
+            self.pods, params={"labelSelector": labels}, raise_for_status=True
+        ) as answer:
+            found: list[Json] = (await answer.json())["items"]
+            return found
 
     # What other people do
 
@@ -74,6 +85,10 @@ class Mochi:
         return await self.patch(
             f"{self.deployments}/{deployment}", patch, manager="kubectl-set", content_type=STRATEGIC
         )
+
+    async def label_template(self, deployment: str, **labels: str) -> Json:
+        patch = {"spec": {"template": {"metadata": {"labels": labels}}}}
+        return await self.patch(f"{self.deployments}/{deployment}", patch)
 
     async def scale(self, deployment: str, replicas: int) -> Json:
         return await self.patch(f"{self.deployments}/{deployment}", {"spec": {"replicas": replicas}})

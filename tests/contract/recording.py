@@ -1,4 +1,4 @@
-"""Everything that a collection has been, moment by moment: what a claim like "never without endpoints" is held against."""
+"""Everything that a collection has been, moment by moment, for claims such as "never without endpoints"."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+
 from watching import event_stream
 
 Json = dict[str, Any]

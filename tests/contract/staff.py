@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.clusters.api import Api, Json, KubeApi, Kind, Listing, Patch
+from bot.clusters.api import Api, Json, Kind, KubeApi, Listing, Patch
 from bot.clusters.native import NativeCluster
 from bot.controller import Controller, Moment
 from bot.desk import Desk
 from bot.release.app import App
 from bot.release.machine import Verb
 from bot.release.record import Person, Phase, Release
-from bot.store import Event, Store, connect, migrate
+from bot.store import Event, Store, connect
 from world import ANN, BO, GUEST, KIM, LEO, SAM, Crowd, Shelf
 
 PATIENCE = 20.0
@@ -93,7 +93,7 @@ class Greenlight:
         self._news = News()
         apps = {app.name: app}
         door: Api = self.door
-        self.cluster = NativeCluster(door, [app], clock.now, lambda namespace: self.controller.changed(namespace))
+        self.cluster = NativeCluster(door, [app], clock.now, self._changed)
         self.controller = Controller(apps, store, self.cluster, self.crowd, self._news, clock)
         self.desk = Desk(apps, store, self.cluster, Shelf(), self.controller, clock)
         self._work: list[asyncio.Task[None]] = []
@@ -104,9 +104,16 @@ class Greenlight:
         try:
             yield self
         finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    # A query that is cancelled loses its connection, and pytest reports that.
+                    while running := [*self.controller._running.values()]:
+                        await asyncio.wait(running)
             for task in self._work:
                 task.cancel()
             await asyncio.gather(*self._work, return_exceptions=True)
+            async with self.store._writing:  # a write outlives whoever was cancelled while waiting for it
+                pass
 
     # What people ask
 
@@ -128,6 +135,11 @@ class Greenlight:
         await self.reaches(Phase.READY)
         await self.approve()
         return await self.reaches(Phase.BAKING)
+
+    async def stays_live(self) -> Release:
+        """The watch after the switch is over; the version before it is warm still."""
+        self.clock.skip(seconds=self.app.timing.bake_for.total_seconds() + 1)
+        return await self.reaches(Phase.DONE, retired=False)
 
     # What comes of it
 
@@ -166,6 +178,9 @@ class Greenlight:
     async def events(self, kind: str = "") -> Sequence[Event]:
         return [event for event in await self.store.events(await self.newest()) if kind in ("", event.kind)]
 
+    def _changed(self, namespace: str) -> None:
+        self.controller.changed(namespace)
+
     async def _heard(self) -> None:
         news = asyncio.ensure_future(self._news.arrived.wait())
         try:
@@ -178,9 +193,8 @@ class Greenlight:
 
 @asynccontextmanager
 async def greenlight(app: App, kubeconfig: Path, database: Path) -> AsyncIterator[Greenlight]:
-    """At work for `app`, with the credentials of the kubeconfig and a SQLite file as its memory."""
+    """At work for `app`, with the credentials of the kubeconfig and a SQLite file, already migrated, as its memory."""
     url, clock = f"sqlite+aiosqlite:///{database}", Clock()
-    await migrate(url)
     store = Store(connect(url), clock.now)
     api = await KubeApi.connect(kubeconfig=str(kubeconfig))
     try:

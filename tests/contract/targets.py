@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import aiohttp
-from control_plane import ControlPlane
-from pod_maker import PodMaker
+import role
 
 import mochi
-import role
+from control_plane import ControlPlane
+from pod_maker import PodMaker
 from sandbox.cluster import INSTANT, Behaviour, Cluster, wall_clock
 
 Json = dict[str, Any]

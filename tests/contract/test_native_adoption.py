@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
+from installed import Mochi, names, ready, selectors
+
 import mochi
 from bot.clusters.adoption import BEFORE
 from bot.clusters.cluster import LABEL
 from bot.clusters.reading import HASH, template_labels
 from bot.release.machine import Verb
 from bot.release.record import Phase
-from installed import Mochi, names, ready, selectors
 from world import KIM, REPOSITORY, digest
 
 

@@ -1,0 +1,111 @@
+"""Images that do not start, objects that cannot be released, rights that are missing: each ends in a sentence."""
+
+import re
+
+import pytest
+import role
+
+import mochi
+from bot.clusters.errors import ClusterError
+from bot.clusters.reading import replicas, selector
+from bot.release.record import Cause, Phase
+from world import REPOSITORY
+
+
+@pytest.mark.parametrize(
+    ("image", "sentence"),
+    [
+        ("crash", r"pod mochiapp-green-\w+-\w+: crashes at start, \d+ times so far \(exit code 1: .+\)"),
+        ("nopull", r"pod mochiapp-green-\w+-\w+: cannot pull the image \(Back-off pulling image .+\)"),
+    ],
+)
+async def test_an_image_that_does_not_start_ends_put_back_with_what_its_pod_says(
+    bot, target, installed, image, sentence
+):
+    """Within seconds, not at a deadline; and the Service has its own selector again."""
+    await bot.deploy(image)
+    if image == "crash":
+        await bot.sees(lambda moment: "crash" in moment.reason)
+        target.crash_again()
+    release = await bot.reaches(Phase.REVERTED, retired=True)
+    assert (release.cause, release.was_live) == (Cause.FAILED, False)
+    assert re.fullmatch(sentence, release.reason)
+    assert selector(await installed.service()) == {"app": "mochi"}
+    assert replicas(await installed.deployment(mochi.IDLE)) == 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "sentence"),
+    [
+        ("patch", "services", r"Greenlight may not patch Service {namespace}/mochiapp on \w+: .*forbidden.*"),
+        ("list", "pods", r"Greenlight may not list pods in {namespace} on \w+: .*forbidden.*"),
+        ("get", "deployments", r"Greenlight may not get Deployment {namespace}/mochiapp-\w+ on \w+: .*forbidden.*"),
+    ],
+)
+async def test_a_right_that_is_missing_is_named(hire, target, installed, verb, resource, sentence):
+    async with hire(role.without(verb, resource)) as bot:
+        try:
+            await bot.deploy("green")
+            said = (await bot.sees(lambda moment: moment.trouble)).trouble
+        except ClusterError as error:
+            said = str(error)
+    assert re.fullmatch(sentence.format(namespace=target.namespace), said)
+
+
+async def test_a_service_without_a_selector_is_refused_with_the_fix(target, hire):
+    objects = mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue")
+    [active] = [item for item in objects if (item["kind"], item["metadata"]["name"]) == ("Service", mochi.ACTIVE)]
+    del active["spec"]["selector"]
+    await target.apply(objects)
+    async with hire() as bot:
+        with pytest.raises(ClusterError, match=r"^Service mochiapp has no selector, .*: give it the labels of .*"):
+            await bot.deploy("green")
+        assert await bot.store.newest(bot.app.name) is None
+
+
+async def test_an_empty_value_in_a_selector_is_refused_with_the_fix(bot, installed):
+    await installed.select(mochi.ACTIVE, tier="")
+    with pytest.raises(ClusterError, match=r"^Service mochiapp selects tier with an empty value: give it a value or"):
+        await bot.deploy("green")
+
+
+async def test_a_service_that_routes_to_both_slots_is_refused_with_the_fix(bot, installed):
+    await installed.scale(mochi.IDLE, 1)
+    await installed.serving(3)
+    with pytest.raises(ClusterError, match=r"^Service mochiapp routes to both slots: scale the one that is not live"):
+        await bot.deploy("green")
+    assert bot.door.sent == []
+
+
+async def test_pods_of_somebody_else_behind_the_service_are_named(target, bot, installed):
+    [extra, *_] = mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue", replicas=1)
+    extra["metadata"]["name"] = "mochiapp-canary"
+    for labels in (extra["spec"]["selector"]["matchLabels"], extra["spec"]["template"]["metadata"]["labels"]):
+        labels["color"] = "canary"
+    await target.apply([extra])
+    await installed.serving(3)
+    with pytest.raises(ClusterError, match="routes to pods of mochiapp-canary, which is neither of the slots"):
+        await bot.deploy("green")
+
+
+async def test_a_missing_object_is_named(target, bot, installed):
+    async with target.session.delete(f"{installed.services}/{mochi.PREVIEW}", raise_for_status=True):
+        pass
+    named = rf"^not found on \w+: get Service {target.namespace}/mochiapp-preview$"
+    with pytest.raises(ClusterError, match=named):
+        await bot.deploy("green")
+
+
+async def test_a_candidate_that_falls_ill_while_it_is_waited_for_is_not_switched_to(bot, target, installed):
+    """I1: the approvals are there, the pods are not: nothing happens until they are."""
+    await bot.deploy("green")
+    await bot.reaches(Phase.READY)
+    await installed.scale(mochi.IDLE, 0)
+    await bot.sees(lambda moment: moment.seen and not moment.seen.candidate.ready)
+    async with installed.record_service() as service:
+        await bot.approve()
+        waiting = await bot.sees(lambda moment: moment.reason)
+        assert waiting.reason == "mochiapp-green has 0 of 0 pods ready"
+        assert len(await service.so_far()) == 1
+        await installed.scale(mochi.IDLE, 2)
+        await bot.reaches(Phase.BAKING)
