@@ -70,7 +70,7 @@ class World:
     def live(self):
         meddlesome = self.dice.random() < 0.3
         for _ in range(STEPS):
-            rare = 12 if self.release.phase in {Phase.PROMOTING, Phase.REVERTING, Phase.DONE} else 3
+            rare = 20 if self.release.phase in {Phase.PROMOTING, Phase.REVERTING, Phase.DONE} else 3
             happenings = {
                 self.loop: 40,
                 self.time_passes: 14,
@@ -116,7 +116,7 @@ class World:
 
     def react(self):
         who = self.dice.choices(list(PEOPLE), [1, 5, 5, 1, 1, 1])[0]
-        approve = self.dice.random() < 0.99
+        approve = self.dice.random() < (0.8 if self.release.phase is Phase.PROMOTING else 0.99)
         if (who, approve) not in self.reactions:
             self.reactions.append((who, approve))
             self.known[who] = self.roles[who]
@@ -133,7 +133,7 @@ class World:
         self.discord_away = not self.discord_away
 
     def somebody_asks(self):
-        verb = self.dice.choices(list(Verb), [12, 1, 1, 6, 2, 1])[0]
+        verb = self.dice.choices(list(Verb), [12, 1, 1, 12, 2, 1])[0]
         actor = self.dice.choice(list(PEOPLE.values()))
         try:
             self.become(ask(self.release, self.app, verb, actor, self.now))
@@ -151,9 +151,10 @@ class World:
     # The loop
 
     def loop(self):
-        """Mostly out of a cache that lags behind; afresh where the decision asks for it."""
+        """Mostly out of a cache that lags behind; afresh when the decision asks for it, or after a write."""
         self.remembered = [*self.remembered[-3:], self.cluster.look(self.now, fresh=False)]
-        if not self.turn(self.dice.choice(self.remembered)):
+        just_looked = self.dice.random() < 0.2
+        if not self.turn(self.cluster.look(self.now) if just_looked else self.dice.choice(self.remembered)):
             self.check_roles()
             self.turn(self.cluster.look(self.now))
 
@@ -184,7 +185,7 @@ class World:
         had = self.cluster.traffic
         if order is Order.PROMOTE:
             self.approved()
-            if self.dice.random() < 0.2:  # nobody knows what became of it
+            if self.dice.random() < 0.4:  # nobody knows what became of it
                 self.on_the_way = self.now + SETTLE - MOMENT
                 return
         if order is Order.RETIRE:
@@ -208,6 +209,7 @@ class World:
         ballots = self.ballots()
         assert agreed(self.app.approval, ANN, ballots.votes)
         assert not ballots.trouble
+        assert self.checked_at, "roles are read before a switch"
         assert self.now - self.checked_at <= FRESH_FOR
         assert not any(not vote.approve and vote.person.roles & {QC, LEAD} for vote in ballots.votes)
         # A switch that somebody undid before anybody looked is not to be known of.
