@@ -70,9 +70,10 @@ class NativeCluster:
         return adoption.start(app, adoption.Found(service, preview, (first, second), pods.items, slices.items))
 
     def seen(self, app: App, release: Release) -> NativeView | None:
+        """None as well while a watch is interrupted: what is cached may be long over."""
         services, deployments, pods, slices = (self._watches[app.namespace, kind.name] for kind in WATCHED)
         known = services.objects
-        if not all(watch.listed.is_set() for watch in (services, deployments, pods, slices)):
+        if not all(watch.listed.is_set() and not watch.trouble for watch in (services, deployments, pods, slices)):
             return None
         if app.target.service not in known or app.target.preview not in known:
             return None
@@ -96,9 +97,9 @@ class NativeCluster:
         (service, preview, first, second), (slices, candidates, previous, autoscaled) = await asyncio.gather(
             asyncio.gather(
                 self._api.get(SERVICE, app.namespace, target.service),
-                self._api.get(SERVICE, app.namespace, target.preview),
-                self._slot(app.namespace, target.slots[0]),
-                self._slot(app.namespace, target.slots[1]),
+                self._present(SERVICE, app.namespace, target.preview),
+                self._present(DEPLOYMENT, app.namespace, target.slots[0]),
+                self._present(DEPLOYMENT, app.namespace, target.slots[1]),
             ),
             asyncio.gather(
                 self._api.list(ENDPOINT_SLICE, app.namespace, labels=both),
@@ -109,7 +110,7 @@ class NativeCluster:
         )
         slots = [slot for slot in (first, second) if slot is not None]
         for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, slots)):
-            for item in items:
+            for item in filter(None, items):
                 self._watches[app.namespace, kind.name].put(item)
         pods = {name(pod): pod for pod in (*candidates.items, *previous.items)}
         return NativeView(
@@ -141,10 +142,10 @@ class NativeCluster:
 
         return Links(link(app.target.service, "production"), link(app.target.preview, "preview"))
 
-    async def _slot(self, namespace: str, slot: str) -> Json | None:
-        """A slot that was deleted must not keep anybody from going back to the other one."""
+    async def _present(self, kind: Kind, namespace: str, called: str) -> Json | None:
+        """None when somebody deleted it: what is not there must not keep anybody from going back to what is."""
         try:
-            return await self._api.get(DEPLOYMENT, namespace, slot)
+            return await self._api.get(kind, namespace, called)
         except Missing:
             return None
 

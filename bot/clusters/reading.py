@@ -70,8 +70,9 @@ def is_complete(deployment: Json) -> bool:
     """Everything that was asked for is observed, updated and available, and nothing else is left."""
     status, wanted = deployment.get("status") or {}, replicas(deployment)
     counts = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")}
-    observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return observed and wanted > 0 and counts == {wanted}
+    asked, observed = deployment["metadata"].get("generation"), status.get("observedGeneration")
+    current = asked is not None and observed is not None and observed >= asked
+    return current and wanted > 0 and counts == {wanted}
 
 
 def replicas(deployment: Json) -> int:

@@ -41,7 +41,8 @@ class NativeView:
     app: App
     release: Release
     service: Json
-    preview: Json
+    preview: Json | None
+    """None when somebody deleted it: that must not keep anybody from going back."""
     slots: Sequence[Json]
     """The Deployments of the two slots, as far as they exist."""
     pods: Sequence[Json]
@@ -105,18 +106,31 @@ class NativeView:
         if present == self.release.selector:
             return Traffic.CANDIDATE
         if present == self.release.previous.selector:
-            return Traffic.PREVIOUS
+            return Traffic.OTHER if self._undone else Traffic.PREVIOUS
         # Not narrowed yet, or widened again: right only as long as the candidate has no pods that it could let in.
         if present == self.release.previous.before and not self._candidate_pods and not self._candidate_runs:
             return Traffic.PREVIOUS
         return Traffic.OTHER
+
+    @property
+    def _undone(self) -> bool:
+        """The switch was made, though its answer never came, and somebody took it back: one approval is one switch."""
+        notes = self.service["metadata"].get("annotations") or {}
+        return self.release.phase is Phase.PROMOTING and notes.get(RELEASE_NOTE) == self.release.label
 
     @cached_property
     def _is_staged(self) -> bool:
         slot = self._candidate
         if slot is None or template_labels(slot).get(LABEL) != self.release.label:
             return False
-        return bool(container(slot, self.app.target.container)[1]["image"] == self.release.image)
+        return self._container(slot).get("image") == self.release.image
+
+    def _container(self, slot: Json) -> Json:
+        """Empty when it cannot be told any more, since somebody added or renamed one: then it is not what we knew."""
+        try:
+            return container(slot, self.app.target.container)[1]
+        except ClusterError:
+            return {}
 
     @cached_property
     def _candidate_runs(self) -> bool:
@@ -133,7 +147,7 @@ class NativeView:
         slot, version = self._previous, self.release.previous
         present = (
             slot is not None
-            and container(slot, self.app.target.container)[1]["image"] == version.image
+            and self._container(slot).get("image") == version.image
             and (LABEL not in version.selector or template_labels(slot).get(LABEL) == version.selector[LABEL])
         )
         if self._traffic is Traffic.PREVIOUS:
@@ -142,9 +156,9 @@ class NativeView:
             ready = sum(is_ready(pod) for pod in self._previous_pods)
         return self._side(slot, version.slot, self._previous_pods, ready, present=present)
 
-    def _ready_behind(self, service: Json, wanted: Selector, pods: Sequence[Json]) -> int:
+    def _ready_behind(self, service: Json | None, wanted: Selector, pods: Sequence[Json]) -> int:
         """Ready endpoints of the Service that are pods of this side: right after a switch others are still listed."""
-        if selector(service) != wanted:
+        if service is None or selector(service) != wanted:
             return 0
         names = {name(pod) for pod in pods}
         return sum(pod in names for _, pod in endpoints(self.slices, name(service)))
@@ -155,20 +169,22 @@ class NativeView:
         wanted = replicas(slot)
         why, failed = trouble(slot, pods)
         complete = is_complete(slot) and ready >= wanted
-        stranger = self._stranger(pods) if called == self.release.slot else None
-        if stranger:
-            complete, why = False, f"pod {stranger} runs an image that is not {self.release.asked}"
+        doubt = self._doubt(slot, pods) if called == self.release.slot else None
+        if doubt:
+            complete, why = False, doubt
         return Side(called, present, wanted, ready, complete, trouble=None if complete else why, failed=failed)
 
-    def _stranger(self, pods: Sequence[Json]) -> str | None:
-        """A pod whose node reports another image than the one that was resolved: an unknown digest blocks."""
-        wanted = self.release.digests
-        for pod in pods:
-            for status in (pod.get("status") or {}).get("containerStatuses") or []:
-                digest = status.get("imageID", "").rpartition("@")[2]
-                called = container(self._candidate, self.app.target.container)[1]["name"] if self._candidate else ""
-                if wanted and status["name"] == called and digest.startswith("sha256:") and digest not in wanted:
-                    return name(pod)
+    def _doubt(self, slot: Json, pods: Sequence[Json]) -> str | None:
+        """About a pod whose node reports another image than the one that was resolved, or none: it blocks."""
+        wanted, called = self.release.digests, self._container(slot).get("name")
+        for pod in pods if wanted else ():
+            statuses = (pod.get("status") or {}).get("containerStatuses") or []
+            runs = next((status.get("imageID") or "" for status in statuses if status.get("name") == called), "")
+            digest = runs.rpartition("@")[2]
+            if digest.startswith("sha256:") and digest not in wanted:
+                return f"pod {name(pod)} runs an image that is not {self.release.asked}"
+            if not digest.startswith("sha256:") and is_ready(pod):
+                return f"pod {name(pod)} does not say which image it runs"
         return None
 
     # What to write
@@ -196,6 +212,10 @@ class NativeView:
         return self._deploy(slot, patch, f"set {name(slot)} to {self.release.asked}")
 
     def _show_preview(self) -> Write | None:
+        if self.preview is None:
+            raise ClusterError(
+                f"Service {self.app.target.preview} does not exist: create it like {name(self.service)}."
+            )
         if selector(self.preview) == self.release.selector:
             return None
         return self._select(self.preview, self.release.selector, f"point {{}} to {self.release.asked}")
@@ -216,7 +236,7 @@ class NativeView:
         return self._deploy(slot, patches.scale(slot, count, self.app.target.container), f"start {name(slot)} again")
 
     def _hide_preview(self) -> Write | None:
-        if selector(self.preview) != self.release.selector:
+        if self.preview is None or selector(self.preview) != self.release.selector:
             return None
         return self._select(self.preview, self.release.previous.selector, "point {} to what is live")
 
