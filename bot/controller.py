@@ -7,7 +7,7 @@ record in the store and rings the bell; an attempt that was under way finds its 
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -79,7 +79,10 @@ class Controller:
 
     def redraw(self, release: Release) -> None:
         """Something about the release's card changed that is not in its record."""
-        self._cards.changed(release)
+        try:
+            self._cards.changed(release)
+        except Exception:  # Discord never decides about traffic, nor does whoever draws for it
+            log.exception("card not drawn", release=release.label)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -163,26 +166,32 @@ class Controller:
                 release = advance(release, decision, now)
                 log.info("phase", app=app.name, release=release.label, phase=release.phase.value, reason=release.reason)
             elif decision.order is not None:
-                write = view.of(release).plan(decision.order, actor=_actor(release))
+                try:
+                    write = view.of(release).plan(decision.order, actor=_actor(release))
+                except ClusterError:  # what was decided until here holds all the same
+                    await self._keep(stored, release, pending)
+                    raise
                 if write is None:
                     release = fulfil(release, decision.order)
                     continue
-                stored = release = await self._store.update(release, *pending, _intent(decision.order, write))
+                stored = release = await self._store.update(release, *pending, _intent(release, decision.order, write))
                 pending = []
                 self._show(app, release, view.snapshot)
                 await self._send(release, write)
                 view = None
             else:
-                if pending or release != stored:
-                    release = await self._store.update(release, *pending)
+                release = await self._keep(stored, release, pending)
                 self._show(app, release, view.snapshot, decision.reason, decision.until)
                 return self._next(release, decision, soon=bool(ballots.trouble))
         raise RuntimeError(f"{release.title} does not come to rest in {release.phase}")
 
+    async def _keep(self, stored: Release, release: Release, pending: Sequence[Event]) -> Release:
+        return await self._store.update(release, *pending) if pending or release != stored else release
+
     def _next(self, release: Release, decision: Decision, *, soon: bool) -> datetime | None:
         """When to look again while nothing is heard."""
         if not release.phase.open:
-            if decision.until is None:
+            if decision.until is None and not decision.reason:
                 self._resting.add(release.app)
             return decision.until
         resync = self._clock.now() + (RETRY if soon else RESYNC)
@@ -212,11 +221,14 @@ class Controller:
         except Stale as error:
             await self._store.note(release, Event("refused", "", detail={"write": write.why, "error": str(error)}))
             log.info("write refused, looking again", release=release.label, write=write.why)
-        except Away as error:
-            await self._store.note(release, Event("unknown", "", detail={"write": write.why, "error": str(error)}))
-            raise
         except ClusterError as error:
-            await self._store.note(release, Event("failed", f"could not {write.why}: {error}"))
+            if isinstance(error, Away):
+                await self._store.note(release, Event("unknown", "", detail={"write": write.why, "error": str(error)}))
+            else:
+                await self._store.note(release, Event("failed", f"could not {write.why}: {error}"))
+            raise
+        except Exception as error:
+            await self._store.note(release, Event("unknown", "", detail={"write": write.why, "error": repr(error)}))
             raise
         else:
             took = (self._clock.now() - began) / timedelta(milliseconds=1)
@@ -237,7 +249,7 @@ class Controller:
         if seen is None and before is not None and before.release.label == release.label:
             seen = before.seen
         self.moments[app.name] = Moment(release, seen, reason, until, trouble)
-        self._cards.changed(release)
+        self.redraw(release)
 
 
 def _actor(release: Release) -> str:
@@ -257,9 +269,10 @@ def _lost(app: App, release: Release, before: Ballots, after: Ballots) -> list[E
     return [Event("vote", f"the approval of {name} {text}") for key, name in counted.items() if key not in counts]
 
 
-def _intent(order: Order, write: Write) -> Event:
+def _intent(release: Release, order: Order, write: Write) -> Event:
     patch = [dict(operation) for operation in write.patch]
-    return Event("intent", "", detail={"order": order.value, "kind": write.kind, "name": write.name, "patch": patch})
+    detail = {"order": order.value, "kind": write.kind, "name": write.name, "image": release.image, "patch": patch}
+    return Event("intent", "", actor=_actor(release), detail=detail)
 
 
 def _moved(release: Release, decision: Decision) -> Event:

@@ -115,5 +115,5 @@ def way_back(release: Release, app: App, seen: Snapshot | None) -> WayBack:
         return WayBack(Kind.REDEPLOY, previous)
     if release.live_at is None:
         return WayBack(Kind.INSTANT, previous)
-    warm_for = min(DRAIN, app.timing.warm_for) if release.retire_asked else app.timing.warm_for
+    warm_for = DRAIN if release.retire_asked else max(DRAIN, app.timing.warm_for)
     return WayBack(Kind.INSTANT, previous, until=release.live_at + warm_for)
