@@ -70,7 +70,7 @@ class ClusterServer:
         self._bookmark_every = bookmark_every
         self._log_of = log_of
         self._watches: set[Watch] = set()
-        self._watches_changed = asyncio.Event()
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self._loud = asyncio.Event()
         self._loud.set()
         self._stopping = asyncio.Event()
@@ -104,11 +104,20 @@ class ClusterServer:
         return len(self._watches)
 
     async def until_watching(self, count: int, seconds: float = 10.0) -> None:
-        """Returns when exactly so many watches are open; TimeoutError when that does not come about in time."""
+        """Returns when so many watches are, or were for a moment, open; TimeoutError when that takes too long."""
+        if len(self._watches) == count:
+            return
+        seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._awaited.append((count, seen))
         async with asyncio.timeout(seconds):
-            while len(self._watches) != count:
-                self._watches_changed.clear()
-                await self._watches_changed.wait()
+            await seen
+
+    def _count_watches(self) -> None:
+        for count, seen in tuple(self._awaited):
+            if seen.done():
+                self._awaited.remove((count, seen))
+            elif count == len(self._watches):
+                seen.set_result(None)
 
     def drop_watches(self) -> None:
         """Cuts every open watch."""
@@ -227,14 +236,14 @@ class ClusterServer:
     async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
         watch = Watch(self.objects, target, request, bookmark_every=self._bookmark_every, loud=self._loud)
         self._watches.add(watch)
-        self._watches_changed.set()
+        self._count_watches()
         try:
             return await watch.run()
         except ConnectionResetError:  # the client went, or we dropped it
             return _cut(request)
         finally:
             self._watches.discard(watch)
-            self._watches_changed.set()
+            self._count_watches()
 
     async def _post(self, request: web.Request, target: Target, body: bytes) -> web.StreamResponse:
         if target.name:
