@@ -19,7 +19,7 @@ import click
 
 from sandbox import mochi
 from sandbox.bot_process import BotProcess
-from sandbox.cluster import INSTANT, LIFELIKE, Cluster, wall_clock
+from sandbox.cluster import INSTANT, LIFELIKE, Behaviour, Cluster, wall_clock
 from sandbox.discord import DiscordServer, Message, World
 from sandbox.discord.page import Pages
 from sandbox.page.server import PageServer
@@ -91,11 +91,12 @@ insecure = true
 class Demo:
     """The running parts, for whoever opened the demo: the command line, the pictures, a test."""
 
-    def __init__(self, folder: Path, *, fast: bool = False) -> None:
+    def __init__(self, folder: Path, *, fast: bool = False, behaviours: Mapping[str, Behaviour] | None = None) -> None:
         self.folder = folder
         self.discord = DiscordServer(WORLD)
         self.registry = Registry()
-        self.cluster = Cluster(now=wall_clock, behaviours=INSTANT if fast else LIFELIKE, digests=self.registry.digests)
+        pods = behaviours or (INSTANT if fast else LIFELIKE)
+        self.cluster = Cluster(now=wall_clock, behaviours=pods, digests=self.registry.digests)
         self.production = ""
         self.preview = ""
         self.page = PageServer(self.state)
@@ -228,12 +229,17 @@ def step(cards: list[Message], live: str | None) -> str:
 
 
 @asynccontextmanager
-async def running(*, port: int = 0, fast: bool = False) -> AsyncIterator[Demo]:
-    """The demo from its first socket to its last file; port 0 is the usual one, or any that is free."""
+async def running(
+    *, port: int = 0, fast: bool = False, behaviours: Mapping[str, Behaviour] | None = None
+) -> AsyncIterator[Demo]:
+    """The demo from its first socket to its last file; port 0 is the usual one, or any that is free.
+
+    `behaviours` says by tag how pods start, in place of what `fast` says.
+    """
     folder = Path(tempfile.mkdtemp(prefix="greenlight-demo-"))
     try:
         async with AsyncExitStack() as stack:
-            demo = Demo(folder, fast=fast)
+            demo = Demo(folder, fast=fast, behaviours=behaviours)
             await demo.start(stack, port)
             yield demo
     finally:

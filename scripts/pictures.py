@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from sandbox import demo as demonstration  # noqa: E402 - the line above makes it importable
+from sandbox.cluster import LIFELIKE  # noqa: E402 - the same
 from sandbox.demo import Demo  # noqa: E402 - the same
 from sandbox.discord import Message  # noqa: E402 - the same
 
@@ -42,6 +44,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 PATIENCE = 30.0
+PREPARING = 8.0
 PAGE = (1440, 900)
 CARD = (760, 1400)
 MARGIN = 8
@@ -141,6 +144,9 @@ class Album:
 
     async def make(self) -> None:
         people = self._demo.discord.people
+        async with asyncio.timeout(PATIENCE):
+            while (await self._demo.state())["production"]["version"] is None:
+                await asyncio.sleep(0.2)  # noqa: ASYNC110 - a page has to be asked
         await people["ann"].slash(self._channel, "deploy", image="green")
         await self._card("preparing", "🔵")
         waiting = await self._card("waiting", "🟡")
@@ -227,7 +233,9 @@ def _smaller(png: bytes) -> bytes:
 
 async def make() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
-    async with demonstration.running() as demo, chromium() as browser:
+    # Long enough for the browser to see a release being prepared.
+    unhurried = {**LIFELIKE, "": replace(LIFELIKE[""], ready_after=PREPARING)}
+    async with demonstration.running(behaviours=unhurried) as demo, chromium() as browser:
         await Album(demo, browser).make()
 
 
