@@ -316,9 +316,7 @@ class Cards:
         mentioned = discord.AllowedMentions(
             everyone=False, users=False, replied_user=False, roles=[discord.Object(role) for role in roles]
         )
-        reference = discord.MessageReference(
-            message_id=card.message, channel_id=card.channel, fail_if_not_exists=False
-        )
+        reference = discord.MessageReference(message_id=card.message, channel_id=card.channel, fail_if_not_exists=False)
         nonce = _nonce(card.release, "turn", 0)
         if view.app.notify is Notify.THREAD and card.thread is not None:
             await self._place(card.thread).send(text, allowed_mentions=mentioned, nonce=nonce)

@@ -101,7 +101,10 @@ class Votes(commands.Cog):
         self._cards.close()
 
     async def _catch_up(self) -> None:
-        """List the votes on every open card again, then let the controller ask for roles, and draw what changed."""
+        """List the votes on every open card again, then let the controller ask for roles, and draw what changed.
+
+        Nothing else is drawn: the controller looks at each app when it starts, and says what its card lacks.
+        """
         current = [release for release in await self._desk.store.current() if release.app in self._desk.apps]
         waiting = [release for release in current if release.phase in {Phase.READY, Phase.PROMOTING}]
         counted = [await self._recount(release) for release in waiting]
@@ -110,7 +113,6 @@ class Votes(commands.Cog):
         self._people.counted = all(counted)
         self._cards.open()
         for release in current:
-            self._cards.changed(release)
             self._wake(release.app)
 
     async def _recount_at(self, channel: int, message: int) -> None:
@@ -130,6 +132,7 @@ class Votes(commands.Cog):
             except (discord.NotFound, discord.Forbidden) as error:
                 log.warning("a card cannot be read: its votes are void", release=release.label, error=str(error))
                 votes = []
+                await self._cards.lost(release)
             except (*AWAY, Unreachable) as error:
                 log.warning("votes not listed", release=release.label, error=str(error))
                 return False

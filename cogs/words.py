@@ -291,7 +291,9 @@ def not_newest(title: str) -> str:
 
 
 def not_understood(why: str) -> str:
-    return f"That was not understood: {why} I know `deploy`, `rollback`, `status`, `history` and `releases`."
+    return (
+        f"That was not understood: {why.rstrip('.')}. I know `deploy`, `rollback`, `status`, `history` and `releases`."
+    )
 
 
 def broke(ref: str) -> str:

@@ -100,8 +100,18 @@ class Stage:
             self.env.backend.subscribers.append(self.env._gateway_feed)
         await old.close()
         self.world.build()
+        await self.world.desk._refresh_links(self.world.app)  # as its `keep_links` does from the start
         bot.attend(self.world.desk, self.world.controller.wake)
         await self.env.restart_bot(bot)
+        await self.settle()
+
+    async def disconnect(self):
+        """The gateway drops."""
+        await self.bot.get_cog("Votes").on_disconnect()
+
+    async def resume(self):
+        """The gateway is there again."""
+        await self.bot.get_cog("Votes").on_resumed()
         await self.settle()
 
     async def settle(self):

@@ -116,7 +116,7 @@ async def test_a_date_that_is_none_is_refused_with_what_one_looks_like(stage, si
 @pytest.mark.parametrize("page", [-5, 0, 99, 10**9])
 async def test_a_page_that_is_not_there_is_the_nearest_one(stage, page):
     await stage.deploy()
-    answer, lines = await history(stage, page=page)
+    _, lines = await history(stage, page=page)
     assert len(lines) == 1
 
 
