@@ -30,6 +30,8 @@ Json = dict[str, Any]
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HEALTH = frozenset({"/readyz", "/livez", "/healthz"})
+# What Kubernetes lets everybody see (ClusterRole system:public-info-viewer).
+_PUBLIC = _HEALTH | {"/version"}
 _LARGEST_BODY = 3 * 1024 * 1024
 _NO_ANSWER = 0
 
@@ -138,7 +140,8 @@ class ClusterServer:
             return early
         user = ""
         try:
-            user = self.access.user(request.headers.get("Authorization", ""))
+            if request.path not in _PUBLIC:
+                user = self.access.user(request.headers.get("Authorization", ""))
             response = await self._serve(request, user, body)
         except ApiError as error:
             response = _answer(error.body(), error.status)

@@ -297,8 +297,7 @@ async def test_faults_answer_hold_stay_silent_and_truncate(api, served: Cluster)
 
 async def test_stopping_ends_what_is_silent(served: Cluster):
     fault = served.server.faults.silence("GET", "version")
-    headers = {"Authorization": f"Bearer {served.token}"}
-    async with aiohttp.ClientSession(headers=headers) as session:
+    async with aiohttp.ClientSession() as session:
         asked = asyncio.create_task(session.get(f"{served.url}/version"))
         await asyncio.wait_for(fault.met.wait(), 5)
         await asyncio.wait_for(served.stop(), 5)
