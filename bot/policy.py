@@ -275,7 +275,6 @@ def _contradictions(file: _File) -> Iterator[tuple[Loc, str]]:
                 (*here, "preview"),
                 f"{_shown(app.preview)} is also `service`: the preview needs a Service of its own.",
             )
-            continue
         for loc, role in _roles(app):
             if role == file.guild:
                 # Discord: the role that everybody has carries the id of its guild.

@@ -1,6 +1,7 @@
 """What the environment and `greenlight.toml` may say, and what people are told when it is wrong."""
 
 import json
+import os
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from pathlib import Path
@@ -416,12 +417,23 @@ def test_a_bad_image_is_told_with_the_reason_of_the_grammar(complaint):
 
 def test_all_faults_are_told_at_once_in_the_order_of_the_file(complaint):
     """Whoever sets the bot up should not have to start it five times."""
-    told = complaint(GOOD.replace('"mochi"', "1").replace("count = 1", "count = 0").replace(str(CHANNEL), '"x"'))
+    text = GOOD.replace('namespace = "mochi"', "colour = 1\npin = 1\nnamespace = 1").replace("count = 1", "count = 0")
+    told = complaint(text.replace(f"[{DEPLOYER}]", "[]"))
     assert [line.split(": ")[0] for line in told.splitlines()] == [
-        "greenlight.toml:4",
-        "greenlight.toml:5",
-        "greenlight.toml:13",
+        f"greenlight.toml:{line}" for line in (4, 5, 6, 12, 15)
     ]
+
+
+def test_names_have_the_lengths_that_kubernetes_and_discord_allow(policy, complaint):
+    links = 'links.preview = "https://a.example/{}"'
+    for key, value in (("namespace", "mochi"), ("service", "mochiapp"), ("preview", "mochiapp-preview")):
+        policy(changed(f'{key} = "{value}"', f'{key} = "{"n" * 63}"'))
+        assert f"[apps.mochi] {key}: " in complaint(changed(f'{key} = "{value}"', f'{key} = "{"n" * 64}"'))
+    policy(in_app(links.format("x" * 494)))
+    assert "is not an address" in complaint(in_app(links.format("x" * 495)))
+    slot = ".".join(["a" * 50] * 5)[:253]
+    policy(changed("mochiapp-blue", slot))
+    assert "longer than the 253" in complaint(changed("mochiapp-blue", slot + "a"))
 
 
 @pytest.mark.parametrize("name", ["evil\nline", "\u202egnirts", "a" * 33, "", "-a", "a-", "a_b", "ümlaut"])
@@ -535,6 +547,22 @@ def test_every_variable_reaches_the_settings(monkeypatch, tmp_path):
     assert settings.kubeconfig == "a:b"
     assert settings.docker_config == Path("docker")
     assert (settings.log_level, settings.log_format) == (LogLevel.DEBUG, LogFormat.JSON)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
+    """Compose files and charts pass what is not set as an empty text."""
+    monkeypatch.setenv("DATABASE_URL", "")
+    monkeypatch.setenv("LOG_LEVEL", "")
+    environment = Environment.read()
+    assert (environment.database_url, environment.log_level) == ("sqlite+aiosqlite:///greenlight.db", LogLevel.INFO)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_database_that_could_not_be_written_is_told(monkeypatch, tmp_path):
+    (tmp_path / "readonly").mkdir(mode=0o555)
+    monkeypatch.setenv("DATABASE_URL", "sqlite+aiosqlite:///readonly/greenlight.db")
+    with pytest.raises(SettingsError, match="DATABASE_URL: readonly: must be writable"):
+        Environment.read()
 
 
 def test_the_token_is_never_shown_by_accident(monkeypatch, tmp_path):
