@@ -1,6 +1,8 @@
 """What the tests of the invariants share: a process that dies at a chosen effect, an onlooker who sees every change."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from bot.clusters.cluster import LABEL
@@ -136,3 +138,47 @@ def agree(world: World, release: Release) -> bool:
             return present in (previous.selector, previous.before)
         case _:
             return False
+
+
+async def cached(world: World) -> None:
+    """Fill the watch cache with what is so now; it then stays as it is, like one that hears nothing any more."""
+    for watch in world.backend._watches.values():
+        await watch._list()
+
+
+def by_hand(world: World, plural: str, name: str, change: dict[str, Any]) -> None:
+    """Somebody with kubectl: a merge patch."""
+    world.cluster.objects.patch(plural, NAMESPACE, name, change, manager="kubectl")
+
+
+def scaled_by_hand(world: World, slot: str, count: int) -> None:
+    by_hand(world, "deployments", slot, {"spec": {"replicas": count}})
+    world.cluster.settle()
+
+
+def replicas(world: World, slot: str) -> int:
+    count: int = world.cluster.objects.get("deployments", NAMESPACE, slot)["spec"]["replicas"]
+    return count
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """The controller's own loop. Call what is handed out to wake the app and wait until the loop has nothing to do."""
+    controller = world.controller
+    task = asyncio.create_task(controller.run())
+
+    async def rest() -> None:
+        world.cluster.settle()
+        controller.wake(world.app.name)
+        async with asyncio.timeout(30):
+            while controller._woken or controller._running:
+                await asyncio.sleep(0)
+                if controller._running:
+                    await asyncio.wait(list(controller._running.values()))
+                assert not task.done(), task
+
+    try:
+        yield rest
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
