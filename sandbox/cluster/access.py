@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.cluster.errors import ApiError, forbidden, unauthorized
-from sandbox.cluster.kinds import Kind
+from sandbox.cluster.errors import ApiError, forbidden, no_such_path, unauthorized
+from sandbox.cluster.kinds import ALL, Kind
 
 Json = dict[str, Any]
 
@@ -121,3 +121,20 @@ class Access:
         everything = Rule(frozenset("*"), frozenset("*"), frozenset("*"))
         known = self._rules.get(user, (everything,))
         return [rule.as_json() for rule in known if rule.namespace in {"", namespace}]
+
+
+def reviewed(access: Access, user: str, plural: str, review: Json) -> Json:
+    """The answer to a SelfSubjectAccessReview or a SelfSubjectRulesReview."""
+    spec = review.get("spec") or {}
+    shown: Json = {"kind": review.get("kind"), "apiVersion": "authorization.k8s.io/v1", "metadata": {}}
+    if plural == "selfsubjectrulesreviews":
+        rules = access.rules(user, spec.get("namespace", ""))
+        return {**shown, "spec": {}, "status": {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}}
+    if plural != "selfsubjectaccessreviews":
+        raise no_such_path()
+    asked = spec.get("resourceAttributes") or {}
+    where = asked.get("group", ""), asked.get("resource", "")
+    kind = next((kind for kind in ALL if (kind.group, kind.plural) == where), None)
+    parts = (asked.get(key, "") for key in ("namespace", "name", "subresource"))
+    allowed = kind is not None and access.allows(user, Attempt(asked.get("verb", ""), kind, *parts))
+    return {**shown, "spec": spec, "status": {"allowed": allowed}}

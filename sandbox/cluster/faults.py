@@ -51,7 +51,7 @@ class Faults:
         return self._add(Fault(Effect.HOLD, method, re.compile(path), times, seconds=seconds))
 
     def hold(self, method: str = "", path: str = "", *, times: int = 1) -> Fault:
-        """The request waits until the fault's `released` is set."""
+        """The request waits until the fault's `released` is set; a write then happens even if its client has gone."""
         return self._add(Fault(Effect.HOLD, method, re.compile(path), times))
 
     def silence(self, method: str = "", path: str = "", *, times: int = 1) -> Fault:

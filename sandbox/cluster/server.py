@@ -16,10 +16,9 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.cluster import discovery, errors
-from sandbox.cluster.access import Access, Attempt
+from sandbox.cluster.access import Access, Attempt, reviewed
 from sandbox.cluster.errors import ApiError
 from sandbox.cluster.faults import Effect, Fault, Faults
-from sandbox.cluster.kinds import ALL
 from sandbox.cluster.objects import Objects
 from sandbox.cluster.patches import PatchType
 from sandbox.cluster.paths import Target, target_of
@@ -72,6 +71,7 @@ class ClusterServer:
         self._bookmark_every = bookmark_every
         self._log_of = log_of
         self._watches: set[Watch] = set()
+        self._writing: set[asyncio.Task[web.StreamResponse]] = set()
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self._loud = asyncio.Event()
         self._loud.set()
@@ -96,6 +96,8 @@ class ClusterServer:
         self._stopping.set()
         self.faults.clear()
         self.drop_watches()
+        for writing in tuple(self._writing):
+            writing.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -135,6 +137,15 @@ class ClusterServer:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        if request.method not in _WRITES:
+            return await self._answered(request, body)
+        # A write that has arrived is done, also when its client does not wait for the answer any more.
+        answering = asyncio.create_task(self._answered(request, body))
+        self._writing.add(answering)
+        answering.add_done_callback(self._writing.discard)
+        return await asyncio.shield(answering)
+
+    async def _answered(self, request: web.Request, body: bytes) -> web.StreamResponse:
         fault = self.faults.take(request.method, request.path_qs)
         if fault is not None and (early := await self._befall(fault, request)) is not None:
             return early
@@ -183,7 +194,7 @@ class ClusterServer:
             return web.Response(text="ok")
         if request.path.startswith("/apis/authorization.k8s.io/v1/") and request.method == "POST":
             check_body_type(request)
-            return self._review(request.path.rpartition("/")[2], user, parsed(body))
+            return _answer(reviewed(self.access, user, request.path.rpartition("/")[2], parsed(body)), 201)
         target = target_of(request.path)
         if target is None:
             found = discovery.document(request.path, request.host) if request.method == "GET" else None
@@ -342,29 +353,6 @@ class ClusterServer:
         kept = {key: value for key, value in details.items() if value}
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": kept}
         return _answer(status)
-
-    def _review(self, plural: str, user: str, review: Json) -> web.Response:
-        spec = review.get("spec") or {}
-        shown: Json = {"kind": review.get("kind"), "apiVersion": "authorization.k8s.io/v1", "metadata": {}}
-        if plural == "selfsubjectrulesreviews":
-            rules = self.access.rules(user, spec.get("namespace", ""))
-            status: Json = {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}
-            return _answer({**shown, "spec": {}, "status": status}, 201)
-        if plural != "selfsubjectaccessreviews":
-            raise errors.no_such_path()
-        asked = spec.get("resourceAttributes") or {}
-        known = [k for k in ALL if (k.group, k.plural) == (asked.get("group", ""), asked.get("resource", ""))]
-        allowed = bool(known) and self.access.allows(
-            user,
-            Attempt(
-                asked.get("verb", ""),
-                known[0],
-                asked.get("namespace", ""),
-                asked.get("name", ""),
-                asked.get("subresource", ""),
-            ),
-        )
-        return _answer({**shown, "spec": spec, "status": {"allowed": allowed}}, 201)
 
 
 def _answer(body: Json, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

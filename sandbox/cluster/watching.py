@@ -12,7 +12,7 @@ from sandbox.cluster.errors import ApiError
 from sandbox.cluster.history import Change
 from sandbox.cluster.objects import Objects
 from sandbox.cluster.paths import Target
-from sandbox.cluster.requests import flag
+from sandbox.cluster.requests import flag, seconds
 from sandbox.cluster.selectors import matches_fields, matches_labels
 
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ class Watch:
         self._request = request
         self._labels = query.get("labelSelector", "")
         self._fields = query.get("fieldSelector", "")
-        self._seconds = float(query.get("timeoutSeconds") or _DEFAULT_SECONDS)
+        self._seconds = seconds(query.get("timeoutSeconds", ""), _DEFAULT_SECONDS)
         self._bookmarks = flag(query, "allowWatchBookmarks")
         self._initial = flag(query, "sendInitialEvents")
         self._from = query.get("resourceVersion", "")

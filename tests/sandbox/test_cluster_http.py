@@ -270,6 +270,23 @@ async def test_a_reset_request_was_never_applied(api, served: Cluster):
     assert served.objects.get("services", "mochi", "web")["spec"]["selector"] == {"app": "web"}
 
 
+async def test_a_write_that_has_arrived_is_done_though_nobody_waits_for_it(api, served: Cluster):
+    """The worst case of a time-out: it was not too late at all, only slow."""
+    core = client.CoreV1Api(api)
+    await core.create_namespaced_service("mochi", service())
+    held = served.server.faults.hold("PATCH")
+    with pytest.raises(TimeoutError):
+        await core.patch_namespaced_service(
+            "web", "mochi", {"spec": {"selector": {"app": "green"}}}, _request_timeout=0.05
+        )
+    assert served.objects.get("services", "mochi", "web")["spec"]["selector"] == {"app": "web"}
+    applied = asyncio.Event()
+    served.objects.subscribe(lambda change: applied.set() if change.plural == "services" else None)
+    held.released.set()
+    await asyncio.wait_for(applied.wait(), 5)
+    assert served.objects.get("services", "mochi", "web")["spec"]["selector"] == {"app": "green"}
+
+
 async def test_faults_answer_hold_stay_silent_and_truncate(api, served: Cluster):
     core = client.CoreV1Api(api)
     faults = served.server.faults
