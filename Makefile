@@ -16,10 +16,14 @@ help: ## list what can be done
 demo: $(VENV)/has-sandbox ## play a release in the browser; needs nothing but this checkout
 	@exec $(BIN)/python -m sandbox demo $(ARGUMENTS)
 
+# Hypothesis' own profile for CI: the same cases every time and no deadlines, so that a slow machine breaks nothing. Plain
+# pytest looks for new cases.
+PYTEST := $(BIN)/python -m pytest --hypothesis-profile=ci
+
 # Branch coverage is demanded of the core alone: there every branch is a rule about somebody's traffic.
 test: $(VENV)/has-dev ## run the tests
 	@$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -n 2 -m "not cluster" --cov --cov-report= $(ARGUMENTS)
+	$(PYTEST) -n 2 -m "not cluster" --cov --cov-report= $(ARGUMENTS)
 	$(BIN)/python -m coverage report --include='bot/release/*' --fail-under=100 --skip-covered --show-missing
 
 check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations make the tables
@@ -31,7 +35,7 @@ check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations m
 
 test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver; needs Go, the first build takes ten minutes
 	sh tests/cluster/build.sh $(CLUSTER)/bin
-	GREENLIGHT_REQUIRE_CLUSTER=1 $(BIN)/python -m pytest -m cluster $(ARGUMENTS)
+	GREENLIGHT_REQUIRE_CLUSTER=1 $(PYTEST) -m cluster $(ARGUMENTS)
 
 format: $(VENV)/has-dev ## put the code into the format that `make check` wants
 	$(BIN)/ruff check --fix-only --quiet .
