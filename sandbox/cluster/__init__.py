@@ -9,9 +9,14 @@ In process, with virtual time and no sockets, for fast tests:
 
 As a server, for unmodified clients, on real time:
 
-    cluster = Cluster(now=wall_clock, images=Images(LIFELIKE, digests))
+    cluster = Cluster(now=wall_clock, behaviours=LIFELIKE, digests=registry.digests)
     await cluster.start()
+    cluster.apply(manifests)
     cluster.kubeconfig()
+    await cluster.proxy.serve("mochiapp", "mochi")
+
+`cluster.objects` is the state (narrow, documented, works in both modes); `cluster.server` has `writes` and `faults`,
+`cluster.access` the users and what they may.
 """
 
 from __future__ import annotations
@@ -136,7 +141,10 @@ class Cluster:
             self.objects.patch(kind.plural, namespace, name, manifest, PatchType.APPLY, manager="kubectl", force=True)
 
     def kubeconfig(self) -> Json:
-        """A kubeconfig whose current context is this cluster, as its administrator."""
+        """A kubeconfig whose current context is this cluster, as its administrator.
+
+        kubectl sends no token over plain HTTP: for kubectl the cluster has to be made with `anonymous=True`.
+        """
         name = "sandbox"
         return {
             "apiVersion": "v1",

@@ -279,6 +279,7 @@ async def test_a_write_that_has_arrived_is_done_though_nobody_waits_for_it(api, 
         await core.patch_namespaced_service(
             "web", "mochi", {"spec": {"selector": {"app": "green"}}}, _request_timeout=0.05
         )
+    await core.list_namespaced_service("mochi")  # by now the server knows that the first connection is gone
     assert served.objects.get("services", "mochi", "web")["spec"]["selector"] == {"app": "web"}
     applied = asyncio.Event()
     served.objects.subscribe(lambda change: applied.set() if change.plural == "services" else None)
@@ -312,11 +313,19 @@ async def test_faults_answer_hold_stay_silent_and_truncate(api, served: Cluster)
         await core.list_namespaced_config_map("mochi")
 
 
-async def test_stopping_ends_what_is_silent(served: Cluster):
-    fault = served.server.faults.silence("GET", "version")
-    async with aiohttp.ClientSession() as session:
-        asked = asyncio.create_task(session.get(f"{served.url}/version"))
-        await asyncio.wait_for(fault.met.wait(), 5)
+async def test_stopping_ends_what_is_silent_or_slow(served: Cluster):
+    faults = [served.server.faults.silence("GET"), served.server.faults.delay(3600, "DELETE")]
+    headers = {"Authorization": f"Bearer {served.token}"}
+    async with aiohttp.ClientSession(f"{served.url}", headers=headers) as session:
+        asked = [
+            asyncio.create_task(session.get("/version")),
+            asyncio.create_task(session.delete("/api/v1/namespaces/mochi")),
+        ]
+        for fault in faults:
+            await asyncio.wait_for(fault.met.wait(), 5)
         await asyncio.wait_for(served.stop(), 5)
-        with pytest.raises(aiohttp.ClientError):
-            await asyncio.wait_for(asked, 5)
+        for each in asked:
+            with pytest.raises(aiohttp.ClientError):
+                await asyncio.wait_for(each, 5)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert served.objects.get("namespaces", "", "mochi")["status"]["phase"] == "Active"
