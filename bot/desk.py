@@ -5,6 +5,7 @@ turned down raises `Refused`, with a sentence for the person who asked, and chan
 """
 
 import asyncio
+import dataclasses
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -100,27 +101,23 @@ class Desk:
         await self._refresh_links(app)
         now = self._clock.now()
         ended = ask(newest, app, Verb.REPLACE, author, now) if newest and newest.phase.open else None
-        asked_for = Event("asked", f"{author.name} asked for {image.short}", actor=author.name)
-        resolved = Event("resolved", f"{image} is {asked.reference}")
-        slot = Event("slot", f"{start.slot} will run it, {start.live.slot} is live with {start.live.image}")
-        try:
-            release = await self.store.create(
-                app.name,
-                lambda number: self._open(app, number, asked, start, author, now),
-                asked_for,
-                resolved,
-                slot,
-                replacing=ended,
-            )
-        except Taken as taken:
-            raise AlreadyOpen(taken.open) from taken
-        except Outdated as outdated:
-            raise Refused("Somebody else was quicker. Look at the card and try again.") from outdated
-        log.info("release opened", app=app.name, release=release.label, image=release.image, by=author.id)
-        if newest is not None:
-            self._controller.redraw(await self.store.release(app.name, newest.number) or newest)
-        self._controller.wake(app.name)
-        return release
+        opened = Release(
+            app=app.name,
+            number=0,
+            label="",
+            image=asked.reference,
+            asked=image.short,
+            digests=asked.digests,
+            author=author,
+            slot=start.slot,
+            selector=start.selector,
+            previous=start.live,
+            created_at=now,
+            since=now,
+            notes=() if asked.resolved else (UNPINNED,),
+        )
+        said = f"{author.name} asked for {image.short}", f"{image} is {asked.reference}"
+        return await self._open(opened, start, *said, replacing=ended)
 
     async def ask(self, app: str, number: int, verb: Verb, actor: Person, reason: str = "") -> Release:
         """Promote, reject, abandon, roll back or release capacity; asking twice does nothing twice."""
@@ -141,6 +138,25 @@ class Desk:
             self._controller.wake(app)
             return stored
         raise Refused(f"{app} is changing too quickly right now: try again.")
+
+    async def roll_back(self, app: App, actor: Person, reason: str = "") -> Release:
+        """Take back what is live, or what is on its way there; going back is never asked for twice by two people.
+
+        After a release that was never live, its slot no longer has the version before the live one: that is deployed
+        anew, as a release of its own that needs no approval.
+        """
+        newest = await self.store.newest(app.name)
+        if newest is None:
+            raise Refused(f"{app.name} has had no release that could be rolled back.")
+        if newest.restores is not None and newest.phase.open:
+            raise Refused(f"{newest.title} is taking {app.name} #{newest.restores} back already.")
+        label = newest.previous.selector.get(LABEL)
+        live = await self.store.labelled(label) if label else None
+        if newest.phase is not Phase.REVERTED or newest.was_live or live is None:
+            return await self.ask(app.name, newest.number, Verb.ROLL_BACK, actor, reason)
+        if not holds(actor, app.may_roll_back):
+            raise Refused(only(app.may_roll_back, Verb.ROLL_BACK, app.name))
+        return await self._restore(app, live, actor, reason)
 
     async def vote(self, release: Release, person: Person, approve: bool) -> str | None:
         """None: it counts. A sentence: why it does not, for the thread."""
@@ -304,23 +320,51 @@ class Desk:
                 "If you want it all the same, ask again with `replace:True`."
             )
 
-    def _open(self, app: App, number: int, asked: _Asked, start: Start, author: Person, now: datetime) -> Release:
-        label = f"{app.name}-{number}-{self._token()}"
-        return Release(
+    async def _restore(self, app: App, live: Release, actor: Person, reason: str) -> Release:
+        """Deploy anew what was live before `live`: no registry is asked, the image is the one that ran."""
+        start, now = await self._cluster.start(app), self._clock.now()
+        label = live.previous.selector.get(LABEL)
+        before = await self.store.labelled(label) if label else None
+        image = live.previous.image
+        why = f"takes {live.title} back" + (f": {reason}" if reason else "")
+        opened = Release(
             app=app.name,
-            number=number,
-            label=label,
-            image=asked.reference,
-            asked=asked.image.short,
-            digests=asked.digests,
-            author=author,
+            number=0,
+            label="",
+            image=image,
+            asked=before.asked if before else image.rpartition("/")[2],
+            digests=before.digests if before else frozenset(),
+            author=actor,
             slot=start.slot,
-            selector={**start.selector, LABEL: label},
+            selector=start.selector,
             previous=start.live,
             created_at=now,
             since=now,
-            notes=() if asked.resolved else (UNPINNED,),
+            restores=live.number,
+            notes=(why,),
         )
+        return await self._open(opened, start, f"{actor.name} asked to {Verb.ROLL_BACK}: {why}")
+
+    async def _open(self, release: Release, start: Start, *said: str, replacing: Release | None = None) -> Release:
+        """Store the release under its number and label, and have the controller begin with it."""
+
+        def numbered(number: int) -> Release:
+            label = f"{release.app}-{number}-{self._token()}"
+            return dataclasses.replace(release, number=number, label=label, selector={**release.selector, LABEL: label})
+
+        told = (*said, f"{start.slot} will run it, {start.live.slot} is live with {start.live.image}")
+        events = [Event("asked", text, actor=release.author.name) for text in told]
+        try:
+            opened = await self.store.create(release.app, numbered, *events, replacing=replacing)
+        except Taken as taken:
+            raise AlreadyOpen(taken.open) from taken
+        except Outdated as outdated:
+            raise Refused("Somebody else was quicker. Look at the card and try again.") from outdated
+        log.info("release opened", app=opened.app, release=opened.label, image=opened.image, by=opened.author.id)
+        if before := await self.store.release(opened.app, opened.number - 1):
+            self._controller.redraw(before)
+        self._controller.wake(opened.app)
+        return opened
 
     async def _refresh_links(self, app: App) -> None:
         try:

@@ -5,7 +5,6 @@ from discord.ext import commands
 
 from bot.desk import Desk
 from bot.release.approvals import holds
-from bot.release.errors import Refused
 from bot.release.machine import Verb
 from cogs import words
 from cogs.answer import request_of
@@ -13,7 +12,7 @@ from cogs.apps import choices, meant
 from cogs.cards import Cards
 from cogs.people import person
 from cogs.presses import REASON_LIMIT, way_back
-from cogs.text import line
+from cogs.text import code, line
 
 
 class Rollback(commands.Cog):
@@ -27,15 +26,14 @@ class Rollback(commands.Cog):
         request = request_of(ctx)
         await request.take()  # a rollback is safe twice, and nothing missing blocks it
         chosen = meant(self._desk.apps, app, request.channel)
-        release = await self._desk.newest(chosen.name)
-        if release is None:
-            raise Refused(words.nothing_to_roll_back(chosen.name))
-        kind = way_back(await self._desk.view(release))
-        asked = await self._desk.ask(
-            chosen.name, release.number, Verb.ROLL_BACK, request.person, line(reason, REASON_LIMIT)
-        )
+        before = await self._desk.newest(chosen.name)
+        kind = way_back(await self._desk.view(before)) if before is not None else ""
+        asked = await self._desk.roll_back(chosen, request.person, line(reason, REASON_LIMIT))
+        title = asked.title
+        if asked.restores is not None and (before is None or asked.number != before.number):
+            title, kind = f"{asked.app} #{asked.restores}", words.back_by_redeploy(code(asked.asked, 60))
         self._cards.changed(asked)
-        await request.answer(words.done(Verb.ROLL_BACK, asked.title, kind))
+        await request.answer(words.done(Verb.ROLL_BACK, title, kind))
 
     @rollback.autocomplete("app")
     async def apps(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:

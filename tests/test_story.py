@@ -90,3 +90,54 @@ async def test_crashing_pods_are_taken_back_with_their_own_words(world):
     assert (release.phase, release.cause) == (Phase.REVERTED, Cause.FAILED)
     assert "missing environment variable MOCHI_FLAVOUR" in release.reason
     assert world.serving() == {"blue"}
+
+
+async def test_going_back_further_redeploys_without_asking_anybody(world):
+    """Green is live, purple was rejected and used up blue's slot: blue must come back all the same, at night."""
+    await world.release_live("green")
+    await world.advance(hours=2)
+    await world.deploy("purple")
+    await world.desk.ask("mochi", 2, Verb.REJECT, KIM)
+    await world.run()
+
+    restoring = await world.desk.roll_back(world.app, SAM, "500s everywhere")
+    assert (restoring.number, restoring.restores) == (3, 1)
+    await world.run()
+
+    assert (await world.phase(), world.serving()) == (Phase.BAKING, {"blue"})
+    assert replicas(world, "mochiapp-green") == 2, "the version that was taken back stays warm, as after any switch"
+
+
+async def test_whoever_presses_second_takes_nothing_further_back(world):
+    await world.release_live("green")
+    await world.desk.roll_back(world.app, SAM)
+    await world.run()
+
+    with pytest.raises(Refused, match="not live any more"):
+        await world.desk.roll_back(world.app, SAM)
+    assert (await world.newest()).number == 1
+
+
+async def test_a_way_back_that_is_under_way_is_not_turned_round_by_a_second_press(world):
+    await world.release_live("green")
+    await world.advance(hours=2)
+    await world.deploy("purple")
+    await world.desk.ask("mochi", 2, Verb.REJECT, KIM)
+    await world.run()
+    await world.desk.roll_back(world.app, SAM)
+    await world.run()
+
+    with pytest.raises(Refused, match="is taking mochi #1 back already"):
+        await world.desk.roll_back(world.app, SAM)
+    assert world.serving() == {"blue"}
+
+
+async def test_nobody_but_those_who_may_roll_back_goes_back_further(world):
+    await world.release_live("green")
+    await world.advance(hours=2)
+    await world.deploy("purple")
+    await world.desk.ask("mochi", 2, Verb.REJECT, KIM)
+    await world.run()
+
+    with pytest.raises(Refused, match="may roll back mochi"):
+        await world.desk.roll_back(world.app, ANN)

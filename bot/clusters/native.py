@@ -104,7 +104,7 @@ class NativeCluster:
             asyncio.gather(
                 self._api.list(ENDPOINT_SLICE, app.namespace, labels=both),
                 self._api.list(POD, app.namespace, labels=f"{LABEL}={release.label}"),
-                self._api.list(POD, app.namespace, labels=_written(release.previous.selector)),
+                self._api.list(POD, app.namespace, labels=_written(release.previous.widest)),
                 self._autoscaled(app.namespace),
             ),
         )

@@ -252,8 +252,9 @@ class NativeView:
         before = self.release.previous.before
         if before is None or selector(self.service) != self.release.previous.selector:
             return None
-        if self._candidate_pods:
-            raise Pending(f"{self.release.slot} still has pods that are going away.")
+        theirs = {name(pod) for pod in self._previous_pods}
+        if any(matches(before, labels(pod)) and name(pod) not in theirs for pod in self.pods):
+            raise Pending(f"{name(self.service)} would let in pods of another version, which are still going away.")
         return self._select(self.service, before, "give {} its former selector back")
 
     @property

@@ -220,6 +220,8 @@ def _ready(case: _Case) -> Decision:
     expires = (release.ready_at or release.since) + case.app.approval.expires
     if not side.present:
         return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
+    if release.restores is not None and _can_take_traffic(side):  # going back needs nobody's permission
+        return Decision(phase=Phase.PROMOTING, approvers=(release.author,))
     if result.vetoes:
         return _back(Cause.REJECTED, "", by=result.vetoes[0])
     if case.now >= expires:
@@ -250,20 +252,28 @@ def _why_expired(case: _Case) -> str:
 
 
 def _promoting(case: _Case) -> Decision:
-    release, side, timing = case.release, case.seen.candidate, case.app.timing
-    late = case.over(timing.promote_within)
-    if case.seen.traffic is Traffic.CANDIDATE:
-        if side.ready:
-            return Decision(phase=Phase.BAKING)
-        if case.empty_too_long or late:
-            return _back(Cause.EMPTY, f"no pod of {side.name} answered after the switch")
-        return _wait("switched; no pod answers yet", min(_empty_until(case), release.since + timing.promote_within))
+    return _switched(case) if case.seen.traffic is Traffic.CANDIDATE else _switching(case)
+
+
+def _switched(case: _Case) -> Decision:
+    side, within = case.seen.candidate, case.app.timing.promote_within
+    if side.ready:
+        return Decision(phase=Phase.BAKING)
+    if case.empty_too_long or case.over(within):
+        return _back(Cause.EMPTY, f"no pod of {side.name} answered after the switch")
+    return _wait("switched; no pod answers yet", min(_empty_until(case), case.release.since + within))
+
+
+def _switching(case: _Case) -> Decision:
+    release, side, within = case.release, case.seen.candidate, case.app.timing.promote_within
     if not side.present:
         return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
-    if late:
+    if case.over(within):
         return _back(Cause.LATE, f"could not be switched in time: {side.trouble or side.progress}")
     if not _can_take_traffic(side):
-        return _wait(side.trouble or side.progress, release.since + timing.promote_within)
+        return _wait(side.trouble or side.progress, release.since + within)
+    if release.restores is not None:
+        return Decision(order=Order.PROMOTE)
     if case.ballots.trouble:
         return Decision(phase=Phase.READY, reason=case.ballots.trouble)
     if not case.tally.reached or case.tally.vetoes:

@@ -59,6 +59,11 @@ class Version:
     """The wider selector that the Service had before it was narrowed to this version for an adoption; it is given back
     when nothing comes of the release."""
 
+    @property
+    def widest(self) -> Mapping[str, str]:
+        """Selects all pods that this version's Service ever sent traffic to, or would once it is widened again."""
+        return self.selector if self.before is None else self.before
+
 
 @dataclass(frozen=True)
 class Release:
@@ -99,6 +104,8 @@ class Release:
     by: Person | None = None
     reason: str = ""
     replaced_by: int | None = None
+    restores: int | None = None
+    """The number of the live release that this one takes back by deploying anew what was live before it."""
     notes: tuple[str, ...] = field(default=())
     """Warnings that the card shows as long as the release is open."""
 

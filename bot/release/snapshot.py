@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-FRESH_FOR = timedelta(seconds=5)
-"""A look older than this is not acted upon."""
+FRESH_FOR = timedelta(seconds=15)
+"""A look older than this is not acted upon. Longer than any one look may take, so that a slow API server delays what is
+to be done and does not prevent it."""
 
 
 class Traffic(StrEnum):
@@ -29,8 +30,6 @@ class Side:
     """Endpoints that would take its traffic now, or take it."""
     complete: bool
     """Observed, updated, available, nothing left over, and every pod an endpoint."""
-    in_place: bool = True
-    """Everything that staging sets is set."""
     trouble: str | None = None
     """What keeps pods from becoming ready, as a sentence."""
     failed: bool = False

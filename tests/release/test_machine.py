@@ -41,6 +41,23 @@ def went(decision):
     return decision.phase, decision.cause
 
 
+# Going back further than the slots reach: a release that restores
+
+
+def test_a_release_that_restores_needs_no_approval_and_asks_for_no_roles():
+    """I10: nobody's permission, and no Discord, stands between a team and the version that worked."""
+    restoring = release(Phase.READY, restores=1)
+    decision = decided(restoring, snapshot())
+    assert (decision.phase, decision.approvers) == (Phase.PROMOTING, (restoring.author,))
+    assert decided(release(Phase.PROMOTING, restores=1), snapshot()).order is Order.PROMOTE
+
+
+@pytest.mark.parametrize("phase", [Phase.READY, Phase.PROMOTING])
+def test_a_release_that_restores_waits_for_its_pods_like_any_other(phase):
+    decision = decided(release(phase, restores=1), snapshot(candidate=side(ready=1, complete=False)))
+    assert not decision.acts
+
+
 # Any open phase: somebody interfered
 
 
