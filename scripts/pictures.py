@@ -145,8 +145,9 @@ class Album:
     async def make(self) -> None:
         people = self._demo.discord.people
         async with asyncio.timeout(PATIENCE):
-            while (await self._demo.state())["production"]["version"] is None:
-                await asyncio.sleep(0.2)  # noqa: ASYNC110 - a page has to be asked
+            # Who serves is not an event: it has to be asked for.
+            while (await self._demo.state())["production"]["version"] is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
         await people["ann"].slash(self._channel, "deploy", image="green")
         await self._card("preparing", "🔵")
         waiting = await self._card("waiting", "🟡")

@@ -16,10 +16,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import discord
 
+from discord import app_commands
 from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 
-from discord import app_commands
 from sandbox.discord import DiscordServer, World
 from sandbox.discord.gateway import DISALLOWED_INTENTS
 

@@ -33,7 +33,10 @@
     event.preventDefault();
     event.stopPropagation();
     const here = message && document.querySelector(`.channel-message[data-message-id="${CSS.escape(message)}"]`);
-    if (here) here.scrollIntoView({ behavior: "smooth", block: "center" });
+    if (here) {
+      following = false;
+      here.scrollIntoView({ behavior: "smooth", block: "center" });
+    }
     else outside?.postMessage({ open: channel }, "*");
   }
 
@@ -114,13 +117,22 @@
     fill(typed[2]);
   }, true);
 
-  // A choice that is already typed out needs no picking: then Enter sends, instead of picking it again for ever.
+  // Enter sends, unless it has something to pick: a choice that is not typed out yet, or one reached by the arrows.
+  // The page would pick a choice again for ever, and an option where none was asked for.
+  let arrows = false;
   document.addEventListener("keydown", (event) => {
-    const field = event.target;
-    if (event.key !== "Enter" || !(field instanceof HTMLInputElement) || !field.matches(".command-option-input")) return;
+    const at = event.target instanceof Element ? event.target : null;
+    if (["ArrowDown", "ArrowUp"].includes(event.key)) arrows = true;
+    if (event.key !== "Enter" || !at?.matches(".command-option-input, .command-chip")) return;
     const active = document.querySelector(".command-suggestion[aria-selected='true']");
-    if (!active || active.dataset.value !== field.value) return;
-    field.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true, cancelable: true }));
+    // "True" is shown for true.
+    const same = (one, other) => one === other || (/^(true|false)$/.test(one) && one === other.toLowerCase());
+    const typedOut = at instanceof HTMLInputElement && active && same(active.dataset.value, at.value);
+    const unasked = at.matches(".command-chip") && !arrows;
+    arrows = false;
+    if (active && (typedOut || unasked)) {
+      at.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true, cancelable: true }));
+    }
   }, true);
 
   document.addEventListener("input", (event) => {
@@ -137,6 +149,44 @@
     put(field, another[1]);
     if (!addOption(another[2])) put(field, another[0].trimEnd() + " ");
   }, true);
+
+  // The newest message stays in sight until the visitor scrolls away from it.
+  let following = true;
+  const timeline = () => document.getElementById("channel-timeline");
+  const below = (element) => element.scrollHeight - element.scrollTop - element.clientHeight;
+
+  function follow() {
+    const element = timeline();
+    if (following && element && below(element) > 1) element.scrollTop = element.scrollHeight;
+  }
+
+  // Only a person causes these; the page moves the timeline by itself as well.
+  function scrolls(event) {
+    if (event.type === "keyup") return ["PageUp", "PageDown", "Home", "End"].includes(event.key);
+    return event.type !== "pointerup" || event.target === timeline(); // its scroll bar
+  }
+
+  for (const kind of ["wheel", "touchmove", "pointerup", "keyup"]) {
+    document.addEventListener(kind, (event) => {
+      if (!scrolls(event)) return;
+      setTimeout(() => { // the scrolling comes after the event
+        const element = timeline();
+        if (element) following = below(element) < 60;
+      }, 150);
+    }, { capture: true, passive: true });
+  }
+
+  // After a command was sent, typing goes on where it began.
+  let composing = false;
+
+  function resume() {
+    const now = Boolean(document.querySelector(".command-row"));
+    if (composing && !now) {
+      following = true;
+      if (document.hasFocus()) document.getElementById("channel-composer-input")?.focus();
+    }
+    composing = now;
+  }
 
   // What the page has to say about the last action stands in its toolbar, which is hidden here; failures must be seen.
   function note() {
@@ -157,7 +207,7 @@
   }
 
   window.addEventListener("DOMContentLoaded", () => {
-    setInterval(() => { insist(); note(); nameLinks(); }, 200);
+    setInterval(() => { insist(); note(); nameLinks(); follow(); resume(); }, 200);
     outside?.postMessage({ ready: true }, "*");
   });
 })();
