@@ -373,10 +373,8 @@ def _table_at(parents: Sequence[str]) -> type[BaseModel]:
             return _Timing
         case ["apps", _, "links"]:
             return _Links
-        case ["registries", _]:
-            return _Registry
         case _:
-            return _File
+            return _Registry if parents else _File
 
 
 def _keys(table: type[BaseModel]) -> list[str]:
