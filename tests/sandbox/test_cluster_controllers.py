@@ -338,3 +338,46 @@ def test_sick_pods_make_room_only_as_far_as_new_ones_are_ready():
     cluster.advance(1)
     images = [pod["spec"]["containers"][0]["image"] for pod in pods(cluster)]
     assert (images.count(BLUE), images.count("r/mochi:late")) == (3, 1)
+
+
+def test_a_pod_that_is_relabelled_leaves_its_replica_set_and_an_orphan_joins_one(cluster):
+    """How people take a pod out of service to look at it: it lives on, another one takes its place."""
+    staged(cluster, replicas=2)
+    first = pods(cluster)[0]["metadata"]["name"]
+    cluster.objects.patch("pods", "mochi", first, {"metadata": {"labels": {"color": "grey"}}})
+    cluster.settle()
+    assert "ownerReferences" not in cluster.objects.get("pods", "mochi", first)["metadata"]
+    assert len(pods(cluster, "color=blue")) == 2
+    cluster.objects.patch("pods", "mochi", first, {"metadata": {"labels": {"color": "blue"}}})
+    cluster.settle()
+    left = pods(cluster, "color=blue")
+    assert len(left) == 2
+    assert all(pod["metadata"]["ownerReferences"] for pod in left)
+
+
+def test_slices_that_are_no_longer_needed_go(cluster):
+    staged(cluster, replicas=150)
+    cluster.objects.patch("deployments", "mochi", "mochiapp-blue", {"spec": {"replicas": 0}}, subresource="scale")
+    cluster.settle()
+    (item,) = cluster.objects.items("endpointslices", "mochi", "kubernetes.io/service-name=mochiapp")
+    assert item["endpoints"] is None
+
+
+def test_a_port_may_be_a_number_or_a_name_that_only_some_pods_have(cluster):
+    staged(cluster, replicas=1)
+    ports = [{"name": "http", "port": 80, "targetPort": 9000}, {"name": "admin", "port": 81, "targetPort": "nowhere"}]
+    cluster.objects.patch("services", "mochi", "mochiapp", {"spec": {"ports": ports}})
+    cluster.settle()
+    (item,) = cluster.objects.items("endpointslices", "mochi", "kubernetes.io/service-name=mochiapp")
+    assert item["ports"] == [{"name": "http", "port": 9000, "protocol": "TCP"}]
+
+
+def test_old_replica_sets_are_forgotten_beyond_the_limit(cluster):
+    staged(cluster, replicas=1)
+    cluster.objects.patch("deployments", "mochi", "mochiapp-blue", {"spec": {"revisionHistoryLimit": 2}})
+    for number in range(5):
+        set_image(cluster, f"r/mochi:v{number}")
+        cluster.settle()
+    sets = [item for item in cluster.objects.items("replicasets") if item["metadata"]["labels"]["color"] == "blue"]
+    images = {item["spec"]["template"]["spec"]["containers"][0]["image"] for item in sets}
+    assert images == {"r/mochi:v2", "r/mochi:v3", "r/mochi:v4"}

@@ -155,6 +155,50 @@ async def test_apply_names_its_manager_and_conflicts(api, served):
     }
 
 
+async def test_an_apply_without_a_manager_is_refused(api):
+    core = client.CoreV1Api(api)
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    with pytest.raises(ApiException) as error:
+        await core.patch_namespaced_config_map("c", "mochi", config, _content_type="application/apply-patch+yaml")
+    assert (error.value.status, body(error)["details"]["causes"][0]["field"]) == (422, "fieldManager")
+
+
+async def test_only_json_is_taken_as_a_body(served: Cluster):
+    headers = {"Authorization": f"Bearer {served.token}"}
+    path = "/api/v1/namespaces/mochi/configmaps"
+    async with aiohttp.ClientSession(served.url, headers=headers) as session:
+        for content, text, status in (
+            ("text/plain", "x", 415),
+            ("application/vnd.kubernetes.protobuf", "x", 415),
+            ("application/json", "{not json", 400),
+        ):
+            async with session.post(path, data=text, headers={"Content-Type": content}) as answer:
+                assert answer.status == status
+        for method, where, status in (
+            ("PUT", path, 405),
+            ("POST", f"{path}/c", 405),
+            ("GET", f"{path}/c/nothing", 404),
+            ("GET", "/nothing", 404),
+            ("GET", f"{path}?limit=many", 400),
+            ("GET", f"{path}?resourceVersion=999999", 504),
+        ):
+            async with session.request(method, where, json={}) as answer:
+                assert (answer.status, where) == (status, where)
+
+
+async def test_what_kubectl_asks_before_it_applies_is_answered(served: Cluster):
+    headers = {"Authorization": f"Bearer {served.token}"}
+    async with aiohttp.ClientSession(served.url, headers=headers, raise_for_status=True) as session:
+        async with session.get("/openapi/v3") as answer:
+            roots = (await answer.json())["paths"]
+        async with session.get(roots["apis/apps/v1"]["serverRelativeURL"]) as answer:
+            patch = (await answer.json())["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]
+        assert "fieldValidation" in [parameter["name"] for parameter in patch["parameters"]]
+        for path in ("/api", "/api/v1", "/apis/apps", "/apis/authorization.k8s.io/v1"):
+            async with session.get(path) as answer:
+                assert (await answer.json())["kind"] in {"APIVersions", "APIResourceList", "APIGroup"}
+
+
 async def test_a_writer_without_a_manager_goes_by_its_user_agent(api, served):
     await client.CoreV1Api(api).create_namespaced_service("mochi", service())
     (entry,) = served.objects.get("services", "mochi", "web")["metadata"]["managedFields"]

@@ -384,3 +384,73 @@ def test_changes_are_told_in_order_and_expire():
     with pytest.raises(ApiError) as error:
         objects.changes(start)
     assert refusal(error) == (410, "Expired")
+
+
+def test_an_apply_takes_back_the_items_of_keyed_lists_that_it_no_longer_names(objects):
+    def apply(*env: str) -> dict:
+        config = {"apiVersion": "apps/v1", "kind": "Deployment", **deployment()}
+        container = {"name": "main", "image": "r/web:blue", "env": [{"name": name, "value": "1"} for name in env]}
+        config["spec"]["template"]["spec"]["containers"] = [container]
+        applied = objects.patch("deployments", "mochi", "web", config, PatchType.APPLY, manager="me")
+        (found,) = applied["spec"]["template"]["spec"]["containers"]
+        return [variable["name"] for variable in found.get("env", [])]
+
+    assert apply("A", "B") == ["A", "B"]
+    by_hand = {"spec": {"template": {"spec": {"containers": [{"name": "main", "env": [{"name": "C", "value": "2"}]}]}}}}
+    objects.patch("deployments", "mochi", "web", by_hand, PatchType.STRATEGIC, manager="somebody")
+    assert apply("A") == ["A", "C"]
+    assert apply() == ["C"]
+
+
+def test_an_apply_conflict_names_the_field_within_its_list(objects):
+    objects.create("deployments", "mochi", deployment(), manager="kubectl")
+    config = {"apiVersion": "apps/v1", "kind": "Deployment", **deployment()}
+    config["spec"]["replicas"] = 9
+    config["spec"]["template"]["spec"]["containers"] = [{"name": "main", "image": "r/web:green"}]
+    with pytest.raises(ApiError, match="Apply failed with 2 conflicts") as error:
+        objects.patch("deployments", "mochi", "web", config, PatchType.APPLY, manager="me")
+    assert [cause["field"] for cause in error.value.details["causes"]] == [
+        ".spec.replicas",
+        '.spec.template.spec.containers[name="main"].image',
+    ]
+
+
+def test_another_object_of_the_same_name_is_not_the_one_that_was_meant(objects):
+    objects.create("configmaps", "mochi", {"metadata": {"name": "c"}})
+    with pytest.raises(ApiError, match="does not match the UID in record"):
+        objects.delete("configmaps", "mochi", "c", uid="of-its-predecessor")
+    with pytest.raises(ApiError, match="field is immutable"):
+        objects.patch("configmaps", "mochi", "c", {"metadata": {"uid": "of-its-predecessor"}})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ["no object"],
+        {"kind": "Pod", "metadata": {"name": "x"}},
+        {"metadata": {"name": "x", "namespace": "elsewhere"}},
+        {"metadata": {"name": "x", "labels": {"a": 1}}},
+        {"metadata": "x"},
+    ],
+)
+def test_what_cannot_be_decoded_is_a_bad_request(objects, body):
+    with pytest.raises(ApiError) as error:
+        objects.create("configmaps", "mochi", body)
+    assert refusal(error) == (400, "BadRequest")
+
+
+def test_a_selector_may_have_expressions(objects):
+    def selected(*expressions: dict) -> None:
+        objects.create(
+            "deployments", "mochi", deployment(selector={"matchExpressions": list(expressions)}), dry_run=True
+        )
+
+    for fitting in (
+        {"key": "app", "operator": "In", "values": ["web"]},
+        {"key": "app", "operator": "NotIn", "values": ["db"]},
+        {"key": "app", "operator": "Exists"},
+        {"key": "other", "operator": "DoesNotExist"},
+    ):
+        selected(fitting)
+    with pytest.raises(ApiError, match="does not match template"):
+        selected({"key": "app", "operator": "In", "values": ["db"]})
