@@ -96,6 +96,7 @@ only_sandbox = pytest.mark.parametrize("target", ["sandbox"], indirect=True)
 async def test_a_revision_that_was_compacted_away_is_listed_anew(followed, installed, sandbox):
     """What vanished and what changed while nobody was listening is known afterwards."""
     server, objects = sandbox.cluster.server, sandbox.cluster.objects
+    await server.until_watching(1)
     server.drop_watches()
     # In one go, so that the watch cannot have come back in between.
     objects.delete("services", sandbox.namespace, mochi.PREVIEW)
@@ -113,6 +114,7 @@ async def test_a_revision_that_was_compacted_away_is_listed_anew(followed, insta
 @only_sandbox
 async def test_a_connection_that_was_reset_goes_on_from_where_it_was(followed, installed, sandbox):
     listed = sandbox.cluster.server.faults.answer(500, "GET", r"/services\?limit")
+    await sandbox.cluster.server.until_watching(1)
     sandbox.cluster.server.drop_watches()
     await installed.annotate(f"{installed.services}/{mochi.ACTIVE}")
     await followed.touched()
@@ -124,6 +126,7 @@ async def test_a_connection_that_says_nothing_is_given_up(monkeypatch, followed,
     """Half-open: only the missing bookmarks tell."""
     monkeypatch.setattr("bot.clusters.api.SILENCE", 0.2)
     server = sandbox.cluster.server
+    await server.until_watching(1)
     server.drop_watches()  # from here on with the shorter patience
     await server.until_watching(0)
     await server.until_watching(1)
