@@ -169,13 +169,16 @@ class NativeView:
         wanted = replicas(slot)
         why, failed = trouble(slot, pods)
         complete = is_complete(slot) and ready >= wanted
-        doubt = self._doubt(slot, pods) if called == self.release.slot else None
+        doubt = self._doubt(slot, pods, certain=complete) if called == self.release.slot else None
         if doubt:
             complete, why = False, doubt
         return Side(called, present, wanted, ready, complete, trouble=None if complete else why, failed=failed)
 
-    def _doubt(self, slot: Json, pods: Sequence[Json]) -> str | None:
-        """About a pod whose node reports another image than the one that was resolved, or none: it blocks."""
+    def _doubt(self, slot: Json, pods: Sequence[Json], *, certain: bool) -> str | None:
+        """About a pod whose node reports another image than the one that was resolved: it blocks.
+
+        `certain`: so does one whose node reports none, which pods do until they have started.
+        """
         wanted, called = self.release.digests, self._container(slot).get("name")
         for pod in pods if wanted else ():
             statuses = (pod.get("status") or {}).get("containerStatuses") or []
@@ -183,7 +186,7 @@ class NativeView:
             digest = runs.rpartition("@")[2]
             if digest.startswith("sha256:") and digest not in wanted:
                 return f"pod {name(pod)} runs an image that is not {self.release.asked}"
-            if not digest.startswith("sha256:") and is_ready(pod):
+            if not digest.startswith("sha256:") and certain:
                 return f"pod {name(pod)} does not say which image it runs"
         return None
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from bot.clusters.cluster import LABEL
 from bot.clusters.patches import pointer
 from bot.clusters.reading import labels, matches, selector
@@ -177,8 +179,9 @@ async def running(world: World) -> AsyncIterator[Callable[[], Awaitable[None]]]:
                     await asyncio.wait(list(controller._running.values()))
                 assert not task.done(), task
 
-    try:
-        yield rest
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    with capture_logs():  # tracebacks with all locals take seconds to print
+        try:
+            yield rest
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
