@@ -99,7 +99,7 @@ def face(view: View, around: Around) -> Face:
 
 def state(view: View, around: Around) -> State:
     release = view.release
-    name = f"{release.title} ({version(release)})"
+    name = named(release)
     reason = sentence(view.reason or release.reason, _REASON)
     match release.phase:
         case Phase.STAGING:
@@ -132,9 +132,15 @@ def image_name(reference: str) -> str:
 
 
 def version(release: Release) -> str:
-    """What a person calls this version inside a sentence about its app: `green` of `mochi:green`."""
-    tag = release.asked.rpartition("@")[2].rpartition(":")[2]
-    return plain(tag or release.asked, 40)
+    """What a person calls this version inside a sentence about its app: `green` of `mochi:green`. Not yet safe to show
+    in a message.
+    """
+    return release.asked.rpartition("@")[2].rpartition(":")[2] or release.asked
+
+
+def named(release: Release) -> str:
+    """As in `mochi #7 (green)`."""
+    return f"{release.title} ({plain(version(release), _NAME)})"
 
 
 def role_name(role: int, roles: Mapping[int, str]) -> str:

@@ -204,7 +204,7 @@ class Cards:
         nobody can see them or take them back.
         """
         release = view.release
-        if lost is not None:
+        if lost is not None and shown.voting:
             await self._attended.recount(release, ())
         message = await self._place(view.app.channel).send(
             shown.content,

@@ -3,7 +3,7 @@
 from bot.release.record import Cause, Phase, Release
 from cogs import words
 from cogs.card import person_name, version
-from cogs.text import sentence, span
+from cogs.text import plain, sentence, span
 
 _SHORT = 80
 
@@ -11,7 +11,7 @@ _SHORT = 80
 def outcome(release: Release) -> str:
     """Sign, number, version, what happened, how long it took."""
     sign, happened = _happened(release)
-    return words.outcome(sign, release.number, version(release), happened, span(duration(release)))
+    return words.outcome(sign, release.number, plain(version(release), _SHORT), happened, span(duration(release)))
 
 
 def duration(release: Release) -> float:

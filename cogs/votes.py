@@ -41,6 +41,7 @@ class Votes(commands.Cog):
         self._cards = cards
         self._people = people
         self._wake = wake
+        self._session = 0
         # Votes on one card are taken in turn, and never while they are being listed.
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
@@ -97,6 +98,7 @@ class Votes(commands.Cog):
 
     @commands.Cog.listener()
     async def on_disconnect(self) -> None:
+        self._session += 1
         self._people.counted = False
         self._cards.close()
 
@@ -105,12 +107,19 @@ class Votes(commands.Cog):
 
         Nothing else is drawn: the controller looks at each app when it starts, and says what its card lacks.
         """
-        current = [release for release in await self._desk.store.current() if release.app in self._desk.apps]
-        waiting = [release for release in current if release.phase in {Phase.READY, Phase.PROMOTING}]
-        counted = [await self._recount(release) for release in waiting]
-        if not all(counted):
+        session = self._session
+        try:
+            current = [release for release in await self._desk.store.current() if release.app in self._desk.apps]
+            waiting = [release for release in current if release.phase is Phase.READY]
+            counted = all([await self._recount(release) for release in waiting])
+        except Exception:
+            log.exception("votes not listed")
+            current, counted = [], False
+        if session != self._session:
+            return  # Discord went away meanwhile, and the next session lists them again
+        if not counted:
             asyncio.get_running_loop().call_later(AGAIN_AFTER, self._client.dispatch, "resumed")
-        self._people.counted = all(counted)
+        self._people.counted = counted
         self._cards.open()
         for release in current:
             self._wake(release.app)

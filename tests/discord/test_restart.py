@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.clusters.errors import Away
 from bot.release.machine import Verb
 from bot.release.record import Phase
 from sandbox.cluster import PatchType
@@ -132,6 +133,25 @@ async def test_votes_of_the_wrong_people_while_the_bot_was_down_do_not_count(sta
 
     await stage.restart(meanwhile=meanwhile)
     assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for Lead"
+
+
+async def test_a_switch_that_was_decided_is_made_after_the_restart(stage):
+    """The reactions are listed again only where they are still being collected."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+
+    def fault(call):
+        if call == "patch Service/mochiapp":
+            raise Away("the API server did not answer")
+
+    stage.world.api.fault = fault
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.PROMOTING
+    assert (await stage.card()).content == "🔵 mochi #1 (green) was approved by @kim and @leo, switching"
+    stage.world.api.fault = None
+    await stage.restart()
+    assert await stage.phase() is Phase.BAKING
+    assert stage.world.serving() == {"green"}
 
 
 async def test_nothing_is_promoted_before_the_reactions_are_listed_again(stage):
