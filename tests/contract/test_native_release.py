@@ -143,6 +143,20 @@ async def test_going_back_to_a_version_that_is_gone_starts_it_first(bot, install
     assert container(await installed.deployment(mochi.LIVE), None)[1]["image"] == f"{REPOSITORY}:blue"
 
 
+async def test_going_back_further_than_the_slots_reach_deploys_the_version_before_anew(bot, installed):
+    """The slot of the version before was used for a release that came to nothing. Nobody has to approve a way back."""
+    await bot.release("green")
+    await bot.stays_live()
+    await bot.deploy("purple")
+    await bot.reaches(Phase.READY)
+    await bot.ask(Verb.REJECT, KIM)
+    await bot.reaches(Phase.REVERTED, retired=True)
+    restored = await bot.desk.roll_back(bot.app, SAM, "wrong prices")
+    await bot.reaches(Phase.BAKING)
+    assert await installed.serving(2) == names(await installed.pods_with(restored.label))
+    assert container(await installed.deployment(mochi.LIVE), None)[1]["image"] == f"{REPOSITORY}:blue"
+
+
 async def test_the_next_release_goes_to_the_other_slot_and_back_to_the_one_before(bot, installed):
     first = await bot.release("green")
     await bot.stays_live()

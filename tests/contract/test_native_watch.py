@@ -195,6 +195,8 @@ async def test_a_switch_whose_answer_was_lost_is_not_sent_again(bot, installed, 
     sandbox.cluster.server.faults.lose_answer("PATCH", r"/services/mochiapp\?")
     async with installed.record_service() as service:
         await bot.approve()
+        await bot.sees(lambda moment: moment.trouble)
+        bot.clock.skip(seconds=3)
         await bot.reaches(Phase.BAKING)
         assert len(await service.so_far()) == 2
     assert (await bot.events("unknown"))[0].detail["write"] == "switch mochiapp to mochi:green"
@@ -208,5 +210,7 @@ async def test_a_switch_that_the_api_server_could_not_carry_out_is_tried_again(b
     sandbox.cluster.server.faults.answer(500, "PATCH", r"/services/mochiapp\?")
     async with installed.record_service() as service:
         await bot.approve()
+        await bot.sees(lambda moment: moment.trouble)
+        bot.clock.skip(seconds=3)
         await bot.reaches(Phase.BAKING)
         assert len(await service.so_far()) == 2
