@@ -110,10 +110,6 @@ class Greenlight(commands.Bot):
             ctx.view = StringView(positional(ctx.view.read_rest(), ctx.command.clean_params))
         return ctx
 
-    async def on_message(self, message: discord.Message, /) -> None:
-        if not message.author.bot and message.webhook_id is None:
-            await self.process_commands(message)
-
     async def on_command_error(self, ctx: commands.Context[Any], error: commands.CommandError, /) -> None:
         request = Pressed(ctx.interaction) if ctx.interaction is not None else Written(ctx.message)
         await request.answer(explain(error))

@@ -137,9 +137,7 @@ class Cards:
 
     def _try_later(self, release: Release, error: Exception) -> None:
         self._failures[release.label] += 1
-        hopeless = isinstance(error, (discord.Forbidden, discord.NotFound))
-        first, most = (FORBIDDEN, FORBIDDEN_AT_MOST) if hopeless else (RETRY, RETRY_AT_MOST)
-        delay = min(most, first * 2 ** (self._failures[release.label] - 1))
+        delay = retry_after(error, self._failures[release.label])
         release = self._wanted.setdefault(release.label, release)
         self._later[release.label] = asyncio.get_running_loop().call_later(delay, self.changed, release)
 
@@ -329,6 +327,13 @@ class Cards:
 
     def _message(self, card: Card) -> discord.PartialMessage:
         return self._place(card.channel).get_partial_message(card.message)
+
+
+def retry_after(error: Exception, failures: int) -> float:
+    """Seconds until the next attempt after that many failures in a row; rarer where nobody expects us to be."""
+    hopeless = isinstance(error, (discord.Forbidden, discord.NotFound))
+    first, most = (FORBIDDEN, FORBIDDEN_AT_MOST) if hopeless else (RETRY, RETRY_AT_MOST)
+    return min(most, first * 2.0 ** min(failures - 1, 10))
 
 
 def _nonce(label: str, what: str, number: int) -> int:

@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
+import discord
+import pytest
+
 from bot.release.app import Notify
 from bot.release.record import Phase
+from cogs.cards import retry_after
 
 
 async def catch_up(stage):
@@ -82,16 +86,32 @@ async def test_while_votes_count_on_it_an_old_card_is_waited_for(stage):
     assert await stage.phase() is Phase.BAKING
 
 
-async def test_a_channel_that_is_closed_to_us_is_tried_rarely(stage):
-    """Ten thousand refusals in ten minutes would ban our address."""
+async def test_a_channel_that_was_closed_to_us_gets_its_card_when_it_opens(stage):
     stage.env.inject_error("POST", "/channels/*/messages", status=403, code=50001, times=None)
     await stage.deploy()
-    before = len(stage.messages)
-    await stage.env.advance_time(600)
-    await stage.settle()
-    assert len(stage.messages) - before <= 5
+    assert await stage.phase() is Phase.READY
     await catch_up(stage)
     assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for QC and Lead"
+
+
+class _Answer:
+    def __init__(self, status):
+        self.status, self.reason = status, "no"
+
+
+@pytest.mark.parametrize(
+    ("error", "delays"),
+    [
+        (discord.Forbidden(_Answer(403), "no"), [60, 120, 240, 480, 600, 600]),
+        (discord.NotFound(_Answer(404), "no"), [60, 120, 240, 480, 600, 600]),
+        (discord.DiscordServerError(_Answer(503), "no"), [10, 20, 40, 60, 60, 60]),
+        (ValueError("our own mistake"), [10, 20, 40, 60, 60, 60]),
+    ],
+)
+def test_what_fails_is_tried_less_and_less(error, delays):
+    """Ten thousand refusals in ten minutes would ban our address."""
+    assert [retry_after(error, failures) for failures in range(1, 7)] == delays
+    assert retry_after(error, 10**6) == delays[-1]
 
 
 async def test_without_the_right_to_react_the_card_works(stage):
