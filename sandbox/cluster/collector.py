@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sandbox.cluster.controllers import MANAGER
+from sandbox.cluster.controllers import MANAGER, PerNamespace
 from sandbox.cluster.kinds import ALL
 from sandbox.cluster.objects import Objects
 from sandbox.cluster.patches import Json
@@ -13,11 +13,16 @@ _FOREGROUND = "foregroundDeletion"
 _ORPHAN = "orphan"
 
 
-class Collector:
+class Collector(PerNamespace):
     """Deletes what no longer has an owner, and finishes deletions that waited for their dependents."""
 
-    def step(self, objects: Objects, now: datetime) -> datetime | None:  # noqa: ARG002 - nothing here waits for a time
-        everything = [(kind.plural, item) for kind in ALL for item in objects.items(kind.plural)]
+    def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:  # noqa: ARG002 - waits for no time
+        everything = [
+            (kind.plural, item) for kind in ALL if kind.namespaced for item in objects.items(kind.plural, namespace)
+        ]
+        everything += [
+            ("namespaces", item) for item in objects.items("namespaces", "", "", f"metadata.name={namespace}")
+        ]
         living = {item["metadata"]["uid"] for _, item in everything}
         for plural, item in everything:
             owners = [r["uid"] for r in item["metadata"].get("ownerReferences") or ()]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol
 
+from sandbox.cluster.errors import ApiError
 from sandbox.cluster.history import Change
 from sandbox.cluster.objects import Objects
 
@@ -21,11 +22,56 @@ Json = dict[str, Any]
 _log = logging.getLogger(__name__)
 MANAGER = "kube-controller-manager"
 _MOST_ROUNDS = 1000
+# Before the first change: asking for what happened since then says that it is not known any more.
+_NOTHING = -1
 
 
 class Controller(Protocol):
     def step(self, objects: Objects, now: datetime) -> datetime | None:
         """Do what is due; the answer is when to come back even if no object changes."""
+
+
+class PerNamespace:
+    """A controller that looks again at those namespaces where something changed, or where something is due."""
+
+    def __init__(self) -> None:
+        self._seen = _NOTHING
+        self._due: dict[str, datetime | None] = {}
+
+    def step(self, objects: Objects, now: datetime) -> datetime | None:
+        stale = self._stale(objects, now)
+        self._seen, seen = _NOTHING, objects.version
+        for namespace in stale:
+            self._due[namespace] = self.look(objects, namespace, now)
+        self._seen = seen
+        return earliest(list(self._due.values()))
+
+    def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
+        """Do what is due in one namespace; the answer is when to come back even if nothing changes there."""
+        raise NotImplementedError
+
+    def _stale(self, objects: Objects, now: datetime) -> list[str]:
+        due = {namespace for namespace, moment in self._due.items() if moment is not None and moment <= now}
+        try:
+            changed = {_namespace_of(change) for change in objects.changes(self._seen)}
+        except ApiError:  # too long ago: anything may have changed
+            changed = {item["metadata"]["name"] for item in objects.items("namespaces")}
+        return sorted(due | changed)
+
+
+def _namespace_of(change: Change) -> str:
+    metadata = change.after["metadata"]
+    found: str = metadata["name"] if change.plural == "namespaces" else metadata.get("namespace", "")
+    return found
+
+
+def by_owner(candidates: Sequence[Json]) -> dict[str, list[Json]]:
+    """Objects by the uid of their controlling owner."""
+    found: dict[str, list[Json]] = {}
+    for item in candidates:
+        if owner := controller_of(item):
+            found.setdefault(owner["uid"], []).append(item)
+    return found
 
 
 def owned_by(owner: Json, candidates: Sequence[Json]) -> list[Json]:

@@ -13,7 +13,16 @@ from datetime import UTC, datetime, timedelta
 from math import ceil, floor
 from typing import Any
 
-from sandbox.cluster.controllers import MANAGER, condition, earliest, is_active, owned_by, owner_reference
+from sandbox.cluster.controllers import (
+    MANAGER,
+    PerNamespace,
+    by_owner,
+    condition,
+    earliest,
+    is_active,
+    owned_by,
+    owner_reference,
+)
 from sandbox.cluster.objects import Objects, timestamp
 from sandbox.cluster.patches import Json, copied
 
@@ -25,14 +34,13 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _NEVER = 2**31 - 1
 
 
-class Deployments:
+class Deployments(PerNamespace):
     """The Deployment controller."""
 
-    def step(self, objects: Objects, now: datetime) -> datetime | None:
-        sets = objects.items("replicasets")
-        return earliest(
-            [_Rollout(objects, item, owned_by(item, sets), now).step() for item in objects.items("deployments")]
-        )
+    def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
+        sets = by_owner(objects.items("replicasets", namespace))
+        every = objects.items("deployments", namespace)
+        return earliest([_Rollout(objects, d, sets.get(d["metadata"]["uid"], []), now).step() for d in every])
 
 
 def template_hash(template: Json, collisions: int = 0) -> str:

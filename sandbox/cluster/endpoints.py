@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 
-from sandbox.cluster.controllers import MANAGER, is_ready, owner_reference
+from sandbox.cluster.controllers import MANAGER, PerNamespace, is_ready, owner_reference
 from sandbox.cluster.objects import Objects, timestamp
 from sandbox.cluster.patches import Json
 
@@ -20,13 +20,13 @@ _TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time"
 _MOST_PER_SLICE = 100
 
 
-class EndpointSlices:
+class EndpointSlices(PerNamespace):
     """The EndpointSlice controller."""
 
-    def step(self, objects: Objects, now: datetime) -> datetime | None:
-        pods = objects.items("pods")
-        slices = objects.items("endpointslices", labels=f"{MANAGED_BY}={_ME}")
-        for service in objects.items("services"):
+    def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
+        pods = objects.items("pods", namespace)
+        slices = objects.items("endpointslices", namespace, f"{MANAGED_BY}={_ME}")
+        for service in objects.items("services", namespace):
             if service["spec"].get("selector") and "deletionTimestamp" not in service["metadata"]:
                 own = [item for item in slices if _belongs(item, service)]
                 _Slices(objects, service, own, timestamp(now)).follow(_selected(service, pods))

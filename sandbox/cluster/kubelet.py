@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.cluster.behaviour import Behaviour, Images
-from sandbox.cluster.controllers import condition, earliest
+from sandbox.cluster.controllers import PerNamespace, condition, earliest
 from sandbox.cluster.objects import Objects, timestamp
 from sandbox.cluster.patches import Json
 
@@ -20,22 +20,23 @@ _LONGEST_BACK_OFF = 300
 _PER_BLOCK = 250
 
 
-class Kubelet:
+class Kubelet(PerNamespace):
     """Runs every pod. It remembers when each one began and began to stop: API times have no fractions."""
 
     def __init__(self, images: Images) -> None:
+        super().__init__()
         self._images = images
-        self._began: dict[str, datetime] = {}
-        self._stopping: dict[str, datetime] = {}
+        self._began: dict[tuple[str, str], datetime] = {}
+        self._stopping: dict[tuple[str, str], datetime] = {}
         self._addresses = 0
 
-    def step(self, objects: Objects, now: datetime) -> datetime | None:
-        pods = objects.items("pods")
+    def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
+        pods = objects.items("pods", namespace)
         due = [self._one(objects, pod, now) for pod in pods]
-        living = {pod["metadata"]["uid"] for pod in pods}
+        living = {_key(pod) for pod in pods}
         for memory in (self._began, self._stopping):
-            for uid in memory.keys() - living:
-                del memory[uid]
+            for key in [key for key in memory if key[0] == namespace and key not in living]:
+                del memory[key]
         return earliest(due)
 
     def log(self, pod: Json) -> str:
@@ -53,7 +54,7 @@ class Kubelet:
             return self._stop(objects, pod, now)
         if not pod["spec"].get("nodeName"):
             pod = self._place(objects, pod, now)
-        began = self._began.setdefault(metadata["uid"], now)
+        began = self._began.setdefault(_key(pod), now)
         lives = [_Life(self._images, container, began, now) for container in pod["spec"]["containers"]]
         status = self._status(pod, lives, now)
         if status != pod["status"]:
@@ -65,7 +66,7 @@ class Kubelet:
 
     def _stop(self, objects: Objects, pod: Json, now: datetime) -> datetime | None:
         metadata = pod["metadata"]
-        seen = self._stopping.setdefault(metadata["uid"], now)
+        seen = self._stopping.setdefault(_key(pod), now)
         needed = max(self._images.behaviour(c["image"]).stops_after for c in pod["spec"]["containers"])
         gone = seen + timedelta(seconds=min(needed, metadata.get("deletionGracePeriodSeconds", 0)))
         if now < gone:
@@ -119,6 +120,10 @@ class Kubelet:
             "conditions": conditions,
             "containerStatuses": [life.status(pod) for life in lives],
         }
+
+
+def _key(pod: Json) -> tuple[str, str]:
+    return pod["metadata"]["namespace"], pod["metadata"]["uid"]
 
 
 def _condition(pod: Json, name: str, *, met: bool, now: datetime) -> Json:

@@ -43,7 +43,8 @@ class Objects:
     def __init__(self, now: Callable[[], datetime], *, seed: int | None = None, keep_changes: int = 10_000) -> None:
         self._now = now
         self._dice = random.Random(seed)
-        self._live: dict[str, dict[tuple[str, str], Json]] = {plural: {} for plural in KINDS}
+        # By kind, namespace and name: the controllers mostly ask for one namespace.
+        self._live: dict[str, dict[str, dict[str, Json]]] = {plural: {} for plural in KINDS}
         self._history = History(keep_changes)
         self._listeners: list[Callable[[Change], None]] = []
         self._version = 1
@@ -105,7 +106,7 @@ class Objects:
     ) -> Json:
         """PUT. A resourceVersion in the body makes it conditional."""
         kind = self._kind(plural)
-        if kind.put_creates and (namespace, name) not in self._live[plural]:
+        if kind.put_creates and self._stored(kind, namespace, name) is None:
             return self.create(plural, namespace, body, manager=manager, dry_run=dry_run)
         given = str((body.get("metadata") or {}).get("name") or name)
         if given != name:
@@ -218,15 +219,19 @@ class Objects:
         return KINDS[plural]
 
     def _found(self, kind: Kind, namespace: str, name: str) -> Json:
-        try:
-            return self._live[kind.plural][namespace if kind.namespaced else "", name]
-        except KeyError:
-            raise errors.not_found(kind, name) from None
+        found = self._stored(kind, namespace, name)
+        if found is None:
+            raise errors.not_found(kind, name)
+        return found
+
+    def _stored(self, kind: Kind, namespace: str, name: str) -> Json | None:
+        return self._live[kind.plural].get(namespace if kind.namespaced else "", {}).get(name)
 
     def _matching(self, kind: Kind, namespace: str, labels: str, fields: str, at: int | None = None) -> Items:
-        stored = self._live[kind.plural]
+        spaces = self._live[kind.plural]
+        chosen = {namespace: spaces.get(namespace, {})} if namespace else spaces
+        stored = {(where, name): item for where, inside in chosen.items() for name, item in inside.items()}
         if at is not None and at != self._version:
-            stored = dict(stored)
             try:
                 past = self._history.since(at)
             except ApiError:
@@ -242,8 +247,8 @@ class Objects:
         return [
             item
             for (where, _), item in sorted(stored.items())
-            if (not namespace or where == namespace)
-            and matches_labels(labels, item["metadata"].get("labels") or {})
+            if not namespace or where == namespace
+            if matches_labels(labels, item["metadata"].get("labels") or {})
             and matches_fields(fields, kind.plural, item)
         ]
 
@@ -267,7 +272,7 @@ class Objects:
         if "status" in kind.subresources:
             item.pop("status", None)
         admission.complete(kind, item, None, self._version + 1)
-        if _place(item) in self._live[kind.plural]:
+        if self._stored(kind, *_place(item)) is not None:
             raise errors.already_exists(kind, metadata["name"])
         return item
 
@@ -319,7 +324,7 @@ class Objects:
         config["metadata"].setdefault("name", name)
         writer = Writer(manager, kind.api_version, "Apply", subresource)
         time = timestamp(self._now())
-        before = self._live[kind.plural].get((namespace if kind.namespaced else "", name))
+        before = self._stored(kind, namespace, name)
         if before is None:
             item = self._new(kind, namespace, config)
             item["metadata"]["managedFields"] = ownership.noted_apply(None, item, config, writer, time)
@@ -358,10 +363,12 @@ class Objects:
             self._version += 1
             after["metadata"]["resourceVersion"] = str(self._version)
             gone = gone or admission.may_go(kind, after)
+            where, name = _place(after)
+            inside = self._live[kind.plural].setdefault(where, {})
             if gone:
-                self._live[kind.plural].pop(_place(after), None)
+                inside.pop(name, None)
             else:
-                self._live[kind.plural][_place(after)] = after
+                inside[name] = after
             change = Change(self._version, kind.plural, before, after, gone)
             self._history.record(change)
             for listener in tuple(self._listeners):

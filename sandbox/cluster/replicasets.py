@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from sandbox.cluster.controllers import (
     MANAGER,
+    PerNamespace,
+    by_owner,
     condition,
     controller_of,
     earliest,
@@ -19,12 +21,16 @@ from sandbox.cluster.patches import Json, copied
 from sandbox.cluster.selectors import selects
 
 
-class ReplicaSets:
+class ReplicaSets(PerNamespace):
     """The ReplicaSet controller."""
 
-    def step(self, objects: Objects, now: datetime) -> datetime | None:
-        pods = objects.items("pods")
-        due = [self._one(objects, item, pods, now) for item in objects.items("replicasets")]
+    def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
+        pods = [pod for pod in objects.items("pods", namespace) if is_active(pod)]
+        owned, orphans = by_owner(pods), [pod for pod in pods if controller_of(pod) is None]
+        due = []
+        for item in objects.items("replicasets", namespace):
+            candidates = owned.get(item["metadata"]["uid"], []) + orphans
+            due.append(self._one(objects, item, candidates, now))
         return earliest(due)
 
     def _one(self, objects: Objects, item: Json, pods: list[Json], now: datetime) -> datetime | None:
@@ -40,20 +46,19 @@ class ReplicaSets:
 
 
 def _claimed(objects: Objects, item: Json, pods: list[Json]) -> list[Json]:
-    """The active pods of a ReplicaSet. Orphans that match are adopted, its own that no longer match are let go."""
-    namespace, selector = item["metadata"]["namespace"], item["spec"]["selector"]
+    """The pods of a ReplicaSet. Orphans that match are adopted, its own that no longer match are let go."""
+    going = "deletionTimestamp" in item["metadata"]
     found = []
     for pod in pods:
-        if pod["metadata"]["namespace"] != namespace or not is_active(pod):
-            continue
         mine = bool(owned_by(item, [pod]))
-        matching = selects(selector, pod["metadata"].get("labels") or {})
+        matching = selects(item["spec"]["selector"], pod["metadata"].get("labels") or {})
         if mine and not matching:
             _own(objects, pod, None)
-        elif matching and not mine and controller_of(pod) is None and "deletionTimestamp" not in item["metadata"]:
-            found.append(_own(objects, pod, item))
         elif mine:
             found.append(pod)
+        elif matching and not going and controller_of(pod) is None:
+            found.append(pod)
+            pod.update(_own(objects, pod, item))  # the next ReplicaSet must not take it as well
     return found
 
 
