@@ -220,10 +220,9 @@ def _description(view: View, around: Around) -> list[str]:
     digest = release.image.partition("@")[2][:19]
     found = [code(release.asked, _IMAGE) + (f" {code(digest, 30)}" if digest else "")]
     found.append(_traffic(view, around))
-    if view.progress is not None and release.phase in {Phase.STAGING, Phase.READY}:
-        ready, wanted = view.progress
-        found += [] if release.phase is Phase.READY and ready >= wanted else [_bar(ready, wanted)]
-    if view.reason and release.phase.open:
+    bar = _bar(view)
+    found += [bar] if bar else []
+    if view.reason and release.phase.open and not (bar and view.reason.endswith(words.progress(*_pods(view)))):
         found.append(words.waits_because(sentence(view.reason, _REASON)))
     elif release.reason and not release.phase.open:
         found.append(words.because(sentence(release.reason, _REASON)))
@@ -243,9 +242,18 @@ def _traffic(view: View, around: Around) -> str:
     return words.live_now(code(image_name(view.live.image), _IMAGE), since, by)
 
 
-def _bar(ready: int, wanted: int) -> str:
+def _pods(view: View) -> tuple[int, int]:
+    return view.progress or (0, 0)
+
+
+def _bar(view: View) -> str:
+    """While pods start: how far they are."""
+    ready, wanted = _pods(view)
+    started = view.release.phase is Phase.READY and ready >= wanted
+    if view.progress is None or started or view.release.phase not in {Phase.STAGING, Phase.READY}:
+        return ""
     full = min(BAR, BAR * ready // wanted) if wanted > 0 else 0
-    return words.pods_ready("▰" * full + "▱" * (BAR - full), ready, wanted)
+    return words.pods_ready("▰" * full + "▱" * (BAR - full), words.progress(ready, wanted))
 
 
 def _silences(view: View) -> list[str]:

@@ -88,7 +88,7 @@ def _live(live: Live | None) -> str:
     parts = [code(image_name(live.image), 100) + (f" {code(digest, 30)}" if digest else "")]
     parts += [words.since(stamp(live.since))] if live.since else []
     parts += [words.by(person_name(live.by))] if live.by else []
-    parts += [words.pods(live.ready, live.wanted or live.ready)] if live.ready is not None else []
+    parts += [words.progress(live.ready, live.wanted or live.ready)] if live.ready is not None else []
     return ", ".join(parts)
 
 

@@ -124,8 +124,13 @@ def nothing_live() -> str:
     return "live now: not known yet"
 
 
-def pods_ready(bar: str, ready: int, wanted: int) -> str:
-    return f"`{bar}` {ready} of {wanted} pods ready"
+def progress(ready: int, wanted: int) -> str:
+    """As the core says it of a side: then it need not be said twice."""
+    return f"{ready} of {wanted} pods ready"
+
+
+def pods_ready(bar: str, pods: str) -> str:
+    return f"`{bar}` {pods}"
 
 
 def waits_because(reason: str) -> str:
@@ -324,14 +329,6 @@ def status_title(app: str) -> str:
 
 def history_title(app: str, page: int, pages: int) -> str:
     return f"{app} · releases" + (f" · page {page} of {pages}" if pages > 1 else "")
-
-
-def pods(ready: int, wanted: int) -> str:
-    return f"{ready} of {wanted} pods ready"
-
-
-def took(duration: str) -> str:
-    return f"took {duration}"
 
 
 def board_empty(app: str) -> str:
