@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 OURS = ("DISCORD_", "GREENLIGHT_", "DATABASE_URL", "KUBECONFIG", "DOCKER_CONFIG", "LOG_")
@@ -13,6 +14,23 @@ OURS = ("DISCORD_", "GREENLIGHT_", "DATABASE_URL", "KUBECONFIG", "DOCKER_CONFIG"
 ROOT = Path(__file__).resolve().parent.parent
 STOP_WITHIN = 10.0
 SHOWN_LINES = 15
+
+
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h"""
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """For the child before it becomes the bot: end when we end, also if we are killed and can stop nothing (Linux)."""
+    if sys.platform != "linux":
+        return None
+    # Looked up before the fork: afterwards as little as possible may run.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+    return ask
 
 
 class BotProcess:
@@ -42,6 +60,7 @@ class BotProcess:
                 stderr=asyncio.subprocess.STDOUT,
                 # Ctrl-C reaches a terminal's whole group; the bot shall get one signal, and from us.
                 start_new_session=True,
+                preexec_fn=_die_with_parent(),
             )
 
     async def ended(self) -> int:

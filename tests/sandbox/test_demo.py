@@ -1,6 +1,7 @@
 """The demo as a person starts it: one command, one address, the story it tells, nothing left behind."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -76,12 +77,20 @@ async def test_the_story_of_the_demo_from_blue_to_green_and_back(demo):
             cards = demo.cards()
             return cards[-1] if cards and cards[-1].content.startswith(sign) and words in cards[-1].content else None
 
-        return await demo.discord.until(reached, within=30, what=f"the card shows {sign} {words}")
+        try:
+            return await demo.discord.until(reached, within=30, what=f"the card shows {sign} {words}")
+        except TimeoutError as late:
+            shown = "\n".join(message.text for message in demo.discord.messages(channel))
+            raise AssertionError(f"{late}\n{shown}\n{demo.bot.last_lines()}") from None
 
     assert await live(demo) == "blue"
     reply = await people["ann"].slash(channel, "deploy", image="green")
     assert reply.ephemeral, reply.text
     waiting = await shows("🟡")
+    # On the page one can only join a reaction that is there; the bot puts its own once votes count.
+    await demo.discord.until(
+        lambda: "Greenlight" in demo.discord.message(channel, waiting.id).reactions.get("✅", ()), what="the bot's ✅"
+    )
     assert (await demo.state())["preview"]["version"] == "green"
     await people["kim"].react(waiting, "✅")
     await people["leo"].react(waiting, "✅")
@@ -137,6 +146,40 @@ async def test_ctrl_c_leaves_nothing_behind(tmp_path):
     assert not _processes_of(tmp_path)
     with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await asyncio.open_connection("127.0.0.1", int(url.rstrip("/").rpartition(":")[2]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+async def test_a_demo_that_is_killed_takes_its_bot_along(tmp_path):
+    """A test run that is cut off must not leave bots that ask a dead Discord for ever."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "sandbox", "demo", "--no-browser", "--fast"),
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(60):
+            while b"Press Roll back." not in (line := await process.stdout.readline()):
+                assert line or not process.stdout.at_eof()
+            watched = os.pidfd_open(_only_child(process.pid))
+            ended = asyncio.Event()
+            asyncio.get_running_loop().add_reader(watched, ended.set)
+            process.kill()
+            await ended.wait()
+            asyncio.get_running_loop().remove_reader(watched)
+            os.close(watched)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _only_child(pid: int) -> int:
+    [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return int(child)
 
 
 def _processes_of(folder: Path) -> set[str] | None:
