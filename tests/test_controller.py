@@ -1,0 +1,197 @@
+"""The loop: when it looks, when it rests, one attempt per app at a time, and that nothing stops it."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from bot.clusters.errors import Away, ClusterError
+from bot.controller import RESYNC, RETRY
+from bot.release.machine import Verb
+from bot.release.record import Phase
+from world import ANN, KIM, NAMESPACE
+
+
+@pytest.fixture
+async def loop(world):
+    """The controller's own task; what it logs is kept, not printed."""
+    with capture_logs() as logs:
+        task = asyncio.create_task(world.controller.run())
+        yield logs
+        await met(lambda: at_rest(world))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def met(condition) -> None:
+    """Let everybody work until it holds."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the condition is the loop's own state, nobody announces it
+            await asyncio.sleep(0)
+
+
+def at_rest(world) -> bool:
+    return not world.controller._woken and not world.controller._running
+
+
+class Gate:
+    """Holds every read of the Service until it is opened, and counts who waits."""
+
+    def __init__(self, api) -> None:
+        self.waiting = self.most = 0
+        self.open = asyncio.Event()
+        self._get = api.get
+        api.get = self.get
+
+    async def get(self, kind, namespace, name):
+        if name == "mochiapp":
+            self.waiting += 1
+            self.most = max(self.most, self.waiting)
+            await self.open.wait()
+            self.waiting -= 1
+        return await self._get(kind, namespace, name)
+
+
+async def test_one_app_is_attended_to_once_at_a_time(world, loop):
+    """However often it is woken; what happened meanwhile is looked at afterwards."""
+    await met(lambda: at_rest(world))
+    release = await world.desk.deploy(world.app, "green", ANN)
+    gate = Gate(world.api)
+    await met(lambda: gate.waiting == 1)
+    for _ in range(5):
+        world.controller.wake("mochi")
+        await asyncio.sleep(0)
+    await world.desk.ask("mochi", release.number, Verb.ABANDON, ANN)
+    gate.open.set()
+    await met(lambda: at_rest(world))
+    assert gate.most == 1
+    assert (await world.newest()).phase is Phase.REVERTED
+
+
+async def test_what_people_ask_while_an_attempt_is_under_way_is_not_overwritten(world, loop):
+    """The attempt finds its record outdated and starts again."""
+    await met(lambda: at_rest(world))
+    gate = Gate(world.api)
+    gate.open.set()
+    await world.desk.deploy(world.app, "green", ANN)
+    await met(lambda: at_rest(world))
+    gate.open.clear()
+    world.cluster.settle()
+    world.controller.wake("mochi")
+    await met(lambda: gate.waiting == 1)
+    await world.desk.ask("mochi", 1, Verb.ABANDON, ANN, "typo")
+    gate.open.set()
+    await met(lambda: at_rest(world))
+    release = await world.newest()
+    assert (release.phase, release.reason, release.by.name) == (Phase.REVERTED, "typo", "ann")
+
+
+async def test_an_exception_of_ours_is_told_with_a_reference_and_tried_again(world, loop):
+    await world.deploy()
+    await met(lambda: at_rest(world))
+
+    def fault(call: str) -> None:
+        raise ZeroDivisionError
+
+    world.api.fault = fault
+    world.controller.wake("mochi")
+    await met(lambda: world.controller.moments["mochi"].trouble and at_rest(world))
+    moment = world.controller.moments["mochi"]
+    reference = next(entry["ref"] for entry in loop if entry["event"] == "attempt failed")
+    assert moment.trouble == f"something broke on our side (ref {reference})"
+    assert moment.seen is not None
+    assert world.controller._due["mochi"] == world.clock.now() + RETRY
+    world.api.fault = None
+    world.cluster.advance(RETRY.total_seconds())
+    world.controller._bell.set()
+    await met(lambda: not world.controller.moments["mochi"].trouble and at_rest(world))
+
+
+async def test_trouble_with_the_cluster_is_on_the_card_and_said_once_in_the_log(world):
+    await world.deploy()
+
+    def fault(call: str) -> None:
+        raise Away("the API server of eu-1 did not answer in time")
+
+    world.api.fault = fault
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert await world.controller.attempt(world.app) == world.clock.now() + RETRY
+    assert world.controller.moments["mochi"].trouble == "the API server of eu-1 did not answer in time"
+    assert [entry["event"] for entry in logs] == ["cluster trouble"]
+    assert (await world.newest()).phase is Phase.READY
+    world.api.fault = None
+    await world.run()
+    assert world.controller.moments["mochi"].trouble == ""
+
+
+async def test_a_wait_ends_at_its_deadline_or_at_the_resync_whichever_is_first(world):
+    await world.deploy()
+    now = world.clock.now()
+    assert await world.controller.attempt(world.app) == now + RESYNC
+    expires = world.app.approval.expires
+    world.cluster.advance((expires - timedelta(seconds=20)).total_seconds())
+    assert await world.controller.attempt(world.app) == now + expires
+
+
+async def test_roles_that_cannot_be_read_are_asked_for_again_soon(world):
+    await world.deploy()
+    await world.approve(KIM)
+    world.crowd.away = True
+    release = await world.newest()
+    await world.desk.vote(release, world.crowd.members[13], approve=True)
+    assert await world.controller.attempt(world.app) == world.clock.now() + RETRY
+
+
+async def test_an_app_that_is_done_with_sleeps_until_somebody_asks(world, loop):
+    await world.release_live()
+    await world.advance(minutes=6)
+    await world.advance(hours=1)
+    world.controller.wake("mochi")
+    await met(lambda: at_rest(world))
+    calls = len(world.api.calls)
+    world.controller.changed(NAMESPACE)
+    world.controller.changed("another")
+    await asyncio.sleep(0)
+    assert (len(world.api.calls), at_rest(world)) == (calls, True)
+    await world.desk.deploy(world.app, "purple", ANN)
+    await met(lambda: at_rest(world))
+    assert (await world.newest()).number == 2
+    world.controller.changed(NAMESPACE)
+    assert "mochi" in world.controller._woken
+
+
+async def test_what_was_decided_is_kept_though_the_next_write_cannot_be_planned(world):
+    """Otherwise its deadline would begin anew with every attempt."""
+    await world.deploy()
+    await world.desk.ask("mochi", 1, Verb.REJECT, KIM)
+    plan, view = ClusterError("not now"), await world.backend.look(world.app, await world.newest())
+
+    def refused(self, order, *, actor):
+        raise plan
+
+    type(view).plan, whole = refused, type(view).plan
+    try:
+        await world.controller.attempt(world.app)
+        assert await world.phase() is Phase.REVERTED
+        since = (await world.newest()).since
+        world.cluster.advance(60)
+        await world.controller.attempt(world.app)
+        assert (await world.newest()).since == since
+    finally:
+        type(view).plan = whole
+
+
+async def test_a_stopped_controller_leaves_no_task_behind(world):
+    await world.desk.deploy(world.app, "green", ANN)
+    gate = Gate(world.api)
+    task = asyncio.create_task(world.controller.run())
+    await met(lambda: gate.waiting == 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert world.controller._running == {}
+    gate.open.set()
+    await world.restart()
+    await world.run()
+    assert await world.phase() is Phase.READY
