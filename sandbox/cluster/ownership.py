@@ -120,15 +120,9 @@ def without_abandoned(live: Json, config: Json, writer: Writer) -> Json:
     mine = {field for entry in entries if writer.wrote(entry) for field in _owned(entry)}
     theirs = {field for entry in entries if not writer.wrote(entry) for field in _owned(entry)}
     result: Json = copied(live)
-    # What tells an item apart goes last, or the rest of the item could not be found any more.
-    for field in sorted(mine - theirs - fields(config).keys(), key=lambda field: (_is_key(field), -len(field))):
+    for field in sorted(mine - theirs - fields(config).keys(), key=len, reverse=True):
         _remove(result, field)
     return result
-
-
-def _is_key(field: Field) -> bool:
-    """Whether a field is the name of its item: `k:{"name":"A"}`, `f:name`."""
-    return len(field) > 1 and field[-2].startswith("k:") and field[-1][2:] in json.loads(field[-2][2:])
 
 
 def _remove(container: Any, field: Field) -> None:
@@ -154,6 +148,7 @@ def _remove_item(container: list[Any], wanted: Any, rest: Field) -> None:
             if item == wanted:
                 container.remove(item)
         elif identity(item, tuple(wanted)) == tuple(wanted.values()):
+            # What tells an item apart stays until nothing else is left of it.
             if rest and rest[0][2:] not in wanted:
                 _remove(item, rest)
             if not rest or item.keys() <= wanted.keys():

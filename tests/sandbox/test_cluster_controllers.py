@@ -1,9 +1,12 @@
 """What Deployments, ReplicaSets, pods and EndpointSlices do by themselves, on virtual time."""
 
+from typing import ClassVar
+
 import pytest
 
 from mochi import mochi
 from sandbox.cluster import ApiError, Behaviour, Cluster
+from sandbox.cluster.controllers import PerNamespace
 from sandbox.cluster.kubelet import NODE
 
 BLUE = "registry.example.com/mochi:blue"
@@ -381,3 +384,37 @@ def test_old_replica_sets_are_forgotten_beyond_the_limit(cluster):
     sets = [item for item in cluster.objects.items("replicasets") if item["metadata"]["labels"]["color"] == "blue"]
     images = {item["spec"]["template"]["spec"]["containers"][0]["image"] for item in sets}
     assert images == {"r/mochi:v2", "r/mochi:v3", "r/mochi:v4"}
+
+
+def test_an_orphan_joins_one_replica_set_only(cluster):
+    """Two that match it: whoever comes first."""
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": BLUE}]}}
+    cluster.objects.create(
+        "pods", "mochi", {"metadata": {"name": "orphan", "labels": labels}, "spec": template["spec"]}
+    )
+    for name in ("first", "second"):
+        spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+        cluster.objects.create("replicasets", "mochi", {"metadata": {"name": name}, "spec": spec})
+    cluster.settle()
+    orphan = cluster.objects.get("pods", "mochi", "orphan")
+    assert [owner["name"] for owner in orphan["metadata"]["ownerReferences"]] == ["first"]
+    assert len(pods(cluster, "app=web")) == 2
+
+
+def test_a_controller_that_failed_looks_at_everything_again(cluster):
+    class Clumsy(PerNamespace):
+        looked: ClassVar[list[str]] = []
+
+        def look(self, objects, namespace, now):
+            self.looked.append(namespace)
+            if self.looked == ["default"]:
+                raise KeyError("surprise")
+
+    clumsy = Clumsy()
+    with pytest.raises(KeyError):
+        clumsy.step(cluster.objects, cluster.now())
+    clumsy.step(cluster.objects, cluster.now())
+    assert clumsy.looked == ["default", "default", "kube-system", "mochi"]
+    clumsy.step(cluster.objects, cluster.now())
+    assert len(clumsy.looked) == 4
