@@ -44,6 +44,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 PATIENCE = 30.0
+DRAIN = 31.0
 PREPARING = 8.0
 PAGE = (1440, 900)
 CARD = (760, 1400)
@@ -161,6 +162,10 @@ class Album:
         form = await people["sam"].click(live, "Roll back")
         await people["sam"].submit_modal(form, **_filled_in(form.modal, "the logo is upside down"))
         await self._card("rolled-back", "🟠", "rolled back")
+        # The pods that were taken back finish before their slot is used again.
+        await asyncio.sleep(DRAIN)
+        await people["ann"].slash(self._channel, "deploy", image="crash")
+        await self._card("could-not-start", "⚪", "could not start")
 
     def _shown(self, card: Message) -> str:
         text = self._demo.discord.message(card.channel_id, card.id).text
