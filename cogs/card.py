@@ -59,10 +59,6 @@ class State:
     title: str
     colour: int
 
-    @property
-    def sign(self) -> str:
-        return self.first[0]
-
 
 @dataclass(frozen=True)
 class Around:
@@ -92,8 +88,8 @@ def face(view: View, around: Around) -> Face:
         embed=embed,
         links=_links(view, around.successor),
         verbs=view.buttons[:4],
-        again=view.current and release.phase is Phase.REVERTED and not release.was_live,
-        voting=release.phase is Phase.READY,
+        again=view.current and release.phase is Phase.REVERTED and not release.was_live and not release.restores,
+        voting=asks_for_approval(release),
     )
 
 
@@ -101,26 +97,31 @@ def state(view: View, around: Around) -> State:
     release = view.release
     name = named(release)
     reason = sentence(view.reason or release.reason, _REASON)
+    if release.restores is not None and release.phase in {Phase.STAGING, Phase.READY, Phase.PROMOTING}:
+        return State(words.restoring(name, release.restores), words.ROLLING_BACK, ORANGE)
     match release.phase:
         case Phase.STAGING:
-            return State(words.prepared(name), "preparing", BLUE)
+            return State(words.prepared(name), words.PREPARING, BLUE)
         case Phase.READY:
             return _ready(view, name, reason, around.roles)
         case Phase.PROMOTING:
-            return State(words.switching(name, _people(release.approvers)), "switching", BLUE)
+            return State(words.switching(name, _people(release.approvers)), words.SWITCHING, BLUE)
         case Phase.BAKING:
             until = stamp(view.until, "t") if view.until else ""
-            return State(words.watched(name, until), "live, being watched", GREEN)
+            return State(words.watched(name, until), words.WATCHED, GREEN)
         case Phase.DONE:
-            if around.taken_over is not None:
-                return State(words.was_live(name, around.taken_over), "was live", GREY)
-            return State(words.live(name), "live", GREEN)
+            return _done(name, around.taken_over)
         case Phase.REVERTING:
-            return State(words.going_back(name, _why(release)), "rolling back", ORANGE)
+            return State(words.going_back(name, _why(release)), words.ROLLING_BACK, ORANGE)
         case Phase.REVERTED:
             return _reverted(view, name)
         case Phase.ABANDONED:
-            return State(words.left_alone(name, sentence(release.reason, _REASON)), "left as it is", RED)
+            return State(words.left_alone(name, sentence(release.reason, _REASON)), words.LEFT, RED)
+
+
+def asks_for_approval(release: Release) -> bool:
+    """Whether votes count now. Taking a version back needs nobody's."""
+    return release.phase is Phase.READY and release.restores is None
 
 
 def image_name(reference: str) -> str:
@@ -162,12 +163,18 @@ def waited_for(view: View, roles: Mapping[int, str]) -> list[str]:
 
 def _ready(view: View, name: str, reason: str, roles: Mapping[int, str]) -> State:
     if not view.tally.reached or view.tally.vetoes:
-        return State(words.waiting(name, listed(waited_for(view, roles))), "waiting for approval", YELLOW)
+        return State(words.waiting(name, listed(waited_for(view, roles))), words.WAITING, YELLOW)
     if Verb.PROMOTE in view.buttons:
-        return State(words.press_promote(name), "approved, waiting for Promote", YELLOW)
+        return State(words.press_promote(name), words.WAITING_FOR_PROMOTE, YELLOW)
     if reason:
-        return State(words.blocked(name, reason), "waiting for checks", YELLOW)
-    return State(words.about_to_switch(name), "waiting for checks", YELLOW)
+        return State(words.blocked(name, reason), words.WAITING_FOR_CHECKS, YELLOW)
+    return State(words.about_to_switch(name), words.WAITING_FOR_CHECKS, YELLOW)
+
+
+def _done(name: str, taken_over: int | None) -> State:
+    if taken_over is not None:
+        return State(words.was_live(name, taken_over), words.WAS_LIVE, GREY)
+    return State(words.live(name), words.LIVE, GREEN)
 
 
 def _reverted(view: View, name: str) -> State:
@@ -176,8 +183,8 @@ def _reverted(view: View, name: str) -> State:
     if release.was_live:
         after = span((release.since - release.live_at).total_seconds()) if release.live_at else ""
         to = _previous(view)
-        return State(words.rolled_back(name, by, to, after, reason), "rolled back", ORANGE)
-    title = "replaced" if release.cause is Cause.REPLACED else "not released"
+        return State(words.rolled_back(name, by, to, after, reason), words.ROLLED_BACK, ORANGE)
+    title = words.REPLACED if release.cause is Cause.REPLACED else words.NOT_RELEASED_TITLE
     match release.cause:
         case Cause.REJECTED:
             first = words.rejected(name, by, reason)
@@ -274,7 +281,7 @@ def _fields(view: View, around: Around) -> list[tuple[str, str]]:
     if phase in {Phase.REVERTING, Phase.REVERTED, Phase.ABANDONED} and not release.approvers:
         return []
     found = [(words.APPROVALS_FIELD, _approvals(view, around.roles))]
-    if phase is Phase.READY and view.until:
+    if asks_for_approval(release) and view.until:
         found.append((words.UNTIL_FIELD, stamp(view.until)))
     if phase is Phase.BAKING and view.until:
         found.append((words.WATCHED_FIELD, stamp(view.until, "t")))
@@ -295,6 +302,8 @@ def _way_back(view: View) -> str:
 
 def _approvals(view: View, roles: Mapping[int, str]) -> str:
     release = view.release
+    if release.restores is not None:
+        return words.NO_APPROVAL_NEEDED
     if release.phase is Phase.STAGING:
         return words.NO_APPROVAL_YET
     if release.phase is not Phase.READY:

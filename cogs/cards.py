@@ -23,7 +23,7 @@ from bot.view import View
 from cogs import words
 from cogs.answer import AWAY
 from cogs.buttons import CardButtons
-from cogs.card import Around, Face, face, state, version
+from cogs.card import Around, Face, asks_for_approval, face, state, version
 from cogs.limits import CONTENT, THREAD_NAME
 from cogs.text import clip, line
 from cogs.thread import Telling, tellings
@@ -304,7 +304,7 @@ class Cards:
 
     async def _ping(self, card: Card, view: View) -> None:
         """Once, when it is somebody's turn: an edit notifies nobody."""
-        if view.release.phase is not Phase.READY or card.pinged or view.app.notify is Notify.OFF:
+        if not asks_for_approval(view.release) or card.pinged or view.app.notify is Notify.OFF:
             return
         roles = sorted({role for need in view.tally.open for role in need.roles})[:MENTIONED_ROLES]
         if not roles:

@@ -110,7 +110,7 @@ class Votes(commands.Cog):
         session = self._session
         try:
             current = [release for release in await self._desk.store.current() if release.app in self._desk.apps]
-            waiting = [release for release in current if release.phase is Phase.READY]
+            waiting = [release for release in current if release.phase in {Phase.READY, Phase.PROMOTING}]
             counted = all([await self._recount(release) for release in waiting])
         except Exception:
             log.exception("votes not listed")

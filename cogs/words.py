@@ -24,13 +24,30 @@ UNTIL_FIELD = "Until"
 WATCHED_FIELD = "Watched until"
 ROLLBACK_FIELD = "Roll back"
 NO_APPROVAL_YET = "asked for once it is ready"
+NO_APPROVAL_NEEDED = "not needed to go back"
 
 
 def successor_button(number: int) -> str:
     return f"#{number} ↗"
 
 
-# The card's first line and title
+# The card's title, behind app and number
+
+PREPARING = "preparing"
+WAITING = "waiting for approval"
+WAITING_FOR_PROMOTE = "approved, waiting for Promote"
+WAITING_FOR_CHECKS = "waiting for checks"
+SWITCHING = "switching"
+WATCHED = "live, being watched"
+LIVE = "live"
+WAS_LIVE = "was live"
+ROLLING_BACK = "rolling back"
+ROLLED_BACK = "rolled back"
+REPLACED = "replaced"
+NOT_RELEASED_TITLE = "not released"
+LEFT = "left as it is"
+
+# The card's first line
 
 
 def prepared(name: str) -> str:
@@ -53,6 +70,10 @@ def about_to_switch(name: str) -> str:
     return f"🟡 {name} is approved, about to switch"
 
 
+def restoring(name: str, number: int) -> str:
+    return f"🟠 {name} is being brought back in the place of #{number}"
+
+
 def switching(name: str, approvers: str) -> str:
     return f"🔵 {name} was approved by {approvers}, switching" if approvers else f"🔵 {name} is switching"
 
@@ -65,8 +86,8 @@ def live(name: str) -> str:
     return f"🟢 {name} is live"
 
 
-def was_live(name: str, number: int | None) -> str:
-    return f"⚪ {name} was live until #{number}" if number else f"⚪ {name} was live, and is not any more"
+def was_live(name: str, number: int) -> str:
+    return f"⚪ {name} was live until #{number}"
 
 
 def going_back(name: str, reason: str) -> str:
@@ -118,10 +139,6 @@ def live_now(image: str, since: str, by: str) -> str:
 
 def before_this(image: str) -> str:
     return f"before it: {image}"
-
-
-def nothing_live() -> str:
-    return "live now: not known yet"
 
 
 def progress(ready: int, wanted: int) -> str:
@@ -209,14 +226,6 @@ def event_line(at: str, text: str) -> str:
     return f"{at} {text}"
 
 
-def vote_refused(who: str, emoji: str, why: str) -> str:
-    return f"{emoji} by {who} does not count. {why}"
-
-
-def vote_stays(who: str, emoji: str, why: str) -> str:
-    return f"{emoji} by {who} does not count (I may not take it off). {why}"
-
-
 # Forms that ask back
 
 
@@ -275,10 +284,6 @@ NOT_ANSWERED = (
 NO_SUCH_COMMAND = "I know `deploy`, `rollback`, `status`, `history` and `releases`."
 
 
-def nothing_to_roll_back(app: str) -> str:
-    return f"{app} has had no release yet: there is nothing to roll back."
-
-
 def which_app(apps: str) -> str:
     return f"Which app? This channel belongs to {apps}: add `app:`."
 
@@ -316,15 +321,9 @@ STATUS_LIVE = "Live"
 STATUS_OPEN = "Open release"
 STATUS_ADDRESSES = "Addresses"
 STATUS_LATEST = "Last releases"
-STATUS_PODS = "Pods"
 NO_OPEN_RELEASE = "none"
 NO_HISTORY = "No release matches."
 BOARD_TITLE = "Releases"
-BOARD_EMPTY = "no release yet"
-
-
-def status_title(app: str) -> str:
-    return app
 
 
 def history_title(app: str, page: int, pages: int) -> str:

@@ -195,9 +195,28 @@ async def test_the_rollback_command_works_in_every_phase_and_says_which_kind(sta
     assert "there is nothing to roll back" in answer.response.content
 
 
+async def test_a_live_version_can_be_taken_back_after_a_candidate_was_rejected(stage):
+    """The slot of the version before it is gone: it is deployed anew, and that asks and pings nobody."""
+    await stage.go_live("green")
+    await stage.advance(minutes=6)
+    await stage.deploy("purple")
+    await stage.react(stage.kim, "⛔")
+    await stage.advance(minutes=1)
+    pings = len([body for body in stage.messages if body["allowed_mentions"].get("roles")])
+    answer = await stage.slash(stage.sam, "rollback", reason="500s everywhere")
+    assert answer.response.content == (
+        "mochi #1 is being rolled back. Redeploys `mochi:blue`, about 40 s: the old pods are gone."
+    )
+    await stage.settle()
+    assert stage.world.serving() == {"blue"}
+    assert (await stage.card(3)).content.startswith("🟢 mochi #3 (blue) is live, watching until")
+    assert (await stage.card(1)).content == "⚪ mochi #1 (green) was live until #3"
+    assert len([body for body in stage.messages if body["allowed_mentions"].get("roles")]) == pings
+
+
 async def test_the_rollback_command_is_role_gated_and_needs_a_release(stage):
     answer = await stage.slash(stage.sam, "rollback")
-    assert answer.response.content == "mochi has had no release yet: there is nothing to roll back."
+    assert answer.response.content == "mochi has had no release that could be rolled back."
     await stage.go_live()
     answer = await stage.slash(stage.guest, "rollback")
     assert "may roll back mochi" in answer.response.content

@@ -149,6 +149,16 @@ def test_promote_is_offered_after_the_quorum_and_only_where_the_policy_has_the_b
     assert shown.content == "🟡 mochi #7 (green) is approved and waits for an approver to press Promote"
 
 
+@pytest.mark.parametrize("shape", ["staging", "ready", "promoting"])
+def test_a_version_that_is_brought_back_asks_nobody(shape):
+    shown = drawn(shape, restores=6, votes=BOTH)
+    assert shown.content == "🟠 mochi #7 (green) is being brought back in the place of #6"
+    assert shown.embed.title == "mochi #7 · rolling back"
+    assert {field.name: field.value for field in shown.embed.fields}["Approvals"] == "not needed to go back"
+    assert not shown.voting
+    assert not drawn("failed", restores=6).again
+
+
 def test_reactions_belong_below_a_card_only_while_votes_count():
     assert [shape for shape in SHAPES if drawn(shape).voting] == ["ready"]
 
