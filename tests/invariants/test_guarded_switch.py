@@ -3,6 +3,7 @@
 import pytest
 from story import ACTIVE, BLUE, GREEN, Onlooker, agree, by_hand, cached, replicas, scaled_by_hand, switches_to
 
+from bot.clusters.cluster import LABEL
 from bot.clusters.errors import Away
 from bot.release.machine import Verb
 from bot.release.record import Cause, Phase
@@ -73,6 +74,35 @@ async def test_i1_a_look_that_became_old_is_taken_again(world):
     # One to see that it is time, one beside the slow Discord, and one because that was too slow.
     assert before.count(f"get Deployment/{GREEN}") == 3
     assert world.crowd.asked == 2
+
+
+async def test_i1_a_look_that_took_too_long_is_taken_again(world):
+    """The API server took its time; what it said first may be over."""
+    await world.deploy()
+    await world.approve(KIM)
+    await world.desk.vote(await world.newest(), LEO, approve=True)
+    world.api.calls.clear()
+
+    def slowly(call: str) -> None:
+        if call == "list EndpointSlice" and world.api.calls.count(call) == 2:
+            world.cluster.advance(FRESH_FOR.total_seconds() + 1)
+
+    world.api.fault = slowly
+    await world.controller.attempt(world.app)
+    before = world.api.calls[: world.api.calls.index(SWITCH)]
+    assert before.count("list EndpointSlice") == 3
+
+
+async def test_i1_what_the_cache_says_never_takes_pods_away(world):
+    """The cache still shows green live; somebody gave the traffic back to blue, whose warm time is now over."""
+    await world.release_live()
+    await world.advance(minutes=6)
+    await cached(world)
+    selector = {LABEL: None, "color": "blue"}
+    by_hand(world, "services", ACTIVE, {"spec": {"selector": selector}})
+    world.cluster.advance(3600)
+    await world.controller.attempt(world.app)
+    assert (replicas(world, BLUE), world.serving()) == (2, {"blue"})
 
 
 @pytest.mark.parametrize("ready", [0, 1])
