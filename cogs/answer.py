@@ -22,7 +22,7 @@ from bot.release.record import Person
 from cogs import words
 from cogs.limits import CONTENT
 from cogs.people import person
-from cogs.text import clip, line, sentence
+from cogs.text import clip, plain, sentence
 
 log = structlog.get_logger()
 
@@ -151,7 +151,7 @@ def explain(error: BaseException) -> str:
         case commands.CommandNotFound():
             return words.NO_SUCH_COMMAND
         case commands.UserInputError():
-            return words.not_understood(line(str(cause).replace("`", "'"), 200))
+            return words.not_understood(plain(str(cause), 200))
     reference = secrets.token_hex(2)
     log.error("broke", ref=reference, exc_info=cause)
     return words.broke(reference)

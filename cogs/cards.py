@@ -57,6 +57,7 @@ class Cards:
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._failures: Counter[str] = Counter()
         self._threadless: set[int] = set()
+        self._there: dict[str, asyncio.Event] = {}
 
     def attend(self, desk: Desk) -> None:
         self._desk = desk
@@ -96,10 +97,14 @@ class Cards:
             await asyncio.wait(list(self._running.values()))
 
     async def posted(self, release: Release) -> str:
-        """The address of its card, "" when it is not there within a few seconds."""
+        """The address of its card, "" when it is not there within a few seconds. Its thread may come later."""
+        there = self._there.setdefault(release.label, asyncio.Event())
         self.changed(release)
         if task := self._running.get(release.label):
-            await asyncio.wait([task], timeout=POSTED_WITHIN)
+            waiting = asyncio.create_task(there.wait())
+            await asyncio.wait([task, waiting], timeout=POSTED_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        self._there.pop(release.label, None)
         return await self.address(release) or ""
 
     async def address(self, release: Release) -> str | None:
@@ -214,6 +219,8 @@ class Cards:
         card = lost or Card(release.label, view.app.channel, message.id)
         card = replace(card, channel=view.app.channel, message=message.id, shown=shown.fingerprint)
         await self._attended.store.save_card(card)
+        if there := self._there.get(release.label):
+            there.set()
         return card
 
     async def _edit(self, card: Card, view: View, shown: Face) -> Card:

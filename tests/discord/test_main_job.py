@@ -100,6 +100,22 @@ async def test_who_asked_is_told_in_the_thread_when_it_is_over(stage):
     assert last[0]["content"].endswith(f"<@{stage.ann.id}> 🟢 mochi #1 (green) is live")
 
 
+async def test_names_mean_exactly_their_characters_wherever_they_are_shown(stage):
+    """S19."""
+    name = "@everyone **x** [y](https://evil.example)"
+    both = [stage.roles["QC"], stage.roles["Developer"], stage.roles["On-call"]]
+    eve = stage.guild.add_member(stage.env.create_user("eve", global_name=name), roles=both)
+    await stage.deploy(who=eve)
+    await stage.react(eve)
+    await stage.react(eve, "⛔")
+    card = await stage.card()
+    for text in (card.content, card.embeds[0].description or "", await stage.thread()):
+        assert "@everyone" not in text
+        assert "**x**" not in text
+        assert "https://evil" not in text
+    assert r"\*\*x\*\*" in card.content
+
+
 async def test_nobody_else_is_ever_mentioned(stage):
     await stage.go_live()
     await stage.roll_back(stage.sam, "@everyone look")
