@@ -134,7 +134,7 @@ class Controller:
         except Pending:
             return self._clock.now() + RETRY
         except ClusterError as error:
-            if app.name not in self.moments or self.moments[app.name].trouble != str(error):
+            if self._trouble(release) != str(error):
                 log.warning("cluster trouble", app=app.name, release=release.label, reason=str(error))
             self._show(app, await self._store.newest(app.name) or release, trouble=str(error))
             return self._clock.now() + RETRY
@@ -176,7 +176,7 @@ class Controller:
                     continue
                 stored = release = await self._store.update(release, *pending, _intent(release, decision.order, write))
                 pending = []
-                self._show(app, release, view.snapshot)
+                self._show(app, release, view.snapshot, trouble=self._trouble(release))  # over once it is written
                 await self._send(release, write)
                 view = None
             else:
@@ -225,7 +225,10 @@ class Controller:
             if isinstance(error, Away):
                 await self._store.note(release, Event("unknown", "", detail={"write": write.why, "error": str(error)}))
             else:
-                await self._store.note(release, Event("failed", f"could not {write.why}: {error}"))
+                # People read it once, not every few seconds.
+                text = "" if self._trouble(release) == str(error) else f"could not {write.why}: {error}"
+                detail = {"write": write.why, "error": str(error)}
+                await self._store.note(release, Event("failed", text, detail=detail))
             raise
         except Exception as error:
             await self._store.note(release, Event("unknown", "", detail={"write": write.why, "error": repr(error)}))
@@ -234,6 +237,11 @@ class Controller:
             took = (self._clock.now() - began) / timedelta(milliseconds=1)
             await self._store.note(release, Event("written", f"{write.why} ({took:.0f} ms)", actor=_actor(release)))
             log.info("written", release=release.label, write=write.why, ms=round(took))
+
+    def _trouble(self, release: Release) -> str:
+        """What the last attempt for this release failed of."""
+        moment = self.moments.get(release.app)
+        return moment.trouble if moment and moment.release.label == release.label else ""
 
     def _show(
         self,

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bot.clusters.errors import Away, ClusterError
+from bot.clusters.errors import Away, ClusterError, Forbidden
 from bot.controller import RESYNC, RETRY
 from bot.release.machine import Verb
 from bot.release.record import Phase
@@ -124,6 +124,23 @@ async def test_trouble_with_the_cluster_is_on_the_card_and_said_once_in_the_log(
     world.api.fault = None
     await world.run()
     assert world.controller.moments["mochi"].trouble == ""
+
+
+async def test_a_write_that_is_refused_again_and_again_is_told_to_people_once(world):
+    """Rights are missing: every attempt is in the journal, one line is in the thread."""
+
+    def fault(call: str) -> None:
+        if call.startswith("patch"):
+            raise Forbidden("Greenlight may not patch Service")
+
+    world.api.fault = fault
+    await world.desk.deploy(world.app, "green", ANN)
+    for _ in range(3):
+        await world.controller.attempt(world.app)
+    failed = [event for event in await world.store.events(await world.newest()) if event.kind == "failed"]
+    assert len(failed) == 3
+    told = [event.text for event in failed if event.text]
+    assert told == ["could not narrow mochiapp to the pods of mochiapp-blue: Greenlight may not patch Service"]
 
 
 async def test_a_wait_ends_at_its_deadline_or_at_the_resync_whichever_is_first(world):
