@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "cluster"))  # the real control plane and what goes with it
 
-import role  # noqa: E402
+import role  # noqa: E402 - the line above is for what follows
 from installed import Mochi  # noqa: E402
 from staff import Greenlight, greenlight  # noqa: E402
 from targets import SLOW, Real, Sandbox, Target  # noqa: E402
@@ -26,7 +26,7 @@ from targets import SLOW, Real, Sandbox, Target  # noqa: E402
 import mochi  # noqa: E402
 from bot.release.app import App, Timing  # noqa: E402
 from bot.store import migrate  # noqa: E402
-from control_plane import NODE, PROGRAMS, ControlPlane  # noqa: E402 - the line above is for these
+from control_plane import NODE, PROGRAMS, ControlPlane  # noqa: E402
 from pod_maker import PodMaker  # noqa: E402
 from world import REPOSITORY, TAGS, digest, example  # noqa: E402
 
@@ -119,30 +119,19 @@ Hire = Callable[..., AbstractAsyncContextManager[Greenlight]]
 
 @pytest.fixture
 def hire(target: Target, app: App, tmp_path: Path, empty_memory: Path) -> Hire:
-    """Makes another Greenlight with a memory of its own; `rules` are its rights, by default the shipped Role's."""
+    """Another Greenlight with a memory of its own; `rules` are its rights, by default those of the shipped Role."""
 
-    async def start(stack: AsyncExitStack, rules: list[dict[str, Any]] | None) -> Greenlight:
+    @asynccontextmanager
+    async def hired(rules: list[dict[str, Any]] | None = None) -> AsyncIterator[Greenlight]:
         place = tmp_path / secrets.token_hex(4)
         place.mkdir()
-        shutil.copy(empty_memory, place / "greenlight.db")
-        kubeconfig = place / "kubeconfig"
+        memory, kubeconfig = place / "greenlight.db", place / "kubeconfig"
+        shutil.copy(empty_memory, memory)
         kubeconfig.write_text(json.dumps(await target.kubeconfig(role.rules() if rules is None else rules)))
-        return await stack.enter_async_context(greenlight(app, kubeconfig, place / "greenlight.db"))
+        async with greenlight(app, kubeconfig, memory) as bot:
+            yield bot
 
-    return lambda rules=None: _Hired(start, rules)
-
-
-class _Hired(AbstractAsyncContextManager[Greenlight]):
-    def __init__(self, start: Any, rules: list[dict[str, Any]] | None) -> None:
-        self._start = start
-        self._rules = rules
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Greenlight:
-        return await self._start(self._stack, self._rules)
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._stack.aclose()
+    return hired
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from bot.clusters.api import Api, Json, Kind, KubeApi, Listing, Patch
 from bot.clusters.native import NativeCluster
@@ -136,10 +135,11 @@ class Greenlight:
         await self.approve()
         return await self.reaches(Phase.BAKING)
 
-    async def stays_live(self) -> Release:
-        """The watch after the switch is over; the version before it is warm still."""
+    async def stays_live(self) -> Moment:
+        """The watch after the switch is over, and it is known until when the version before it is warm."""
         self.clock.skip(seconds=self.app.timing.bake_for.total_seconds() + 1)
-        return await self.reaches(Phase.DONE, retired=False)
+        await self.reaches(Phase.DONE)
+        return await self.sees(lambda moment: moment.until)
 
     # What comes of it
 
@@ -203,7 +203,3 @@ async def greenlight(app: App, kubeconfig: Path, database: Path) -> AsyncIterato
     finally:
         await api.close()
         await store.close()
-
-
-def operations(patch: Patch) -> list[tuple[str, str, Any]]:
-    return [(operation["op"], operation["path"], operation.get("value")) for operation in patch]

@@ -116,8 +116,9 @@ async def test_rolling_back_is_one_write_to_the_service_while_the_previous_versi
 async def test_the_previous_version_stays_warm_until_its_time_is_over(bot, installed):
     """I11: its pods are as many as before the switch until `warm_for`, and none after it."""
     async with installed.record_deployment(mochi.LIVE) as blue:
-        await bot.release("green")
-        await bot.stays_live()
+        release = await bot.release("green")
+        warm = await bot.stays_live()
+        assert warm.until == release.live_at + bot.app.timing.warm_for
         assert {slot["status"].get("readyReplicas") for [slot] in await blue.so_far()} == {2}
         assert {replicas(slot) for [slot] in await blue.so_far()} == {2}
         bot.clock.skip(**WARM_AGAIN)
