@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from story import ACTIVE, BLUE, GREEN, PREVIEW, agree, by_hand, replicas, running, scaled_by_hand, switches_to
+from story import ACTIVE, BLUE, GREEN, PREVIEW, agree, by_hand, cached, replicas, running, scaled_by_hand, switches_to
 
 from bot.clusters.errors import Away, Forbidden
 from bot.registry import RegistryError
@@ -106,7 +106,20 @@ async def test_i10_a_rollback_is_taken_in_every_phase_and_moves_the_traffic_with
     assert (release.phase, release.by.name) == (Phase.REVERTED, "sam")
     assert agree(world, release)
     assert len(switches_to(world, release)) == switches
+    assert world.crowd.asked == asked  # who waits for Discord would be too late
     assert world.crowd.asked == asked
+
+
+@pytest.mark.parametrize("reach", [switched, baking, done], ids=lambda reach: reach.__name__)
+async def test_i10_a_rollback_that_begins_with_the_cache_waits_for_nobody_either(world, reach):
+    """It is looked afresh, at the cluster alone: who waits for Discord would be five seconds late."""
+    await reach(world)
+    await cached(world)
+    asked = world.crowd.asked
+    await world.desk.ask("mochi", 1, Verb.ROLL_BACK, SAM)
+    await world.controller.attempt(world.app)
+    world.cluster.settle()
+    assert (world.serving(), world.crowd.asked) == ({"blue"}, asked)
 
 
 async def preview_deleted(world):
