@@ -10,7 +10,7 @@ from bot.clusters.cluster import Link
 from bot.release.app import Approval, Requirement
 from bot.release.approvals import Vote, tally
 from bot.release.machine import Verb
-from bot.release.record import Person
+from bot.release.record import Cause, Person
 from bot.view import Kind, Live, WayBack
 from cogs.card import Around, face, payload
 from cogs.limits import length, validate_message
@@ -147,6 +147,29 @@ def test_promote_is_offered_after_the_quorum_and_only_where_the_policy_has_the_b
     shown = drawn("ready", app=with_button(), votes=BOTH)
     assert shown.verbs == (Verb.PROMOTE, Verb.REJECT)
     assert shown.content == "🟡 mochi #7 (green) is approved and waits for an approver to press Promote"
+
+
+@pytest.mark.parametrize(
+    ("cause", "by", "reason", "says"),
+    [
+        (Cause.REJECTED, KIM, "logo", "rejected by @kim: logo"),
+        (Cause.WITHDRAWN, ANN, "", "abandoned by @ann"),
+        (Cause.ROLLED_BACK, None, "", "asked for"),
+        (Cause.EXPIRED, None, "nobody approved it in time", "expired: nobody approved it in time"),
+        (Cause.EMPTY, None, "no pod of green answered after the switch", "no pod of green answered after the switch"),
+    ],
+)
+def test_a_release_that_goes_back_says_why(cause, by, reason, says):
+    release = replace(view("reverting").release, cause=cause, by=by, reason=reason)
+    shown = face(replace(view("reverting"), release=release), Around(ROLES))
+    assert shown.content == f"🟠 mochi #7 (green) is being taken back: {says}"
+
+
+def test_a_production_that_does_not_answer_is_said():
+    shown = drawn("ready", production=Link("https://mochi.example.com/", answers=False), preview=None)
+    assert "Production does not answer." in shown.embed.description
+    assert "No address leads to the preview." in shown.embed.description
+    assert [link.label for link in shown.links] == ["Production ↗"]
 
 
 @pytest.mark.parametrize("shape", ["staging", "ready", "promoting"])

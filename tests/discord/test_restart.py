@@ -166,6 +166,34 @@ async def test_nothing_is_promoted_before_the_reactions_are_listed_again(stage):
     assert stage.world.serving() == {"green"}
 
 
+async def test_a_database_that_fails_while_votes_are_listed_promotes_nothing(stage, monkeypatch):
+    await stage.deploy()
+    await stage.disconnect()
+
+    async def broken():
+        raise OSError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.world.store, "current", broken)
+        await stage.resume()
+        assert not stage.bot.people.counted
+    await stage.resume()
+    assert stage.bot.people.counted
+
+
+async def test_a_listing_of_a_session_that_is_gone_says_nothing_about_the_next(stage, monkeypatch):
+    await stage.deploy()
+    listed = stage.world.desk.recount
+
+    async def slow(release, votes):
+        await listed(release, votes)
+        await stage.disconnect()  # while the answer was on its way
+
+    monkeypatch.setattr(stage.world.desk, "recount", slow)
+    await stage.resume()
+    assert not stage.bot.people.counted
+
+
 async def test_reactions_that_cannot_be_listed_are_asked_for_again(stage):
     await stage.deploy()
 

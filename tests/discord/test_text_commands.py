@@ -125,3 +125,17 @@ async def test_in_another_guild_nothing_is_done(stage):
     reply = await stage.write(eve, "deploy green mochi", channel)
     assert reply.content == "Greenlight works on the server of its team only."
     assert await stage.world.store.newest("mochi") is None
+
+
+async def test_slash_commands_of_another_guild_do_nothing_either(stage):
+    other = stage.env.create_guild("Other")
+    channel = other.create_text_channel("mochi")
+    eve = other.add_member(stage.env.create_user("eve"), roles=[other.create_role("Developer")])
+    for command in stage.bot.tree.get_commands(guild=stage.bot.guild):
+        stage.bot.tree.add_command(command, guild=other)
+    await stage.bot.tree.sync(guild=other)
+    answer = await stage.slash(eve, "deploy", image="green", app="mochi", channel=channel)
+    assert answer.ephemeral
+    assert answer.response.content == "Greenlight works on the server of its team only."
+    assert await stage.world.store.newest("mochi") is None
+    assert await eve.autocomplete(channel, "deploy", "app", "") in ([], None)

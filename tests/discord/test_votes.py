@@ -1,5 +1,7 @@
 """Votes: reactions of the right people, on the right message, with the roles that they have when it counts (I7, I8)."""
 
+import discord
+
 from bot.release.record import Phase
 
 QUORUM_MISSES_LEAD = "🟡 mochi #1 (green) is waiting for Lead"
@@ -163,6 +165,34 @@ async def test_reactions_that_a_moderator_cleared_are_gone(stage):
     await stage.settle()
     assert (await stage.card()).content == NOBODY_YET
     await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+
+
+async def test_one_emoji_that_a_moderator_cleared_is_gone(stage):
+    await stage.deploy()
+    await stage.react(stage.kim)
+    card = await stage.card()
+    stage.env.backend.clear_reaction(card.channel.id, card.id, "✅")
+    await stage.settle()
+    assert (await stage.card()).content == NOBODY_YET
+
+
+async def test_a_vote_that_comes_without_its_voter_is_asked_after(stage):
+    """Discord does not promise the member in the event."""
+    await stage.deploy()
+    card = await stage.card()
+    data = {"user_id": stage.kim.id, "channel_id": card.channel.id, "message_id": card.id, "guild_id": stage.guild.id}
+    event = discord.RawReactionActionEvent(
+        {**data, "emoji": {"id": None, "name": "✅"}, "burst": False, "type": 0},
+        discord.PartialEmoji(name="✅"),
+        "REACTION_ADD",
+    )
+    await stage.bot.get_cog("Votes").on_raw_reaction_add(event)
+    await stage.settle()
+    assert (await stage.card()).content == QUORUM_MISSES_LEAD
+    stage.env.inject_error("GET", "/guilds/*/members/*", status=500)
+    event.user_id = stage.leo.id
+    await stage.bot.get_cog("Votes").on_raw_reaction_add(event)
     assert await stage.phase() is Phase.READY
 
 
