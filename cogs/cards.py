@@ -91,6 +91,13 @@ class Cards:
             await self._attended.store.save_card(replace(card, shown=""))
             self.changed(release)
 
+    async def cleared(self, release: Release) -> None:
+        """Somebody took all reactions off its message: ours go there again."""
+        card = await self._attended.store.card(release)
+        if card is not None:
+            await self._attended.store.save_card(replace(card, shown=card.shown.removesuffix(REACTED)))
+            self.changed(release)
+
     async def idle(self) -> None:
         """Until nothing is being drawn."""
         while self._running:

@@ -128,7 +128,7 @@ class Votes(commands.Cog):
         release = await self._voted_on(channel, message)
         if release is not None:
             await self._recount(release)
-            self._cards.changed(release)
+            await self._cards.cleared(release)
 
     async def _recount(self, release: Release) -> bool:
         """Whether the votes in the store are now those that Discord lists."""

@@ -164,6 +164,7 @@ async def test_reactions_that_a_moderator_cleared_are_gone(stage):
     stage.env.backend.clear_reactions(card.channel.id, card.id)
     await stage.settle()
     assert (await stage.card()).content == NOBODY_YET
+    assert await stage.reactions() == {"✅": {"TestBot"}, "⛔": {"TestBot"}}
     await stage.react(stage.leo)
     assert await stage.phase() is Phase.READY
 
