@@ -22,11 +22,19 @@ DIGEST = "sha256:" + "a" * 64
 PREVIOUS = Version("registry.example.com/mochi:blue", "mochiapp-blue", {"app": "mochi"}, before={"app": "mochi"})
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory) -> bytes:
+    """A database just migrated: made once, since migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "greenlight.db"
+    asyncio.run(migrate(f"sqlite+aiosqlite:///{path}"))
+    return path.read_bytes()
+
+
 @pytest.fixture
-async def url(tmp_path):
-    url = f"sqlite+aiosqlite:///{tmp_path / 'greenlight.db'}"
-    await migrate(url)
-    return url
+def url(tmp_path, migrated):
+    path = tmp_path / "greenlight.db"
+    path.write_bytes(migrated)
+    return f"sqlite+aiosqlite:///{path}"
 
 
 @pytest.fixture

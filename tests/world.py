@@ -188,6 +188,9 @@ class Shelf:
 
 
 class World:
+    migrated: bytes = b""
+    """A database just migrated: made once, since migrating takes longer than most tests."""
+
     def __init__(self, database: Path, app: App) -> None:
         self.app = app
         self.database = database
@@ -213,7 +216,10 @@ class World:
         self.desk = Desk(apps, self.store, self.backend, self.shelf, self.controller, self.clock, lambda: next(tokens))
 
     async def start(self, **objects: Any) -> None:
-        await migrate(self.url)
+        if not World.migrated:
+            await migrate(self.url)
+            World.migrated = self.database.read_bytes()
+        self.database.write_bytes(World.migrated)
         self.cluster.apply(mochi(NAMESPACE, **{"live_image": f"{REPOSITORY}:blue"} | objects))
         self.cluster.settle()
         self.build()
