@@ -61,9 +61,9 @@ class Mochi:
             found: list[Json] = (await answer.json())["items"]
             return found
 
-    # What other people do
+    # What other people do: the managers are those that the API server records for kubectl's subcommands
 
-    async def patch(self, path: str, patch: Any, *, manager: str = "kubectl", content_type: str = MERGE) -> Json:
+    async def patch(self, path: str, patch: Any, *, manager: str = "kubectl-patch", content_type: str = MERGE) -> Json:
         async with self.target.session.patch(
             path, data=json.dumps(patch), headers={"Content-Type": content_type}, params={"fieldManager": manager}
         ) as answer:

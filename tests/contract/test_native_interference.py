@@ -59,7 +59,7 @@ async def test_a_selector_that_somebody_changed_just_before_the_switch_stays_the
     release = await bot.reaches(Phase.ABANDONED)
     assert len(await bot.events("refused")) == 1
     assert release.cause is Cause.FOREIGN
-    assert release.reason.startswith("the active Service was changed by kubectl at ")
+    assert release.reason.startswith("the active Service was changed by kubectl-patch at ")
     assert selector(await installed.service()) == {"app": "mochi", "color": "green"}
 
 
@@ -69,7 +69,7 @@ async def test_a_service_that_somebody_else_switched_ends_the_release_with_who_i
     async with installed.record_service() as service:
         await installed.select(mochi.ACTIVE, color="green")
         release = await bot.reaches(Phase.ABANDONED)
-        assert release.reason.startswith("the active Service was changed by kubectl at ")
+        assert release.reason.startswith("the active Service was changed by kubectl-patch at ")
         assert len(selectors(await service.so_far())) == 2  # as it was, and as they made it
 
 
