@@ -126,11 +126,11 @@ async def test_old_pods_finish_before_their_slot_is_used_again(world):
     assert (await world.deploy("purple", replace=True)).number == 2
 
 
-@pytest.mark.parametrize("verb", [Verb.ROLL_BACK, Verb.REJECT, Verb.ABANDON, Verb.PROMOTE, Verb.RELEASE_CAPACITY])
-async def test_a_verb_of_somebody_without_the_role_changes_nothing(world, verb):
+async def test_a_verb_of_somebody_without_the_role_changes_nothing(world):
     before = await world.deploy()
-    with pytest.raises(Refused, match="Only <@&"):
-        await world.desk.ask("mochi", 1, verb, GUEST)
+    for verb in Verb:
+        with pytest.raises(Refused, match="Only <@&"):
+            await world.desk.ask("mochi", 1, verb, GUEST)
     assert await world.newest() == before
 
 

@@ -86,13 +86,12 @@ async def test_i7_one_person_fills_one_requirement(world):
     assert len(switches_to(world, await world.approve(LEO))) == 1
 
 
-@pytest.mark.parametrize("person", [GUEST, SAM, ANN, BOT, replace(GUEST, name="QC")])
-async def test_i7_votes_of_others_never_count(world, person):
-    await world.deploy()
-    world.crowd.members[person.id] = person
-    release = await world.newest()
-    assert await world.desk.vote(release, person, approve=True)
-    assert await world.store.votes(release) == ()
+async def test_i7_votes_of_others_never_count(world):
+    release = await world.deploy()
+    for person in (GUEST, SAM, ANN, BOT, replace(GUEST, name="QC")):
+        world.crowd.members[person.id] = person
+        assert await world.desk.vote(release, person, approve=True)
+        assert await world.store.votes(release) == ()
     release = await world.approve(LEO)
     assert switches_to(world, release) == []
 
@@ -226,13 +225,13 @@ async def test_i8_a_newer_candidate_voids_the_approvals_of_the_older(world):
     assert world.serving() == {"purple"}
 
 
-@pytest.mark.parametrize("verb", list(Verb))
-async def test_i8_the_card_of_a_replaced_release_acts_on_nothing(world, verb):
+async def test_i8_the_card_of_a_replaced_release_acts_on_nothing(world):
     await world.deploy("green")
     await world.deploy("purple", replace=True)
     before, writes = await world.newest(), len(world.api.writes)
-    with pytest.raises(Refused, match="not the newest"):
-        await world.desk.ask("mochi", 1, verb, replace(BO, roles=frozenset({QC, LEAD, ON_CALL, 1001})))
+    for verb in Verb:
+        with pytest.raises(Refused, match="not the newest"):
+            await world.desk.ask("mochi", 1, verb, replace(BO, roles=frozenset({QC, LEAD, ON_CALL, 1001})))
     assert (await world.run(), len(world.api.writes)) == (before, writes)
 
 
