@@ -121,8 +121,10 @@ Hire = Callable[..., AbstractAsyncContextManager[Greenlight]]
 def hire(target: Target, app: App, tmp_path: Path, empty_memory: Path) -> Hire:
     """Another Greenlight with a memory of its own; `rules` are its rights, by default those of the shipped Role."""
 
+    policy = app
+
     @asynccontextmanager
-    async def hired(rules: list[dict[str, Any]] | None = None) -> AsyncIterator[Greenlight]:
+    async def hired(rules: list[dict[str, Any]] | None = None, app: App = policy) -> AsyncIterator[Greenlight]:
         place = tmp_path / secrets.token_hex(4)
         place.mkdir()
         memory, kubeconfig = place / "greenlight.db", place / "kubeconfig"

@@ -1,7 +1,6 @@
 """A team around a target: Discord on the wire, a registry, and the bot as its own process, unmodified."""
 
 import json
-import warnings
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,12 +10,8 @@ import role
 from targets import Target
 
 from sandbox.bot_process import BotProcess
+from sandbox.discord import DiscordServer, Message, World
 from sandbox.registry import Registry
-
-with warnings.catch_warnings():
-    # discord.py 2.7.1 imports audioop, which leaves Python in 3.13; it works without.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from sandbox.discord import DiscordServer, Message, World
 
 WORLD = World(
     guild="Mochi Ltd",

@@ -38,8 +38,8 @@ async def test_from_deploy_to_live_and_back(team, installed):
         waiting = await team.ballot("mochi #1 (green)", "QC", "Lead")
         links = {button.label: button.url for button in waiting.buttons if button.url}
         assert links == {
-            "Preview ↗": f"http://{mochi.PREVIEW_HOST}/",
-            "Production ↗": f"https://{mochi.PRODUCTION_HOST}/",
+            "Preview": f"http://{mochi.PREVIEW_HOST}/",
+            "Production": f"https://{mochi.PRODUCTION_HOST}/",
         }
         green = await installed.serving(2, mochi.PREVIEW)
         images = {pod["spec"]["containers"][0]["image"] for pod in await installed.pods_of("green")}

@@ -1,17 +1,22 @@
 """An app that Greenlight has never released: its first release begins without downtime, and can be taken back whole."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from installed import Mochi, names, ready, selectors
 
 import mochi
 from bot.clusters.adoption import BEFORE
 from bot.clusters.cluster import LABEL
+from bot.clusters.errors import ClusterError
 from bot.clusters.reading import HASH, template_labels
 from bot.release.machine import Verb
 from bot.release.record import Phase
-from world import KIM, REPOSITORY, digest
+from world import KIM, REPOSITORY, SAM, digest
+
+PROXY = "registry.example.com/proxy:1"
 
 
 async def test_the_service_is_narrowed_without_one_endpoint_coming_or_going(bot, installed):
@@ -44,6 +49,38 @@ async def test_slots_that_no_label_tells_apart_are_told_apart_by_the_hash_of_the
         await bot.approve()
         await bot.reaches(Phase.BAKING)
     assert await installed.serving(2) & live == frozenset()
+
+
+async def test_a_service_that_tells_the_slots_apart_is_not_touched_before_the_switch(target, hire):
+    """And a rollback gives it back the very selector that the team wrote."""
+    colour = {"app": "mochi", "color": "blue"}
+    await target.apply(mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue", selector=colour))
+    installed = Mochi(target)
+    live = await installed.serving(2)
+    async with hire() as bot, installed.record_service() as service:
+        release = await bot.release("green")
+        assert await installed.serving(2) & live == frozenset()
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await bot.reaches(Phase.REVERTED)
+        assert await installed.serving(2) == live
+        assert selectors(await service.so_far()) == [colour, release.selector, colour]
+        assert len(await service.so_far()) == 3
+
+
+async def test_of_several_containers_only_the_one_that_the_policy_names_is_changed(target, app, hire):
+    objects = [_with_sidecar(item) for item in mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue")]
+    await target.apply(objects)
+    installed = Mochi(target)
+    await installed.serving(2)
+    async with hire() as bot:
+        named = r"^Deployment mochiapp-\w+ has several containers \(proxy, myapp\): set `container` to one of them\.$"
+        with pytest.raises(ClusterError, match=named):
+            await bot.deploy("green")
+    async with hire(app=replace(app, target=replace(app.target, container="myapp"))) as bot:
+        await bot.release("green")
+    spec = (await installed.deployment(mochi.IDLE))["spec"]["template"]["spec"]
+    images = {container["name"]: container["image"] for container in spec["containers"]}
+    assert images == {"proxy": PROXY, "myapp": f"{REPOSITORY}@{digest('green')}"}
 
 
 async def test_an_autoscaled_slot_keeps_the_number_of_pods_that_its_autoscaler_chose(target, hire, app):
@@ -103,6 +140,13 @@ def _without_color(item: Any) -> Any:
     if item["kind"] == "Service":
         spec["selector"] = {"app": "mochi"}
     return text
+
+
+def _with_sidecar(item: Any) -> Any:
+    changed = json.loads(json.dumps(item))
+    if item["kind"] == "Deployment":
+        changed["spec"]["template"]["spec"]["containers"].insert(0, {"name": "proxy", "image": PROXY})
+    return changed
 
 
 def _autoscaler(namespace: str, deployment: str) -> Any:
