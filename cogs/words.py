@@ -7,8 +7,8 @@ from bot.release.machine import Verb
 
 APPROVE, VETO = "✅", "⛔"
 
-PREVIEW_BUTTON = "Preview ↗"
-PRODUCTION_BUTTON = "Production ↗"
+PREVIEW_BUTTON = "Preview"
+PRODUCTION_BUTTON = "Production"
 AGAIN_BUTTON = "Deploy again"
 NEWER, OLDER = "Newer", "Older"
 VERB_BUTTONS = {
@@ -28,7 +28,7 @@ NO_APPROVAL_NEEDED = "not needed to go back"
 
 
 def successor_button(number: int) -> str:
-    return f"#{number} ↗"
+    return f"#{number}"
 
 
 # The card's title, behind app and number

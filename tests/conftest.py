@@ -1,8 +1,14 @@
 """Fixtures for all tests."""
 
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
+
+with warnings.catch_warnings():
+    # discord.py 2.7.1 imports audioop, which leaves Python in 3.13; it works without.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import discord  # noqa: F401 - imported here, once, for whoever imports it later
 
 from world import World, example
 

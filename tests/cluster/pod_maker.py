@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+
 from pod_status import Report
 from watching import event_stream
 

@@ -6,8 +6,9 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-import mochi
 import pytest
+
+import mochi
 from control_plane import ControlPlane
 from pod_maker import PodMaker
 from watching import event_stream, until

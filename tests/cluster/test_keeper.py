@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from control_plane import PROGRAMS, ControlPlane, ControlPlaneError
 
 HERE = Path(__file__).parent

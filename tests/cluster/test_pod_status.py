@@ -4,6 +4,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from pod_status import Report, outcome_of
 
 DIGEST = "sha256:" + "ab" * 32

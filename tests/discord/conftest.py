@@ -1,11 +1,4 @@
-"""discord.py is imported before the tests are: `-W error` would stop at a deprecation inside it."""
-
-import warnings
-
-with warnings.catch_warnings():
-    # discord.py 2.7.1 imports audioop, which leaves Python in 3.13; it works without.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import discord  # noqa: F401 - imported for its side effect on the import of everything after it
+"""The stage of the tests with Discord."""
 
 import asyncio
 import shutil
@@ -18,7 +11,7 @@ from bot.store import migrate
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory):
-    """Made once: it takes longer than most tests here."""
+    """Made once: it takes longer than most tests."""
     file = tmp_path_factory.mktemp("database") / "empty.db"
     asyncio.run(migrate(f"sqlite+aiosqlite:///{file}"))
     return file

@@ -65,7 +65,7 @@ async def test_promote_is_pressed_by_an_approver_after_the_quorum(stage):
     await stage.react(stage.leo)
     card = await stage.card()
     assert card.content == "🟡 mochi #1 (green) is approved and waits for an approver to press Promote"
-    assert stage.labels(card) == ["Preview ↗", "Production ↗", "Promote", "Reject"]
+    assert stage.labels(card) == ["Preview", "Production", "Promote", "Reject"]
     assert stage.world.serving() == {"blue"}
     answer = await stage.press(stage.ann, Verb.PROMOTE)
     assert "may promote mochi" in answer.response.content

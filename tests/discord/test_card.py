@@ -50,21 +50,21 @@ TITLES = {
     "abandoned": "left as it is",
 }
 BUTTONS = {
-    "staging": ("Preview ↗", "Production ↗", Verb.ABANDON),
-    "ready": ("Preview ↗", "Production ↗", Verb.REJECT),
-    "promoting": ("Production ↗", Verb.ROLL_BACK),
-    "baking": ("Production ↗", Verb.ROLL_BACK),
-    "done": ("Production ↗", Verb.ROLL_BACK, Verb.RELEASE_CAPACITY),
-    "done, cold": ("Production ↗", Verb.ROLL_BACK),
-    "reverting": ("Production ↗",),
+    "staging": ("Preview", "Production", Verb.ABANDON),
+    "ready": ("Preview", "Production", Verb.REJECT),
+    "promoting": ("Production", Verb.ROLL_BACK),
+    "baking": ("Production", Verb.ROLL_BACK),
+    "done": ("Production", Verb.ROLL_BACK, Verb.RELEASE_CAPACITY),
+    "done, cold": ("Production", Verb.ROLL_BACK),
+    "reverting": ("Production",),
     "rejected": ("again",),
     "expired": ("again",),
     "failed": ("again",),
     "late": ("again",),
     "withdrawn": ("again",),
-    "replaced": ("#8 ↗",),
-    "rolled back": ("Production ↗",),
-    "abandoned": ("Production ↗",),
+    "replaced": ("#8",),
+    "rolled back": ("Production",),
+    "abandoned": ("Production",),
 }
 
 BOTH = (Vote(KIM, approve=True), Vote(LEE, approve=True))
@@ -117,9 +117,9 @@ def test_nobody_divides_by_the_pods_of_an_empty_side():
 
 def test_the_preview_of_a_version_that_is_being_prepared_is_offered_once_it_answers():
     silent = Link("http://preview.mochi.example.com/", answers=False)
-    assert [link.label for link in drawn("staging", preview=silent).links] == ["Production ↗"]
+    assert [link.label for link in drawn("staging", preview=silent).links] == ["Production"]
     ready = drawn("ready", preview=silent)
-    assert [link.label for link in ready.links] == ["Preview ↗", "Production ↗"]
+    assert [link.label for link in ready.links] == ["Preview", "Production"]
     assert "The preview does not answer yet." in ready.embed.description
 
 
@@ -169,7 +169,7 @@ def test_a_production_that_does_not_answer_is_said():
     shown = drawn("ready", production=Link("https://mochi.example.com/", answers=False), preview=None)
     assert "Production does not answer." in shown.embed.description
     assert "No address leads to the preview." in shown.embed.description
-    assert [link.label for link in shown.links] == ["Production ↗"]
+    assert [link.label for link in shown.links] == ["Production"]
 
 
 @pytest.mark.parametrize("shape", ["staging", "ready", "promoting"])

@@ -72,7 +72,7 @@ async def test_replace_puts_a_newer_candidate_in_the_place_of_the_open_one(stage
     await stage.deploy("purple", replace=True)
     older, newer = await stage.card(1), await stage.card(2)
     assert older.content == "⚪ mochi #1 (green) was replaced by #2"
-    assert stage.labels(older) == ["#2 ↗"]
+    assert stage.labels(older) == ["#2"]
     assert older.components[0].children[0].url.endswith(f"/{newer.id}")
     assert newer.content == "🟡 mochi #2 (purple) is waiting for QC and Lead"
 

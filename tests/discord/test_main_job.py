@@ -13,7 +13,7 @@ async def test_the_main_job_from_deploy_to_live_and_back(stage):
     card = await stage.card()
     assert str(card.id) in answer.response.content
     assert card.content == "🟡 mochi #1 (green) is waiting for QC and Lead"
-    assert stage.labels(card) == ["Preview ↗", "Production ↗", "Reject"]
+    assert stage.labels(card) == ["Preview", "Production", "Reject"]
     assert await stage.reactions() == {"✅": {"TestBot"}, "⛔": {"TestBot"}}
     assert stage.world.serving() == {"blue"}
 
@@ -24,7 +24,7 @@ async def test_the_main_job_from_deploy_to_live_and_back(stage):
     await stage.react(stage.leo)
     card = await stage.card()
     assert card.content.startswith("🟢 mochi #1 (green) is live, watching until <t:")
-    assert stage.labels(card) == ["Production ↗", "Roll back"]
+    assert stage.labels(card) == ["Production", "Roll back"]
     assert stage.world.serving() == {"green"}
     assert await stage.reactions() == {"✅": {"kim", "leo"}}
 
@@ -32,7 +32,7 @@ async def test_the_main_job_from_deploy_to_live_and_back(stage):
     assert answer.response.content == "mochi #1 is being rolled back. Moves traffic back to `mochi:blue` at once."
     card = await stage.card()
     assert card.content == "🟠 mochi #1 (green) was rolled back by @sam to `mochi:blue` after 0 s: too slow"
-    assert stage.labels(card) == ["Production ↗"]
+    assert stage.labels(card) == ["Production"]
     assert stage.world.serving() == {"blue"}
     assert await stage.phase() is Phase.REVERTED
 
@@ -48,11 +48,11 @@ async def test_the_watch_ends_by_itself_and_capacity_can_be_released(stage):
     await stage.advance(minutes=6)
     card = await stage.card()
     assert card.content == "🟢 mochi #1 (green) is live"
-    assert stage.labels(card) == ["Production ↗", "Roll back", "Release capacity"]
+    assert stage.labels(card) == ["Production", "Roll back", "Release capacity"]
     answer = await stage.press(stage.sam, Verb.RELEASE_CAPACITY)
     assert "rolling back will redeploy it" in answer.response.content
     await stage.advance(minutes=1)
-    assert stage.labels(await stage.card()) == ["Production ↗", "Roll back"]
+    assert stage.labels(await stage.card()) == ["Production", "Roll back"]
     shown = await stage.press(stage.sam, Verb.ROLL_BACK)
     assert shown.modal["components"][0]["description"] == "Redeploys mochi:blue, about 40 s: the old pods are gone."
 
@@ -145,7 +145,7 @@ async def test_a_slow_candidate_shows_how_many_pods_are_ready_and_what_it_waits_
     card = await stage.card()
     assert card.content == "🔵 mochi #1 (slow) is being prepared"
     assert "`▱▱▱▱▱` 0 of 2 pods ready" in card.embeds[0].description
-    assert stage.labels(card) == ["Production ↗", "Abandon"]
+    assert stage.labels(card) == ["Production", "Abandon"]
     await stage.advance(minutes=2)
     assert (await stage.card()).content == "🟡 mochi #1 (slow) is waiting for QC and Lead"
 
@@ -157,7 +157,7 @@ async def test_when_a_newer_version_is_live_the_older_card_says_so(stage):
     await stage.settle()
     older = await stage.card(1)
     assert older.content == "⚪ mochi #1 (green) was live until #2"
-    assert stage.labels(older) == ["Production ↗"]
+    assert stage.labels(older) == ["Production"]
     await stage.roll_back(stage.sam)
     await stage.settle()
     assert (await stage.card(1)).content == "🟢 mochi #1 (green) is live"

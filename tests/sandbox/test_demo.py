@@ -6,17 +6,11 @@ import os
 import re
 import signal
 import sys
-import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
-
-with warnings.catch_warnings():
-    # discord.py 2.7.1 imports audioop, which leaves Python in 3.13; it works without.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import discord  # noqa: F401 - imported for its side effect on the imports below
 
 from bot.policy import read_policy
 from sandbox import demo as demonstration

@@ -1,15 +1,10 @@
 """Discord in the browser: what the page sends is asked for over HTTP here, as its scripts ask."""
 
-import warnings
 from collections.abc import AsyncIterator
 
 import aiohttp
+import discord
 import pytest
-
-with warnings.catch_warnings():
-    # discord.py 2.7.1 imports audioop, which leaves Python in 3.13; it works without.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import discord
 
 from sandbox.discord import DiscordServer, World
 from sandbox.discord.page import Pages

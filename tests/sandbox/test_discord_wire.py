@@ -2,20 +2,14 @@
 
 import asyncio
 import re
-import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
 
 import aiohttp
+import discord
 import pytest
 import yarl
-
-with warnings.catch_warnings():
-    # discord.py 2.7.1 imports audioop, which leaves Python in 3.13; it works without.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import discord
-
 from discord import app_commands
 from discord.ext import commands
 from discord.gateway import DiscordWebSocket
