@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -94,6 +95,12 @@ async def test_every_connection_is_as_durable_and_strict_as_promised(store, prag
     async with store._reading.connect() as one, store._reading.connect() as other:
         for connection in (one, other):
             assert await connection.scalar(text(f"PRAGMA {pragma}")) == value
+
+
+def test_a_migrated_file_has_its_write_ahead_log_before_anybody_connects(url):
+    """To turn it on is refused while somebody else is connected, so two processes that start at once would collide."""
+    with closing(sqlite3.connect(url.partition("///")[2])) as raw:
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_reading_waits_for_nobody_who_writes(url, store):

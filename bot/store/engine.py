@@ -5,6 +5,8 @@ power. A transaction begins IMMEDIATE, so that it never has to be repeated becau
 """
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,9 @@ def _upgrade(url: str) -> None:
         return
     with filelock.FileLock(f"{place}.lock", timeout=LOCK_FOR):
         command.upgrade(settings, "head")
+        # It stays on in the file. To turn it on is refused at once while anybody else is connected, so not later.
+        with contextlib.closing(sqlite3.connect(str(place))) as raw:
+            raw.execute("PRAGMA journal_mode=WAL")
 
 
 def _prepare(connection: Any, _: Any) -> None:
