@@ -22,6 +22,7 @@ from bot.clusters.reading import (
     labels,
     matches,
     name,
+    owner,
     replicas,
     selector,
     template_labels,
@@ -255,8 +256,8 @@ class NativeView:
         before = self.release.previous.before
         if before is None or selector(self.service) != self.release.previous.selector:
             return None
-        theirs = {name(pod) for pod in self._previous_pods}
-        if any(matches(before, labels(pod)) and name(pod) not in theirs for pod in self.pods):
+        # By their owner: a hash that the live pods were told apart by is another one after a restart of theirs.
+        if any(matches(before, labels(pod)) and owner(pod) != self.release.previous.slot for pod in self.pods):
             raise Pending(f"{name(self.service)} would let in pods of another version, which are still going away.")
         return self._select(self.service, before, "give {} its former selector back")
 

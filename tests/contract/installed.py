@@ -86,6 +86,12 @@ class Mochi:
             f"{self.deployments}/{deployment}", patch, manager="kubectl-set", content_type=STRATEGIC
         )
 
+    async def restart(self, deployment: str) -> Json:
+        """`kubectl rollout restart`."""
+        annotations = {"kubectl.kubernetes.io/restartedAt": "2026-01-05T09:00:00Z"}
+        patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        return await self.patch(f"{self.deployments}/{deployment}", patch, manager="kubectl-rollout")
+
     async def label_template(self, deployment: str, **labels: str) -> Json:
         patch = {"spec": {"template": {"metadata": {"labels": labels}}}}
         return await self.patch(f"{self.deployments}/{deployment}", patch)

@@ -51,6 +51,23 @@ async def test_slots_that_no_label_tells_apart_are_told_apart_by_the_hash_of_the
     assert await installed.serving(2) & live == frozenset()
 
 
+async def test_live_pods_that_were_restarted_during_an_adoption_are_served_when_it_is_taken_back(target, hire):
+    """`kubectl rollout restart` gives the live pods another hash, by which alone they had been told apart."""
+    objects = mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue", idle_image=f"{REPOSITORY}:old")
+    await target.apply([_without_color(item) for item in objects])
+    installed = Mochi(target)
+    before = await installed.serving(2)
+    async with hire() as bot:
+        await bot.deploy("green")
+        await bot.reaches(Phase.READY)
+        await installed.restart(mochi.LIVE)
+        await installed.serving(0)
+        await bot.ask(Verb.REJECT, KIM)
+        await bot.reaches(Phase.REVERTED, retired=True)
+    assert await installed.serving(2) & before == frozenset()
+    assert (await installed.service())["spec"]["selector"] == {"app": "mochi"}
+
+
 async def test_a_service_that_tells_the_slots_apart_is_not_touched_before_the_switch(target, hire):
     """And a rollback gives it back the very selector that the team wrote."""
     colour = {"app": "mochi", "color": "blue"}
