@@ -18,7 +18,7 @@ from bot.clusters.errors import Away, ClusterError, Pending, Stale
 from bot.ports import Cards, Clock, People, Unreachable
 from bot.release.app import App
 from bot.release.approvals import Ballots, tally
-from bot.release.machine import Decision, Order, advance, decide, fulfil, observe
+from bot.release.machine import Decision, Order, advance, decide, fulfil, observe, sent
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Snapshot
 from bot.store import Event, Outdated, Store
@@ -174,6 +174,7 @@ class Controller:
                 if write is None:
                     release = fulfil(release, decision.order)
                     continue
+                release = sent(release, decision.order, now)
                 stored = release = await self._store.update(release, *pending, _intent(release, decision.order, write))
                 pending = []
                 self._show(app, release, view.snapshot, trouble=self._trouble(release))  # over once it is written
@@ -191,7 +192,7 @@ class Controller:
     def _next(self, release: Release, decision: Decision, *, soon: bool) -> datetime | None:
         """When to look again while nothing is heard."""
         if not release.phase.open:
-            if decision.until is None and not decision.reason:
+            if decision.until is None and (not decision.reason or release.retired):
                 self._resting.add(release.app)
             return decision.until
         resync = self._clock.now() + (RETRY if soon else RESYNC)

@@ -16,16 +16,16 @@ import structlog
 
 from bot.clusters.cluster import LABEL, Cluster, Links, Start
 from bot.clusters.errors import ClusterError
-from bot.controller import Controller, Moment
+from bot.controller import Controller
 from bot.ports import Clock, Images
 from bot.registry import ImageNotFound, RegistryError, Resolved
 from bot.release.app import App
-from bot.release.approvals import Vote, holds, may_approve, may_veto
+from bot.release.approvals import Vote, holds, may_approve, may_veto, tally
 from bot.release.errors import Refused
 from bot.release.image import Image, parse, resolve_text
 from bot.release.machine import DRAIN, Verb, ask, only
-from bot.release.record import Person, Phase, Release
-from bot.release.snapshot import Traffic
+from bot.release.record import Person, Phase, Release, Version
+from bot.release.snapshot import Snapshot, Traffic
 from bot.store import Event, Outdated, Page, Store, Taken
 from bot.view import Live, Status, View, links_to, view
 
@@ -54,6 +54,8 @@ class _Asked:
 
     image: Image
     resolved: Resolved | None
+    called: str
+    """As a person reads it."""
 
     @property
     def digests(self) -> frozenset[str]:
@@ -86,8 +88,13 @@ class Desk:
 
     # What people do
 
-    async def deploy(self, app: App, text: str, author: Person, *, replace: bool = False) -> Release:
-        """Open a release. Nothing is touched before the image is found. Raises `ClusterError`, `RegistryError` too."""
+    async def deploy(
+        self, app: App, text: str, author: Person, *, replace: bool = False, called: str = ""
+    ) -> Release:
+        """Open a release. Nothing is touched before the image is found. Raises `ClusterError`, `RegistryError` too.
+
+        `called` is the image's name for people if that is known to be true; otherwise it is made from `text`.
+        """
         if not holds(author, app.deployers):
             raise Refused(only(app.deployers, "deploy", app.name))
         image = resolve_text(text, app.image, app.images, app.name)
@@ -95,10 +102,26 @@ class Desk:
         if newest and newest.phase.open and not replace:
             raise AlreadyOpen(newest)
         _check_drained(newest, self._clock.now())
-        asked = _Asked(image, await self._resolve(app, image))
+        resolved = await self._resolve(app, image)
+        asked = _Asked(image, resolved, called or await self._call(image))
+        await self._refresh_links(app)
+        for _ in range(TRIES):
+            try:
+                return await self._begin(app, asked, author, newest, replace=replace)
+            except Outdated:  # somebody voted on what is to be replaced, or it moved on: all is looked at again
+                continue
+        raise _too_quick(app.name)
+
+    async def _begin(
+        self, app: App, asked: _Asked, author: Person, before: Release | None, *, replace: bool
+    ) -> Release:
+        """Open the release in place of `before`, if that is still the newest. Raises `Outdated`."""
+        newest = await self.store.newest(app.name)
+        if newest and newest.phase.open and (before is None or before.number != newest.number):
+            raise AlreadyOpen(newest)
+        _check_drained(newest, self._clock.now())
         start = await self._cluster.start(app)
         await self._check_new(app, asked, start, replace=replace)
-        await self._refresh_links(app)
         now = self._clock.now()
         ended = ask(newest, app, Verb.REPLACE, author, now) if newest and newest.phase.open else None
         opened = Release(
@@ -106,7 +129,7 @@ class Desk:
             number=0,
             label="",
             image=asked.reference,
-            asked=image.short,
+            asked=asked.called,
             digests=asked.digests,
             author=author,
             slot=start.slot,
@@ -116,7 +139,7 @@ class Desk:
             since=now,
             notes=() if asked.resolved else (UNPINNED,),
         )
-        said = f"{author.name} asked for {image.short}", f"{image} is {asked.reference}"
+        said = f"{author.name} asked for {asked.called}", f"{asked.image} is {asked.reference}"
         return await self._open(opened, start, *said, replacing=ended)
 
     async def ask(self, app: str, number: int, verb: Verb, actor: Person, reason: str = "") -> Release:
@@ -125,8 +148,13 @@ class Desk:
             release = await self._find(app, number)
             newest = await self.store.newest(app)
             if newest and newest.number != release.number:
+                live = await self._left_live(newest) if verb is Verb.ROLL_BACK else None
+                if live is not None and live.number == release.number:
+                    return await self._take_back(self.apps[app], live, actor, reason)
                 raise Refused(f"{release.title} is not the newest release of {app} any more: {newest.title} is.")
             wanted = ask(release, self.apps[app], verb, actor, self._clock.now(), reason)
+            if verb is Verb.PROMOTE and not await self._has_quorum(release):
+                raise Refused(f"{release.title} has not been approved by everybody needed yet.")
             if wanted == release:
                 return release
             said = f"{actor.name} asked to {verb}" + (f": {reason}" if reason else "")
@@ -137,7 +165,7 @@ class Desk:
             log.info("asked", app=app, release=release.label, verb=verb.value, by=actor.id)
             self._controller.wake(app)
             return stored
-        raise Refused(f"{app} is changing too quickly right now: try again.")
+        raise _too_quick(app)
 
     async def roll_back(self, app: App, actor: Person, reason: str = "") -> Release:
         """Take back what is live, or what is on its way there; going back is never asked for twice by two people.
@@ -150,13 +178,10 @@ class Desk:
             raise Refused(f"{app.name} has had no release that could be rolled back.")
         if newest.restores is not None and newest.phase.open:
             raise Refused(f"{newest.title} is taking {app.name} #{newest.restores} back already.")
-        label = newest.previous.selector.get(LABEL)
-        live = await self.store.labelled(label) if label else None
-        if newest.phase is not Phase.REVERTED or newest.was_live or live is None:
+        live = await self._left_live(newest)
+        if live is None:
             return await self.ask(app.name, newest.number, Verb.ROLL_BACK, actor, reason)
-        if not holds(actor, app.may_roll_back):
-            raise Refused(only(app.may_roll_back, Verb.ROLL_BACK, app.name))
-        return await self._restore(app, live, actor, reason)
+        return await self._take_back(app, live, actor, reason)
 
     async def vote(self, release: Release, person: Person, approve: bool) -> str | None:
         """None: it counts. A sentence: why it does not, for the thread."""
@@ -205,14 +230,24 @@ class Desk:
         await self._voting(release, recount)
 
     async def keep_links(self) -> None:
-        """Read the addresses of all apps now and then, until cancelled: they change seldom and nobody announces it."""
+        """Read the addresses of all apps now and then, until cancelled: they change seldom and nobody announces it.
+
+        An app with nothing left to do is woken by nobody else, so its card follows what others do to it from here.
+        """
         while True:
-            before = dict(self._links)
-            await asyncio.gather(*(self._refresh_links(app) for app in self.apps.values()))
-            for name, links in self._links.items():
-                if before.get(name) != links and (newest := await self.store.newest(name)):
-                    self._controller.redraw(newest)
+            await asyncio.gather(*(self._keep_links(app) for app in self.apps.values()))
             await asyncio.sleep(LINKS_EVERY)
+
+    async def _keep_links(self, app: App) -> None:
+        """Whatever fails for one app is no reason to stop, for it or for another."""
+        try:
+            before = self._links.get(app.name)
+            await self._refresh_links(app)
+            self._controller.wake(app.name)
+            if before != self._links.get(app.name) and (newest := await self.store.newest(app.name)):
+                self._controller.redraw(newest)
+        except Exception:
+            log.exception("links not kept", app=app.name)
 
     # What people see
 
@@ -238,34 +273,47 @@ class Desk:
         moment = self._controller.moments.get(release.app)
         if moment is not None and moment.release.label != release.label:
             moment = None
+        seen = moment.seen if moment else None
+        current = newest is not None and newest.number == release.number
+        left_live = None if current or newest is None else await self._left_live(newest)
+        moved_by = ""
+        if current and seen is not None and seen.traffic is not Traffic.CANDIDATE:
+            moved_by = seen.changed_by
+        elif newest is not None and not current and newest.previous.selector.get(LABEL) != release.label:
+            moved_by = "somebody"
         return view(
             release,
             app,
             await self.store.votes(release),
-            await self._live(release, moment),
+            await self._live(release, seen),
             self._links.get(app.name, Links()),
-            current=newest is not None and newest.number == release.number,
-            seen=moment.seen if moment else None,
+            current=current,
+            left_live=left_live is not None and left_live.number == release.number and release.phase is Phase.DONE,
+            seen=seen,
             reason=f"waiting: {moment.trouble}" if moment and moment.trouble else moment.reason if moment else "",
             until=moment.until if moment else None,
+            moved_by=moved_by if release.phase is Phase.DONE else "",
         )
 
     async def status(self, app: App) -> Status:
         """What is live now; `trouble` says why it cannot be said."""
         newest = await self.store.newest(app.name)
         moment = self._controller.moments.get(app.name)
-        live, trouble = None, moment.trouble if moment else ""
-        if newest is not None and newest.phase is not Phase.ABANDONED:
-            live = await self._live(newest, moment)
-        else:
-            try:
+        live, seen, trouble = None, None, moment.trouble if moment else ""
+        try:
+            if newest is not None:
+                found = self._cluster.seen(app, newest) or await self._cluster.look(app, newest)
+                seen = found.snapshot
+            if newest is None or newest.phase is Phase.ABANDONED or (seen and seen.traffic is Traffic.OTHER):
                 start = await self._cluster.start(app)
-                live = Live(start.live.image, ready=start.live_ready)
-            except ClusterError as error:
-                trouble = str(error)
+                live = await self._version(start.live, start.live_ready)
+        except ClusterError as error:
+            trouble = str(error)
+        if live is None and newest is not None:
+            live = await self._live(newest, seen)
         if app.name not in self._links:
             await self._refresh_links(app)
-        links, seen = self._links.get(app.name, Links()), moment.seen if moment else None
+        links = self._links.get(app.name, Links())
         page = await self.store.history(app.name)
         return Status(
             app=app,
@@ -289,7 +337,11 @@ class Desk:
                 continue
             self._controller.wake(release.app)
             return answer
-        raise Refused(f"{release.app} is changing too quickly right now: try again.")
+        raise _too_quick(release.app)
+
+    async def _has_quorum(self, release: Release) -> bool:
+        policy = self.apps[release.app].approval
+        return tally(policy, release.author, await self.store.votes(release)).reached
 
     async def _find(self, app: str, number: int) -> Release:
         release = await self.store.release(app, number)
@@ -308,32 +360,55 @@ class Desk:
                 raise
             return None
 
+    async def _call(self, image: Image) -> str:
+        """What people read: a tag beside a digest is what somebody typed, until the registry says the same."""
+        if image.tag is None or image.digest is None:
+            return image.short
+        try:
+            meant = await self._images.resolve(dataclasses.replace(image, digest=None))
+        except RegistryError:
+            meant = None
+        same = meant is not None and image.digest in meant.digests
+        return image.short if same else image.at(image.digest).short
+
     async def _check_new(self, app: App, asked: _Asked, start: Start, *, replace: bool) -> None:
-        live = start.live_digests & asked.digests or start.live.image == asked.reference
-        if live:
-            raise Refused(f"{asked.image.short} is live already.")
+        same = asked.resolved is not None and start.live.image == asked.reference  # a tag alone says nothing
+        if same or start.live.digests & asked.digests:
+            raise Refused(f"{asked.called} is live already.")
         before = await self.store.last_live(app.name, asked.digests) if asked.digests else None
         if before is not None and before.phase is Phase.REVERTED and not replace:
             why = f" ({before.reason})" if before.reason else ""
             raise Refused(
-                f"{asked.image.short} was rolled back as {before.title}{why}. "
+                f"{asked.called} was rolled back as {before.title}{why}. "
                 "If you want it all the same, ask again with `replace:True`."
             )
+
+    async def _left_live(self, newest: Release) -> Release | None:
+        """The release that is live because the newest came to nothing, and so is what a rollback takes back."""
+        label = newest.previous.selector.get(LABEL)
+        if newest.phase is not Phase.REVERTED or newest.was_live or not label:
+            return None
+        return await self.store.labelled(label)
+
+    async def _take_back(self, app: App, live: Release, actor: Person, reason: str) -> Release:
+        if not holds(actor, app.may_roll_back):
+            raise Refused(only(app.may_roll_back, Verb.ROLL_BACK, app.name))
+        return await self._restore(app, live, actor, reason)
 
     async def _restore(self, app: App, live: Release, actor: Person, reason: str) -> Release:
         """Deploy anew what was live before `live`: no registry is asked, the image is the one that ran."""
         start, now = await self._cluster.start(app), self._clock.now()
         label = live.previous.selector.get(LABEL)
         before = await self.store.labelled(label) if label else None
-        image = live.previous.image
+        image = _as_it_ran(live.previous)
         why = f"takes {live.title} back" + (f": {reason}" if reason else "")
         opened = Release(
             app=app.name,
             number=0,
             label="",
             image=image,
-            asked=before.asked if before else image.rpartition("/")[2],
-            digests=before.digests if before else frozenset(),
+            asked=live.previous.asked,
+            digests=before.digests if before else live.previous.digests,
             author=actor,
             slot=start.slot,
             selector=start.selector,
@@ -346,20 +421,22 @@ class Desk:
         return await self._open(opened, start, f"{actor.name} asked to {Verb.ROLL_BACK}: {why}")
 
     async def _open(self, release: Release, start: Start, *said: str, replacing: Release | None = None) -> Release:
-        """Store the release under its number and label, and have the controller begin with it."""
+        """Store the release under its number and label, and have the controller begin with it. Raises `Outdated`."""
 
         def numbered(number: int) -> Release:
             label = f"{release.app}-{number}-{self._token()}"
             return dataclasses.replace(release, number=number, label=label, selector={**release.selector, LABEL: label})
 
-        told = (*said, f"{start.slot} will run it, {start.live.slot} is live with {start.live.image}")
+        label = release.previous.selector.get(LABEL)
+        before = await self.store.labelled(label) if label else None
+        called = before.asked if before else short(release.previous.image)
+        release = dataclasses.replace(release, previous=dataclasses.replace(release.previous, asked=called))
+        told = (*said, f"{start.slot} will run it, {start.live.slot} is live with {called}")
         events = [Event("asked", text, actor=release.author.name) for text in told]
         try:
             opened = await self.store.create(release.app, numbered, *events, replacing=replacing)
         except Taken as taken:
             raise AlreadyOpen(taken.open) from taken
-        except Outdated as outdated:
-            raise Refused("Somebody else was quicker. Look at the card and try again.") from outdated
         log.info("release opened", app=opened.app, release=opened.label, image=opened.image, by=opened.author.id)
         if before := await self.store.release(opened.app, opened.number - 1):
             self._controller.redraw(before)
@@ -372,19 +449,46 @@ class Desk:
         except ClusterError as error:
             log.warning("no links", app=app.name, reason=str(error))
 
-    async def _live(self, release: Release, moment: Moment | None) -> Live:
-        """What has the traffic: this release, or the version before it."""
-        seen = moment.seen if moment else None
+    async def _live(self, release: Release, seen: Snapshot | None) -> Live:
+        """What has the traffic: this release, the version before it, or what only whoever moved it knows."""
+        if seen is None and release.phase is Phase.ABANDONED:
+            return Live("")
         traffic = seen.traffic if seen else Traffic.CANDIDATE if _is_live(release) else Traffic.PREVIOUS
+        if seen is not None and traffic is Traffic.OTHER:
+            return Live("", changed_by=seen.changed_by)
         side = seen.live if seen else None
         ready, wanted = (side.ready, side.wanted) if side else (None, None)
         if traffic is Traffic.CANDIDATE:
-            return Live(release.image, release.live_at, release.author.name, ready, wanted)
-        label = release.previous.selector.get(LABEL)
-        before = await self.store.labelled(label) if label else None
-        if before is None:
-            return Live(release.previous.image, None, None, ready, wanted)
-        return Live(before.asked, before.live_at, before.author.name, ready, wanted)
+            return Live(release.image, release.asked, release.live_at, release.author.name, ready, wanted)
+        return await self._version(release.previous, ready, wanted)
+
+    async def _version(self, version: Version, ready: int | None, wanted: int | None = None) -> Live:
+        """A version that has the traffic, and of which release it is, if of any."""
+        label = version.selector.get(LABEL)
+        release = await self.store.labelled(label) if label else None
+        if release is None:
+            return Live(version.image, version.asked, None, None, ready, wanted)
+        return Live(version.image, release.asked, release.live_at, release.author.name, ready, wanted)
+
+
+def _as_it_ran(version: Version) -> str:
+    """The image by digest: what a tag means by now nobody has approved."""
+    if "@" in version.image:
+        return version.image
+    if not version.digests:
+        raise Refused(
+            f"It is not known what {version.asked} meant when it was live, so going back to it needs approval: "
+            "ask for it with /deploy."
+        )
+    return str(parse(version.image).at(min(version.digests)))
+
+
+def short(image: str) -> str:
+    """An image of the cluster as a person reads it; whatever it is, it has a name."""
+    try:
+        return parse(image).short
+    except Refused:
+        return image.rpartition("/")[2]
 
 
 def _check_drained(newest: Release | None, now: datetime) -> None:
@@ -399,6 +503,10 @@ def _check_drained(newest: Release | None, now: datetime) -> None:
         raise Refused(
             f"{newest.title} {gone} a moment ago and the old pods are still finishing: try again in {seconds}."
         )
+
+
+def _too_quick(app: str) -> Refused:
+    return Refused(f"{app} is changing too quickly right now: try again.")
 
 
 def _is_live(release: Release) -> bool:

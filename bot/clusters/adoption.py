@@ -17,11 +17,11 @@ from bot.clusters.reading import (
     HASH,
     Selector,
     container,
-    endpoints,
     labels,
     matches,
     name,
     owner,
+    pods_behind,
     selector,
     template_labels,
 )
@@ -66,9 +66,9 @@ def start(app: App, found: Found) -> Start:
             slot=name(live),
             selector=dict(narrowed),
             before=None if before is None else dict(before),
+            digests=frozenset(filter(None, (_digest(image) for image in _images(live, behind, app.target.container)))),
         ),
-        live_ready=len(endpoints(found.slices, name(found.service))),
-        live_digests=frozenset(filter(None, (_digest(image) for image in _images(live, behind, app.target.container)))),
+        live_ready=len(pods_behind(found.slices, name(found.service))),
     )
 
 

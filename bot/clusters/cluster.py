@@ -55,8 +55,6 @@ class Start:
     """The app's own labels, by which the candidate will be selected beside its release label."""
     live: Version
     live_ready: int
-    live_digests: frozenset[str]
-    """Of the live image as far as the template and the nodes name them."""
 
 
 class View(Protocol):

@@ -1,5 +1,7 @@
 """What raw Kubernetes objects say: selectors, templates, endpoints, and who changed them. Pure."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -29,6 +31,12 @@ def template_labels(deployment: Json) -> Mapping[str, str]:
     return deployment["spec"]["template"]["metadata"].get("labels") or {}
 
 
+def fingerprint(deployment: Json) -> str:
+    """Of the whole pod template: any change of it is another one."""
+    template = json.dumps(deployment["spec"]["template"], sort_keys=True)
+    return hashlib.sha256(template.encode()).hexdigest()[:16]
+
+
 def matches(wanted: Selector, present: Mapping[str, str]) -> bool:
     """An empty selector selects nothing, as in a Service."""
     return bool(wanted) and all(present.get(key) == value for key, value in wanted.items())
@@ -47,16 +55,23 @@ def container(deployment: Json, wanted: str | None) -> tuple[int, Json]:
     raise ClusterError(f"Deployment {name(deployment)} {fix} ({names}): set `container` to one of them.")
 
 
-def endpoints(slices: Iterable[Json], service: str) -> frozenset[tuple[str, str]]:
-    """The ready endpoints of a Service as (address, pod name), over all its EndpointSlices."""
+def pods_behind(slices: Iterable[Json], service: str) -> frozenset[str]:
+    """The names of the pods that are ready endpoints of a Service, over all its EndpointSlices.
+
+    A pod with an IPv4 and an IPv6 address is in two of them, and one pod all the same. An endpoint without a pod is "".
+    """
     return frozenset(
-        (address, (endpoint.get("targetRef") or {}).get("name", ""))
+        (endpoint.get("targetRef") or {}).get("name", "")
         for piece in slices
         if labels(piece).get(SERVICE_NAME) == service
         for endpoint in piece.get("endpoints") or []
-        if (endpoint.get("conditions") or {}).get("ready")
-        for address in endpoint["addresses"]
+        if endpoint["addresses"] and (endpoint.get("conditions") or {}).get("ready")
     )
+
+
+def is_over(pod: Json) -> bool:
+    """It has ended and never runs again: a Job's, or one that was evicted. What such a pod says counts for nothing."""
+    return (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
 
 
 def is_ready(pod: Json) -> bool:

@@ -16,13 +16,14 @@ from bot.clusters.reading import (
     Selector,
     changed_by,
     container,
-    endpoints,
+    fingerprint,
     is_complete,
     is_ready,
     labels,
     matches,
     name,
     owner,
+    pods_behind,
     replicas,
     selector,
     template_labels,
@@ -124,6 +125,10 @@ class NativeView:
         slot = self._candidate
         if slot is None or template_labels(slot).get(LABEL) != self.release.label:
             return False
+        # What was approved is the whole template; once it is live, a restart or another variable is its owner's matter.
+        bound = self.release.phase in {Phase.READY, Phase.PROMOTING} and self.release.template
+        if bound and fingerprint(slot) != self.release.template:
+            return False
         return self._container(slot).get("image") == self.release.image
 
     def _container(self, slot: Json) -> Json:
@@ -162,7 +167,7 @@ class NativeView:
         if service is None or selector(service) != wanted:
             return 0
         names = {name(pod) for pod in pods}
-        return sum(pod in names for _, pod in endpoints(self.slices, name(service)))
+        return len(pods_behind(self.slices, name(service)) & names)
 
     def _side(self, slot: Json | None, called: str, pods: Sequence[Json], ready: int, *, present: bool) -> Side:
         if slot is None:
@@ -173,7 +178,8 @@ class NativeView:
         doubt = self._doubt(slot, pods, certain=complete) if called == self.release.slot else None
         if doubt:
             complete, why = False, doubt
-        return Side(called, present, wanted, ready, complete, trouble=None if complete else why, failed=failed)
+        shown = None if complete else why
+        return Side(called, present, wanted, ready, complete, shown, failed, template=fingerprint(slot))
 
     def _doubt(self, slot: Json, pods: Sequence[Json], *, certain: bool) -> str | None:
         """About a pod whose node reports another image than the one that was resolved: it blocks.
@@ -198,7 +204,7 @@ class NativeView:
         if previous.before is None or selector(self.service) != previous.before:
             return None
         names = {name(pod) for pod in self._previous_pods}
-        if any(pod not in names for _, pod in endpoints(self.slices, name(self.service))):
+        if pods_behind(self.slices, name(self.service)) - names:
             raise ClusterError(f"Service {name(self.service)} would lose endpoints if narrowed to {previous.slot}.")
         notes = {BEFORE: json.dumps(dict(previous.before), sort_keys=True)}
         return self._select(self.service, previous.selector, f"narrow {{}} to the pods of {previous.slot}", notes)

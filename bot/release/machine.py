@@ -25,7 +25,8 @@ pods for as long as those live."""
 
 
 SETTLE = timedelta(seconds=10)
-"""How long a switch whose answer was lost may still arrive, at most as long as one call may take."""
+"""How long a switch may still arrive after it was sent, whatever was heard of it: as long as one call may take."""
+LATE_SWITCH = "making sure that the switch does not arrive late"
 
 
 class Order(StrEnum):
@@ -95,6 +96,8 @@ class Decision:
     cause: Cause | None = None
     by: Person | None = None
     approvers: tuple[Person, ...] = ()
+    template: str = ""
+    """What approval is asked for, when it is."""
     until: datetime | None = None
     """When a wait is over by itself, at the latest."""
     look: bool = False
@@ -123,6 +126,13 @@ class _Case:
     def empty_too_long(self) -> bool:
         since = self.release.empty_since
         return since is not None and self.now >= since + self.app.timing.grace
+
+    @property
+    def settles_at(self) -> datetime | None:
+        """Until then our own switch may still arrive; None when it has, or there is none on its way."""
+        sent = self.release.switch_sent_at
+        on_its_way = sent is not None and not self.release.was_live and self.now < sent + SETTLE
+        return sent + SETTLE if sent is not None and on_its_way else None
 
     def over(self, within: timedelta) -> bool:
         return self.now >= self.release.since + within
@@ -163,13 +173,19 @@ def advance(release: Release, decision: Decision, now: datetime) -> Release:
         approvers=decision.approvers or release.approvers,
     )
     if decision.phase is Phase.READY:
-        moved = replace(moved, ready_at=release.ready_at or now, approvers=())
+        template = decision.template or release.template
+        moved = replace(moved, ready_at=release.ready_at or now, template=template, approvers=(), promote_asked=False)
     if release.phase is Phase.REVERTING:  # why it goes back was settled when it began to
         moved = replace(moved, cause=decision.cause or release.cause, by=decision.by or release.by)
         moved = replace(moved, reason=decision.reason or release.reason)
     if decision.phase is Phase.REVERTED:  # now it is the candidate's side that has no traffic
         moved = replace(moved, retired=False)
     return moved
+
+
+def sent(release: Release, order: Order, now: datetime) -> Release:
+    """The release just before a write of the order is sent."""
+    return replace(release, switch_sent_at=now) if order is Order.PROMOTE else release
 
 
 def fulfil(release: Release, order: Order) -> Release:
@@ -195,7 +211,8 @@ def _unexplained(case: _Case) -> Decision | None:
         return None
     if seen.traffic is Traffic.PREVIOUS and not seen.previous.present:
         return _leave(f"{seen.previous.name}, which is live, was changed by {seen.previous_changed_by}")
-    if seen.traffic is Traffic.CANDIDATE and not seen.candidate.present:
+    # A side that answers nothing is taken back by the rules of its phase, whoever changed it.
+    if release.phase is Phase.BAKING and not seen.candidate.present and seen.candidate.ready:
         return _leave(f"{seen.candidate.name}, which is live, was changed by {seen.candidate_changed_by}")
     return None
 
@@ -211,7 +228,7 @@ def _staging(case: _Case) -> Decision:
     if not release.staged:
         return Decision(order=Order.STAGE)
     if _can_take_traffic(side):
-        return Decision(phase=Phase.READY)
+        return Decision(phase=Phase.READY, template=side.template)
     return _wait(side.trouble or side.progress, release.since + within)
 
 
@@ -252,11 +269,20 @@ def _why_expired(case: _Case) -> str:
 
 
 def _promoting(case: _Case) -> Decision:
-    return _switched(case) if case.seen.traffic is Traffic.CANDIDATE else _switching(case)
+    if case.seen.traffic is Traffic.CANDIDATE:
+        return _switched(case)
+    decision, settles_at = _switching(case), case.settles_at
+    if settles_at is None or decision.phase not in {Phase.READY, Phase.ABANDONED}:
+        return decision
+    # Whatever comes next must know where the traffic is.
+    late = case.release.since + case.app.timing.promote_within
+    return _wait(LATE_SWITCH, min(settles_at, late) if decision.phase is Phase.READY else settles_at)
 
 
 def _switched(case: _Case) -> Decision:
     side, within = case.seen.candidate, case.app.timing.promote_within
+    if not side.present:  # the switch was ours, and what it let in is not what was approved
+        return _back(Cause.FOREIGN, f"{side.name} was changed by {case.seen.candidate_changed_by} at the last moment")
     if side.ready:
         return Decision(phase=Phase.BAKING)
     if case.empty_too_long or case.over(within):
@@ -296,7 +322,9 @@ def _baking(case: _Case) -> Decision:
 
 def _done(case: _Case) -> Decision:
     release = case.release
-    if release.retired or case.seen.traffic is not Traffic.CANDIDATE:
+    if case.seen.traffic is not Traffic.CANDIDATE:
+        return Decision(reason=f"the traffic was moved away by {case.seen.changed_by}")
+    if release.retired:
         return Decision()
     warm_for = DRAIN if release.retire_asked else max(DRAIN, case.app.timing.warm_for)
     end = (release.live_at or release.since) + warm_for
@@ -311,8 +339,8 @@ def _reverting(case: _Case) -> Decision:
     release, side = case.release, case.seen.previous
     if case.seen.traffic is Traffic.PREVIOUS:
         # Nobody takes traffic back from a closed release, so it stays open while its own switch may be on the way.
-        if release.approvers and not release.was_live and not case.over(SETTLE):
-            return _wait("making sure that the switch does not arrive late", release.since + SETTLE)
+        if case.settles_at:
+            return _wait(LATE_SWITCH, case.settles_at)
         return Decision(phase=Phase.REVERTED)
     if not side.present:
         return _leave(f"{side.name}, the version to go back to, was changed by {case.seen.previous_changed_by}")
@@ -331,8 +359,8 @@ def _reverted(case: _Case) -> Decision:
     release = case.release
     if release.retired or case.seen.traffic is not Traffic.PREVIOUS:
         return Decision()
-    # Whatever was approved may have had the traffic for a moment that no look has seen.
-    end = release.since + (DRAIN if release.was_live or release.approvers else timedelta())
+    # Whatever was switched to may have had the traffic for a moment that no look has seen.
+    end = release.since + (DRAIN if release.was_live or release.switch_sent_at else timedelta())
     return Decision(order=Order.RETIRE) if case.now >= end else _wait("", end)
 
 

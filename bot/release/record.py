@@ -59,6 +59,11 @@ class Version:
     """The wider selector that the Service had before it was narrowed to this version for an adoption; it is given back
     when nothing comes of the release."""
 
+    asked: str = ""
+    """The image as a person reads it, such as `mochi:blue`."""
+    digests: frozenset[str] = frozenset()
+    """What is known of the image's content, so that going back to it never means whatever its tag means by then."""
+
     @property
     def widest(self) -> Mapping[str, str]:
         """Selects all pods that this version's Service ever sent traffic to, or would once it is widened again."""
@@ -89,11 +94,15 @@ class Release:
     version: int = 0
     """Counts the changes of this record: an update states the one it is based on."""
     staged: bool = False
+    template: str = ""
+    """Fingerprint of the pod template that was there when approval was asked for: this is what is approved."""
     ready_at: datetime | None = None
     """When the approval was first asked for; it expires from here."""
     promote_asked: bool = False
     approvers: tuple[Person, ...] = ()
     """Who counted, at the moment of the switch."""
+    switch_sent_at: datetime | None = None
+    """When the last switch was sent, whatever became of it: its answer may be lost, and it may arrive late."""
     live_at: datetime | None = None
     empty_since: datetime | None = None
     """Since when the live side has had no ready endpoint."""

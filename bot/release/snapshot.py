@@ -23,7 +23,7 @@ class Side:
 
     name: str
     present: bool
-    """It still is what the release's record says: image and release label of the pod template."""
+    """It still is what the release's record says: image, release label and, while approvals bind it, pod template."""
     wanted: int
     """Pods asked for."""
     ready: int
@@ -34,6 +34,8 @@ class Side:
     """What keeps pods from becoming ready, as a sentence."""
     failed: bool = False
     """The trouble will not go away by waiting."""
+    template: str = ""
+    """Fingerprint of its pod template."""
 
     @property
     def progress(self) -> str:

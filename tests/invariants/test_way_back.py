@@ -9,7 +9,7 @@ from bot.clusters.errors import Away, Forbidden
 from bot.registry import RegistryError
 from bot.release.machine import DRAIN, Verb
 from bot.release.record import Cause, Phase
-from world import KIM, LEO, NAMESPACE, SAM
+from world import KIM, LEO, NAMESPACE, REPOSITORY, SAM
 
 
 class Broken:
@@ -65,9 +65,8 @@ async def done(world):
 
 async def abandoned(world):
     await world.release_live()
-    by_hand(
-        world, "deployments", GREEN, {"spec": {"template": {"metadata": {"labels": {"greenlight.dev/release": "x"}}}}}
-    )
+    other = {"name": "myapp", "image": f"{REPOSITORY}:purple", "ports": [{"name": "http", "containerPort": 8080}]}
+    by_hand(world, "deployments", GREEN, {"spec": {"template": {"spec": {"containers": [other]}}}})
     await world.run()
 
 

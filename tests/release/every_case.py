@@ -63,8 +63,8 @@ VOTES = (
     ballots(KIM, LEE, trouble="Discord does not answer"),
 )
 
-PASTS = ((None, ()), (None, (KIM, LEE)), (NOW - MOMENT, (KIM, LEE)))
-"""When it went live, and who was counted: never approved, perhaps live, and live."""
+PASTS = ((None, None), (None, NOW - MOMENT), (None, NOW - SETTLE), (NOW - MOMENT, NOW - MOMENT))
+"""When it went live, and when a switch was sent: never, perhaps on its way, perhaps lost, and live."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ def _promoting():
     for age, (live, empty) in product(ages, seen):
         live_at, since = live and NOW - live, empty and NOW - empty
         yield release(Phase.PROMOTING, age=age, approvers=(KIM, LEE), live_at=live_at, empty_since=since), AUTO, VOTES
+    for age, sent_ago in product(ages, (MOMENT, SETTLE)):
+        yield release(Phase.PROMOTING, age=age, approvers=(KIM, LEE), switch_sent_at=NOW - sent_ago), AUTO, VOTES
 
 
 def _baking():
@@ -117,13 +119,13 @@ def _done():
 
 
 def _reverting():
-    for age, retired, (live, who) in product(around(SETTLE, TIMING.stage_within), (False, True), PASTS):
-        yield release(Phase.REVERTING, age=age, retired=retired, live_at=live, approvers=who), AUTO, (NOBODY,)
+    for age, retired, (live, sent_at) in product(around(TIMING.stage_within), (False, True), PASTS):
+        yield release(Phase.REVERTING, age=age, retired=retired, live_at=live, switch_sent_at=sent_at), AUTO, (NOBODY,)
 
 
 def _reverted():
-    for age, retired, (live, who) in product(around(DRAIN), (False, True), PASTS):
-        yield release(Phase.REVERTED, age=age, retired=retired, live_at=live, approvers=who), AUTO, (NOBODY,)
+    for age, retired, (live, sent_at) in product(around(DRAIN), (False, True), PASTS):
+        yield release(Phase.REVERTED, age=age, retired=retired, live_at=live, switch_sent_at=sent_at), AUTO, (NOBODY,)
 
 
 def _abandoned():

@@ -40,6 +40,7 @@ REACHED = {
         (LEFT, Cause.FOREIGN),
         (BACK, Cause.LATE),
         (BACK, Cause.EMPTY),
+        (BACK, Cause.FOREIGN),
         (Phase.READY, None),
         (Phase.BAKING, None),
         Order.PROMOTE,
@@ -159,13 +160,17 @@ def test_traffic_never_goes_back_to_an_empty_side():
     assert counterexample(holds) is None
 
 
+def settling(of) -> bool:
+    """Our own switch may still be on its way."""
+    return bool(of.switch_sent_at) and not of.was_live and of.switch_sent_at + SETTLE > NOW
+
+
 def test_it_is_back_only_when_the_version_before_has_the_traffic_and_no_switch_can_arrive_late():
     """I4: whatever lands after the end would stay."""
 
     def holds(case, decision):
         of = case.release
-        landed = of.was_live or not of.approvers or NOW - of.since >= SETTLE
-        back = of.phase is Phase.REVERTING and case.seen.traffic is Traffic.PREVIOUS and landed
+        back = of.phase is Phase.REVERTING and case.seen.traffic is Traffic.PREVIOUS and not settling(of)
         return (decision.phase is Phase.REVERTED) == back
 
     assert counterexample(holds) is None
@@ -177,7 +182,7 @@ def test_pods_are_given_up_only_on_the_side_without_traffic_and_after_the_drain(
     def allowed(case):
         of, seen = case.release, case.seen
         if of.phase is Phase.REVERTED:
-            drained = NOW - of.since >= DRAIN or not (of.live_at or of.approvers)
+            drained = NOW - of.since >= DRAIN or not (of.live_at or of.switch_sent_at)
             return seen.traffic is Traffic.PREVIOUS and drained
         warm_for = DRAIN if of.retire_asked else max(DRAIN, case.app.timing.warm_for)
         over = NOW - (of.live_at or of.since) >= warm_for
@@ -200,9 +205,10 @@ def interfered(case: Case) -> bool:
         case Phase.READY, Traffic.PREVIOUS:
             return not seen.previous.present or not seen.candidate.present
         case Phase.PROMOTING, Traffic.PREVIOUS:
-            return not seen.previous.present or not seen.candidate.present or case.release.was_live
-        case Phase.PROMOTING | Phase.BAKING, Traffic.CANDIDATE:
-            return not seen.candidate.present
+            changed = not seen.candidate.present and not settling(case.release)
+            return not seen.previous.present or changed or case.release.was_live
+        case Phase.BAKING, Traffic.CANDIDATE:
+            return not seen.candidate.present and seen.candidate.ready > 0
         case Phase.REVERTING, Traffic.CANDIDATE:
             return not seen.previous.present
     return False

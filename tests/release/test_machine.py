@@ -22,12 +22,13 @@ from examples import (
 )
 
 from bot.release.app import Approval, Requirement, Switch, Timing
-from bot.release.machine import DRAIN, SETTLE, Decision, Order, decide
+from bot.release.machine import DRAIN, SETTLE, Decision, Order, advance, decide
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR, Traffic
 
 APPROVAL = app().approval
 BUTTON = app(approval=replace(APPROVAL, switch=Switch.BUTTON))
+BACK = Phase.REVERTING
 LIVE = {"traffic": Traffic.CANDIDATE}
 AT_ONCE = Timing(warm_for=NO_TIME, bake_for=NO_TIME)
 NEVER_LIVE, WENT_LIVE = {}, {"live_at": NOW - timedelta(hours=1)}
@@ -90,11 +91,43 @@ def test_a_live_version_that_somebody_changed_is_left_alone(phase):
     assert decision.reason == "blue, which is live, was changed by argocd at 14:04 UTC"
 
 
-@pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING])
-def test_a_release_that_somebody_changed_while_it_is_live_is_left_alone(phase):
-    decision = decided(release(phase), snapshot(candidate=side(present=False), **LIVE))
+def test_a_release_that_somebody_changed_while_it_is_live_is_left_alone():
+    decision = decided(release(Phase.BAKING), snapshot(candidate=side(present=False), **LIVE))
     assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
     assert decision.reason == "green, which is live, was changed by helm at 14:03 UTC"
+
+
+@pytest.mark.parametrize("ready", [0, 3])
+def test_a_candidate_that_somebody_changed_at_the_very_switch_is_taken_back(ready):
+    """I3: the switch was ours, and it must not let in what nobody approved."""
+    decision = decided(release(Phase.PROMOTING), snapshot(candidate=side(ready, present=False), **LIVE))
+    assert went(decision) == (BACK, Cause.FOREIGN)
+    assert decision.reason == "green was changed by helm at 14:03 UTC at the last moment"
+
+
+def test_a_live_side_that_somebody_emptied_is_taken_back_like_any_other():
+    """I1: who did it does not matter while nobody is served."""
+    empty = release(Phase.BAKING, live_at=NOW - TIMING.grace, empty_since=NOW - TIMING.grace)
+    assert went(decided(empty, snapshot(candidate=side(0, present=False), **LIVE))) == (BACK, Cause.EMPTY)
+
+
+def test_what_is_approved_is_the_template_that_was_there_when_approval_was_asked_for():
+    asked = advance(release(staged=True), decided(release(staged=True), snapshot(candidate=side(template="t1"))), NOW)
+    assert (asked.phase, asked.template) == (Phase.READY, "t1")
+
+
+def test_a_promise_to_promote_ends_with_the_approval_that_it_was_given_on():
+    lost = Decision(phase=Phase.READY, reason="an approval was lost before the switch")
+    assert not advance(release(Phase.PROMOTING, promote_asked=True), lost, NOW).promote_asked
+
+
+@pytest.mark.parametrize("votes", [NOBODY, ballots(trouble="away")])
+def test_a_switch_that_may_still_arrive_is_waited_for_before_anything_is_given_up(votes):
+    """I4: an answer was lost, and then the approval: whatever comes next must know where the traffic is."""
+    on_its_way = release(Phase.PROMOTING, switch_sent_at=NOW - MOMENT)
+    assert decided(on_its_way, snapshot(), votes).until == NOW - MOMENT + SETTLE
+    settled = release(Phase.PROMOTING, switch_sent_at=NOW - SETTLE)
+    assert decided(settled, snapshot(), votes).phase is Phase.READY
 
 
 # STAGING
@@ -352,7 +385,7 @@ def test_the_way_back_is_kept_while_what_is_live_answers_nothing():
 
 @pytest.mark.parametrize("traffic", [Traffic.PREVIOUS, Traffic.OTHER])
 def test_a_release_that_is_not_live_any_more_retires_nothing(traffic):
-    assert decided(release(Phase.DONE, live_at=NOW - TIMING.warm_for), snapshot(traffic)) == Decision()
+    assert not decided(release(Phase.DONE, live_at=NOW - TIMING.warm_for), snapshot(traffic)).acts
 
 
 def test_what_is_retired_stays_retired():
@@ -370,11 +403,11 @@ def test_it_is_back_when_the_version_before_has_the_traffic(previous):
 
 def test_a_switch_whose_answer_was_lost_can_still_be_undone_when_it_arrives_late():
     """Nothing takes traffic back from a closed release."""
-    back = release(Phase.REVERTING, age=MOMENT, approvers=(KIM, LEE))
-    assert decided(back, snapshot()).until == back.since + SETTLE
+    back = release(Phase.REVERTING, switch_sent_at=NOW - MOMENT)
+    assert decided(back, snapshot()).until == NOW - MOMENT + SETTLE
     assert decided(back, snapshot(**LIVE)) == Decision(order=Order.REVERT)
     assert decided(replace(back, live_at=NOW), snapshot()) == Decision(phase=Phase.REVERTED)
-    assert decided(replace(back, since=NOW - SETTLE), snapshot()) == Decision(phase=Phase.REVERTED)
+    assert decided(replace(back, switch_sent_at=NOW - SETTLE), snapshot()) == Decision(phase=Phase.REVERTED)
 
 
 @pytest.mark.parametrize("candidate", [side(), side(0), side(0, failed=True), side(present=False)])
@@ -426,7 +459,7 @@ def test_a_candidate_that_never_was_live_is_scaled_down_at_once():
     assert decided(release(Phase.REVERTED), snapshot()) == Decision(order=Order.RETIRE)
 
 
-@pytest.mark.parametrize("had_traffic", [WENT_LIVE, {"approvers": (KIM, LEE)}])
+@pytest.mark.parametrize("had_traffic", [WENT_LIVE, {"switch_sent_at": NOW - timedelta(hours=1)}])
 def test_a_release_that_may_have_been_live_is_drained_before_it_is_scaled_down(had_traffic):
     """A switch that was undone between two looks was never seen, but connections may be open."""
     back = release(Phase.REVERTED, age=DRAIN - MOMENT, **had_traffic)

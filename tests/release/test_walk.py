@@ -17,7 +17,7 @@ from small_cluster import PODS, Cluster, scaled
 from bot.release.app import Switch
 from bot.release.approvals import Ballots, Vote
 from bot.release.errors import Refused
-from bot.release.machine import DRAIN, SETTLE, Order, Verb, advance, ask, decide, fulfil, observe
+from bot.release.machine import DRAIN, SETTLE, Order, Verb, advance, ask, decide, fulfil, observe, sent
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR, Traffic
 
@@ -183,6 +183,7 @@ class World:
 
     def carry_out(self, order):
         had = self.cluster.traffic
+        self.release = sent(self.release, order, self.now)
         if order is Order.PROMOTE:
             self.approved()
             if self.dice.random() < 0.4:  # nobody knows what became of it
