@@ -257,6 +257,7 @@ class Controller:
         before = self.moments.get(app.name)
         if seen is None and before is not None and before.release.label == release.label:
             seen = before.seen
+            until = until or (before.until if before.release.phase is release.phase else None)
         self.moments[app.name] = Moment(release, seen, reason, until, trouble)
         self.redraw(release)
 

@@ -23,9 +23,10 @@ from bot.release.app import App
 from bot.release.approvals import Vote, holds, may_approve, may_veto, tally
 from bot.release.errors import Refused
 from bot.release.image import Image, parse, resolve_text
-from bot.release.machine import DRAIN, Verb, ask, only
+from bot.release.machine import DRAIN
 from bot.release.record import Person, Phase, Release, Version
 from bot.release.snapshot import Snapshot, Traffic
+from bot.release.verbs import Verb, ask, only
 from bot.store import Event, Outdated, Page, Store, Taken
 from bot.view import Live, Status, View, links_to, view
 
@@ -88,9 +89,7 @@ class Desk:
 
     # What people do
 
-    async def deploy(
-        self, app: App, text: str, author: Person, *, replace: bool = False, called: str = ""
-    ) -> Release:
+    async def deploy(self, app: App, text: str, author: Person, *, replace: bool = False, called: str = "") -> Release:
         """Open a release. Nothing is touched before the image is found. Raises `ClusterError`, `RegistryError` too.
 
         `called` is the image's name for people if that is known to be true; otherwise it is made from `text`.
@@ -366,7 +365,7 @@ class Desk:
             return image.short
         try:
             meant = await self._images.resolve(dataclasses.replace(image, digest=None))
-        except RegistryError:
+        except (ImageNotFound, RegistryError):
             meant = None
         same = meant is not None and image.digest in meant.digests
         return image.short if same else image.at(image.digest).short

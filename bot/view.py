@@ -7,9 +7,10 @@ from enum import StrEnum
 from bot.clusters.cluster import Link, Links
 from bot.release.app import App
 from bot.release.approvals import Tally, Vote, tally
-from bot.release.machine import DRAIN, Verb, buttons
-from bot.release.record import Phase, Release
+from bot.release.machine import DRAIN
+from bot.release.record import Phase, Release, Version
 from bot.release.snapshot import Snapshot, Traffic
+from bot.release.verbs import Verb, buttons
 
 
 class Kind(StrEnum):
@@ -24,20 +25,24 @@ class Kind(StrEnum):
 class WayBack:
     kind: Kind
     previous: str
-    """The image to go back to, as the pod template names it."""
+    """The image to go back to, as people call it where that is known."""
     until: datetime | None = None
     """Until when it is instant, if that is known."""
 
 
 @dataclass(frozen=True)
 class Live:
-    """What has the traffic now."""
+    """What has the traffic now; `image` is "" when that is not known, since `changed_by` has moved the traffic."""
 
     image: str
+    """As the pod template names it."""
+    name: str = ""
+    """As people call it, "" where they did not."""
     since: datetime | None = None
     by: str | None = None
     ready: int | None = None
     wanted: int | None = None
+    changed_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class View:
     release: Release
     app: App
     current: bool
-    """False: a newer release exists, so nothing can be done with this one."""
+    """False: a newer release exists, so nothing can be done with this one, unless that one left it live."""
     tally: Tally
     reason: str
     """Why it waits or why it ended, "" if there is nothing to say."""
@@ -57,6 +62,8 @@ class View:
     preview: Link | None = None
     progress: tuple[int, int] | None = None
     """Pods of the candidate: ready, wanted."""
+    moved_by: str = ""
+    """Who took the traffic away from a release that was done, unless a newer release did."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,15 @@ def view(
     links: Links,
     *,
     current: bool,
+    left_live: bool = False,
     seen: Snapshot | None = None,
     reason: str = "",
     until: datetime | None = None,
+    moved_by: str = "",
 ) -> View:
+    """`left_live`: the newer releases came to nothing, and this one is live as before them, its own way back taken."""
     result = tally(app.approval, release.author, votes)
+    offered = buttons(release, app, quorum=result.reached) if current else (Verb.ROLL_BACK,) if left_live else ()
     return View(
         release=release,
         app=app,
@@ -91,12 +102,13 @@ def view(
         tally=result,
         reason=reason or release.reason,
         until=until,
-        buttons=buttons(release, app, quorum=result.reached) if current else (),
+        buttons=offered,
         live=live,
-        way_back=way_back(release, app, seen),
+        way_back=WayBack(Kind.REDEPLOY, called(release.previous)) if left_live else way_back(release, app, seen),
         production=links_to(links.production, seen is None or bool(seen.live and seen.live.ready)),
         preview=links_to(links.preview, seen is not None and bool(seen.candidate.ready)),
         progress=(seen.candidate.ready, seen.candidate.wanted) if seen and release.staged else None,
+        moved_by=moved_by,
     )
 
 
@@ -104,9 +116,14 @@ def links_to(url: str | None, answers: bool) -> Link | None:
     return Link(url, answers) if url else None
 
 
+def called(version: Version) -> str:
+    """The image, as people call it where that is known."""
+    return version.asked or version.image
+
+
 def way_back(release: Release, app: App, seen: Snapshot | None) -> WayBack:
     """Instant as long as the previous version has ready pods, which is promised until `warm_for` is over."""
-    previous = release.previous.image
+    previous = called(release.previous)
     if release.phase not in {Phase.PROMOTING, Phase.BAKING, Phase.DONE}:
         return WayBack(Kind.NONE, previous)
     if seen is not None and not seen.previous.present:

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import discord
 
-from bot.release.machine import Verb
 from bot.release.record import Release
+from bot.release.verbs import Verb
 from cogs import words
 from cogs.card import Face
 

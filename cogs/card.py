@@ -10,9 +10,9 @@ import discord
 
 from bot.release.errors import Refused
 from bot.release.image import parse
-from bot.release.machine import Verb
 from bot.release.record import Cause, Person, Phase, Release
-from bot.view import Kind, View
+from bot.release.verbs import Verb
+from bot.view import Kind, Live, View
 from cogs import limits, words
 from cogs.text import clip, code, line, listed, plain, sentence, span, stamp
 
@@ -110,7 +110,7 @@ def state(view: View, around: Around) -> State:
             until = stamp(view.until, "t") if view.until else ""
             return State(words.watched(name, until), words.WATCHED, GREEN)
         case Phase.DONE:
-            return _done(name, around.taken_over)
+            return _done(name, around.taken_over, view.moved_by)
         case Phase.REVERTING:
             return State(words.going_back(name, _why(release)), words.ROLLING_BACK, ORANGE)
         case Phase.REVERTED:
@@ -130,6 +130,10 @@ def image_name(reference: str) -> str:
         return parse(reference).short
     except Refused:
         return reference
+
+
+def live_name(live: Live) -> str:
+    return live.name or image_name(live.image)
 
 
 def version(release: Release) -> str:
@@ -171,9 +175,11 @@ def _ready(view: View, name: str, reason: str, roles: Mapping[int, str]) -> Stat
     return State(words.about_to_switch(name), words.WAITING_FOR_CHECKS, YELLOW)
 
 
-def _done(name: str, taken_over: int | None) -> State:
+def _done(name: str, taken_over: int | None, moved_by: str) -> State:
     if taken_over is not None:
         return State(words.was_live(name, taken_over), words.WAS_LIVE, GREY)
+    if moved_by:
+        return State(words.was_live_until_moved(name, plain(moved_by, _REASON)), words.WAS_LIVE, RED)
     return State(words.live(name), words.LIVE, GREEN)
 
 
@@ -240,13 +246,15 @@ def _description(view: View, around: Around) -> list[str]:
 
 def _traffic(view: View, around: Around) -> str:
     """What has the traffic, or had it before this release."""
-    if view.release.phase in {Phase.BAKING, Phase.DONE}:
-        return "" if around.taken_over else words.before_this(_previous(view))
+    if view.release.phase in {Phase.BAKING, Phase.DONE} and not (view.moved_by and view.current):
+        return "" if around.taken_over or view.moved_by else words.before_this(_previous(view))
     if not (view.current or view.release.phase.open):
         return ""
     since = stamp(view.live.since) if view.live.since else ""
     by = person_name(view.live.by) if view.live.by else ""
-    return words.live_now(code(image_name(view.live.image), _IMAGE), since, by)
+    if not view.live.image:
+        return words.live_unknown(plain(view.live.changed_by, _REASON))
+    return words.live_now(code(live_name(view.live), _IMAGE), since, by)
 
 
 def _pods(view: View) -> tuple[int, int]:

@@ -11,9 +11,8 @@ from discord.ext import commands
 
 from bot.desk import Desk
 from bot.release.errors import Refused
-from bot.release.image import parse
-from bot.release.machine import Verb, ask
-from bot.release.record import Phase, Release
+from bot.release.record import Phase
+from bot.release.verbs import Verb, ask
 from bot.view import Kind, View
 from cogs import words
 from cogs.answer import Pressed, answering
@@ -85,12 +84,14 @@ class Presses(commands.Cog):
     async def _do(self, request: Pressed, view: View, verb: Verb, reason: str) -> None:
         release = await self._desk.ask(view.release.app, view.release.number, verb, request.person, reason)
         self._cards.changed(release)
-        await request.answer(words.done(verb, release.title, way_back(view) if verb is Verb.ROLL_BACK else ""))
+        # A version that is brought back by a release of its own is taken back all the same.
+        await request.answer(words.done(verb, view.release.title, way_back(view) if verb is Verb.ROLL_BACK else ""))
 
     async def _again(self, request: Pressed, view: View) -> None:
         if not view.current:
             raise Refused(words.not_newest(view.release.title))
-        release = await self._desk.deploy(view.app, _same_image(view.release), request.person)
+        same = view.release  # its very content, whatever its tag means by now
+        release = await self._desk.deploy(view.app, same.image, request.person, called=same.asked)
         url = await self._cards.posted(release)
         await request.answer(words.started(release.title, code(release.asked, 100), url))
 
@@ -111,7 +112,7 @@ def way_back(view: View) -> str:
 
 def _check(view: View, verb: Verb, interaction: discord.Interaction) -> None:
     """Raises what asking would raise now, before somebody fills in a form for nothing."""
-    if not view.current:
+    if not view.current and verb not in view.buttons:
         raise Refused(words.not_newest(view.release.title))
     ask(view.release, view.app, verb, person(interaction.user), view.release.since)
 
@@ -142,12 +143,3 @@ def _typed(data: Any) -> str:
     if isinstance(data, list):
         return next((found for found in map(_typed, data) if found), "")
     return ""
-
-
-def _same_image(release: Release) -> str:
-    """The very content of that release, under the tag that it was asked by."""
-    image = parse(release.image)
-    tag = release.asked.rpartition(":")[2] if ":" in release.asked else ""
-    if image.digest is None or not tag:
-        return release.image
-    return f"{image.name}:{tag}@{image.digest}"

@@ -5,7 +5,7 @@ from discord.ext import commands
 
 from bot.desk import Desk
 from bot.release.approvals import holds
-from bot.release.machine import Verb
+from bot.release.verbs import Verb
 from cogs import words
 from cogs.answer import request_of
 from cogs.apps import choices, meant

@@ -10,7 +10,7 @@ from bot.view import Live, Status
 from cogs import words
 from cogs.answer import request_of
 from cogs.apps import choices, meant
-from cogs.card import BLUE, GREEN, GREY, Around, image_name, person_name, state
+from cogs.card import BLUE, GREEN, GREY, Around, live_name, person_name, state
 from cogs.cards import Cards
 from cogs.limits import DESCRIPTION, FIELD_VALUE, TITLE, length
 from cogs.outcome import outcome
@@ -82,10 +82,10 @@ class StatusOf(commands.Cog, name="Status"):
 
 
 def _live(live: Live | None) -> str:
-    if live is None:
+    if live is None or not live.image:
         return words.NOTHING_LIVE
     digest = live.image.partition("@")[2][:19]
-    parts = [code(image_name(live.image), 100) + (f" {code(digest, 30)}" if digest else "")]
+    parts = [code(live_name(live), 100) + (f" {code(digest, 30)}" if digest else "")]
     parts += [words.since(stamp(live.since))] if live.since else []
     parts += [words.by(person_name(live.by))] if live.by else []
     parts += [words.progress(live.ready, live.wanted or live.ready)] if live.ready is not None else []

@@ -3,7 +3,7 @@
 Everything that goes into these sentences was made safe to show before (`cogs.text`), unless a parameter says otherwise.
 """
 
-from bot.release.machine import Verb
+from bot.release.verbs import Verb
 
 APPROVE, VETO = "✅", "⛔"
 
@@ -90,6 +90,10 @@ def was_live(name: str, number: int) -> str:
     return f"⚪ {name} was live until #{number}"
 
 
+def was_live_until_moved(name: str, by: str) -> str:
+    return f"🔴 {name} was live until its traffic was moved away by {by}"
+
+
 def going_back(name: str, reason: str) -> str:
     return f"🟠 {name} is being taken back: {reason}" if reason else f"🟠 {name} is being taken back"
 
@@ -135,6 +139,10 @@ def left_alone(name: str, reason: str) -> str:
 
 def live_now(image: str, since: str, by: str) -> str:
     return f"live now: {image}" + (f", since {since}" if since else "") + (f", by {by}" if by else "")
+
+
+def live_unknown(changed_by: str) -> str:
+    return "live now: not known" + (f", the traffic was moved by {changed_by}" if changed_by else "")
 
 
 def before_this(image: str) -> str:

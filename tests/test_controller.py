@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from bot.clusters.errors import Away, ClusterError, Forbidden
 from bot.controller import RESYNC, RETRY
-from bot.release.machine import Verb
 from bot.release.record import Phase
+from bot.release.verbs import Verb
 from world import ANN, KIM, NAMESPACE
 
 

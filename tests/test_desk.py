@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from bot.clusters.errors import ClusterError
 from bot.desk import UNPINNED, AlreadyOpen
@@ -11,10 +12,12 @@ from bot.registry import ImageNotFound, RegistryError
 from bot.release.app import Timing
 from bot.release.approvals import Vote
 from bot.release.errors import Refused
-from bot.release.machine import DRAIN, Verb
+from bot.release.machine import DRAIN
 from bot.release.record import Cause, Phase
+from bot.release.verbs import Verb
 from bot.view import Kind
-from world import ANN, BO, GUEST, KIM, LEO, NAMESPACE, QC, SAM, World, digest, example
+from sandbox.cluster import PatchType
+from world import ANN, BO, GUEST, KIM, LEO, NAMESPACE, QC, REPOSITORY, SAM, World, digest, example
 
 
 async def untouched(world) -> bool:
@@ -109,13 +112,48 @@ async def test_a_deploy_that_replaces_what_somebody_just_approved_is_refused(wor
     check, desk = world.desk._check_new, world.desk
 
     async def moved_on(*args, **kwargs):
+        desk._check_new = check
         await check(*args, **kwargs)
         await world.store.update(replace(first, phase=Phase.PROMOTING))
 
     desk._check_new = moved_on
-    with pytest.raises(Refused, match="quicker"):
+    with pytest.raises(Refused, match="is switching"):
         await desk.deploy(world.app, "purple", ANN, replace=True)
     assert (await world.newest()).number == 1
+
+
+async def test_a_vote_during_the_look_up_is_no_reason_to_refuse_a_replacement(world):
+    first = await world.deploy("green")
+    resolve, check, desk = world.shelf.resolve, world.desk._check_new, world.desk
+
+    async def slow(image):
+        await desk.vote(first, KIM, approve=True)
+        return await resolve(image)
+
+    async def slower(*args, **kwargs):
+        desk._check_new = check
+        await desk.vote(first, SAM, approve=True)
+        await desk.withdraw(first, KIM.id, approve=True)
+        await check(*args, **kwargs)
+
+    world.shelf.resolve, desk._check_new = slow, slower
+    assert (await desk.deploy(world.app, "purple", ANN, replace=True)).number == 2
+    assert (await world.store.release("mochi", 1)).cause is Cause.REPLACED
+
+
+async def test_nobody_replaces_a_release_that_was_not_there_when_it_was_asked_for(world):
+    await world.deploy("green")
+    resolve, desk = world.shelf.resolve, world.desk
+
+    async def slow(image):
+        world.shelf.resolve = resolve
+        await desk.deploy(world.app, "slow", BO, replace=True)
+        return await resolve(image)
+
+    world.shelf.resolve = slow
+    with pytest.raises(AlreadyOpen) as refused:
+        await desk.deploy(world.app, "purple", ANN, replace=True)
+    assert (refused.value.release.asked, (await world.newest()).number) == ("mochi:slow", 2)
 
 
 async def test_old_pods_finish_before_their_slot_is_used_again(world):
@@ -244,3 +282,159 @@ async def test_status_says_what_is_live_also_when_it_cannot_be_looked_at(world):
     await world.controller.attempt(world.app)
     status = await world.desk.status(world.app)
     assert (status.trouble, status.newest.phase) == ("the API server is away", Phase.BAKING)
+
+
+def kubectl(world, kind, name, path, value):
+    patch = [{"op": "replace", "path": path, "value": value}]
+    world.cluster.objects.patch(kind, NAMESPACE, name, patch, PatchType.JSON, manager="kubectl")
+    world.cluster.settle()
+
+
+async def test_a_live_release_keeps_its_way_back_when_the_next_one_comes_to_nothing(world):
+    """#1 is live, #2 was rejected: the card of #1 offers what it can do, and the press does it."""
+    await world.release_live("green")
+    await world.advance(minutes=6)
+    await world.deploy("purple")
+    first = await world.store.release("mochi", 1)
+    assert (await world.desk.view(first)).buttons == ()
+    await world.desk.ask("mochi", 2, Verb.REJECT, KIM)
+    await world.run()
+    view = await world.desk.view(first)
+    assert (view.buttons, view.way_back.kind, view.way_back.previous) == (
+        (Verb.ROLL_BACK,),
+        Kind.REDEPLOY,
+        "mochi:blue",
+    )
+    with pytest.raises(Refused, match="Only <@&"):
+        await world.desk.ask("mochi", 1, Verb.ROLL_BACK, GUEST)
+    with pytest.raises(Refused, match="not the newest"):
+        await world.desk.ask("mochi", 1, Verb.RELEASE_CAPACITY, SAM)
+    opened = await world.desk.ask("mochi", 1, Verb.ROLL_BACK, SAM, "500s")
+    assert (opened.number, opened.restores) == (3, 1)
+    await world.run()
+    await world.advance(minutes=1)
+    assert world.serving() == {"blue"}
+    with pytest.raises(Refused, match="not the newest"):
+        await world.desk.ask("mochi", 1, Verb.ROLL_BACK, SAM)
+    assert (await world.desk.view(first)).buttons == ()
+
+
+async def test_after_a_rollback_the_version_before_is_not_offered_to_be_taken_back(world):
+    await world.release_live("green")
+    await world.advance(minutes=6)
+    await world.release_live("purple")
+    await world.desk.roll_back(world.app, SAM)
+    await world.run()
+    first = await world.store.release("mochi", 1)
+    assert (await world.desk.view(first)).buttons == ()
+
+
+async def test_nobody_is_told_that_something_is_live_that_is_not(world):
+    """Somebody moved the traffic to the candidate by hand."""
+    await world.deploy("green")
+    kubectl(world, "services", "mochiapp", "/spec/selector", {"app": "mochi", "color": "green"})
+    release = await world.run()
+    live = (await world.desk.view(release)).live
+    assert (release.phase, live.image, world.serving()) == (Phase.ABANDONED, "", {"green"})
+    assert live.changed_by.startswith("kubectl at ")
+    await world.restart()
+    assert (await world.desk.view(release)).live.image == ""
+
+
+@pytest.mark.parametrize("retired", [False, True])
+@pytest.mark.parametrize(
+    ("selector", "image"), [({"app": "mochi", "color": "blue"}, f"{REPOSITORY}:blue"), ({"app": "mochi"}, "")]
+)
+async def test_who_moved_the_traffic_away_from_a_live_release_is_said(world, retired, selector, image):
+    await world.release_live("green")
+    await world.advance(**({"hours": 2} if retired else {"minutes": 6}))
+    release = await world.run()
+    assert (await world.desk.view(release)).moved_by == ""
+    kubectl(world, "services", "mochiapp", "/spec/selector", selector)
+    await world.controller.attempt(world.app)
+    view, status = await world.desk.view(release), await world.desk.status(world.app)
+    assert view.moved_by.startswith("kubectl at ")
+    assert view.reason == f"the traffic was moved away by {view.moved_by}"
+    assert (view.live.image, view.live.changed_by) == (image, "" if image else view.moved_by)
+    assert image in {"", status.live.image}
+
+
+async def test_a_release_that_began_when_the_one_before_was_not_live_any_more_tells_so(world):
+    await world.release_live("green")
+    await world.advance(minutes=6)
+    kubectl(world, "services", "mochiapp", "/spec/selector", {"app": "mochi", "color": "blue"})
+    await world.run()
+    await world.deploy("purple")
+    assert (await world.desk.view(await world.store.release("mochi", 1))).moved_by == "somebody"
+
+
+async def test_status_counts_pods_when_it_is_asked(world):
+    """The app has nothing left to do, so nobody else has looked for hours."""
+    await world.release_live()
+    await world.advance(minutes=6)
+    await world.advance(hours=2)
+    kubectl(world, "deployments", "mochiapp-green", "/spec/replicas", 0)
+    world.cluster.advance(60)
+    status = await world.desk.status(world.app)
+    assert (status.live.ready, status.live.wanted, status.production) == (0, 0, status.production)
+
+
+async def test_what_cannot_be_looked_at_is_not_counted(world):
+    await world.release_live()
+
+    def fault(call: str) -> None:
+        raise ClusterError("the API server is away")
+
+    world.api.fault = fault
+    status = await world.desk.status(world.app)
+    assert (status.trouble, status.live.name, status.live.ready) == ("the API server is away", "mochi:green", None)
+
+
+async def test_people_read_names_from_the_second_release_on(world):
+    await world.release_live("green")
+    await world.advance(minutes=6)
+    release = await world.release_live("purple")
+    assert (await world.desk.view(release)).way_back.previous == "mochi:green"
+    assert (await world.desk.status(world.app)).live.name == "mochi:purple"
+    assert "is live with mochi:green" in "".join(event.text for event in await world.store.events(release))
+
+
+@pytest.mark.parametrize(
+    ("typed", "called"), [("green", "mochi:green"), ("purple", f"mochi@{digest('green')[7:19]}"), ("none", None)]
+)
+async def test_a_tag_beside_a_digest_is_believed_to_the_registry_only(world, typed, called):
+    release = await world.deploy(f"{REPOSITORY}:{typed}@{digest('green')}")
+    assert release.asked == (called or f"mochi@{digest('green')[7:19]}")
+
+
+async def test_a_moving_tag_that_is_not_pinned_can_be_deployed_again(tmp_path):
+    world = World(tmp_path / "greenlight.db", example(pin=False))
+    await world.start()
+    world.shelf.away = RegistryError("the registry did not answer")
+    await world.release_live("green")
+    await world.advance(minutes=6)
+    assert (await world.deploy("green")).number == 2
+    await world.store.close()
+
+
+async def test_an_unreadable_record_stops_nobody_who_keeps_links(world):
+    release = await world.deploy("green")
+    async with world.store._engine.begin() as connection:
+        await connection.execute(text("update releases set record = '{}'"))
+    assert await world.store.current() == []
+    world.controller._woken.clear()
+    world.desk._links.clear()
+    await world.desk._keep_links(world.app)
+    assert world.controller._woken == {"mochi"}
+    assert await world.store.votes(release) == ()
+
+
+async def test_an_app_at_rest_is_looked_at_again_now_and_then(world):
+    await world.release_live("green")
+    await world.advance(minutes=6)
+    await world.advance(hours=2)
+    assert "mochi" in world.controller._resting
+    kubectl(world, "services", "mochiapp", "/spec/selector", {"app": "mochi", "color": "blue"})
+    world.controller._woken.clear()
+    await world.desk._keep_links(world.app)
+    assert world.controller._woken == {"mochi"}

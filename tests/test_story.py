@@ -3,8 +3,8 @@
 import pytest
 
 from bot.release.errors import Refused
-from bot.release.machine import Verb
 from bot.release.record import Cause, Phase
+from bot.release.verbs import Verb
 from world import ANN, KIM, LEO, QC, SAM
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from bot.clusters.api import ENDPOINT_SLICE, POD, SERVICE, Json, Kind, Listing, Patch
 from bot.clusters.errors import Away, ClusterError, Forbidden, Gone, Missing, Stale
 from bot.clusters.native import NativeCluster
-from bot.clusters.reading import endpoints, labels, matches, selector
+from bot.clusters.reading import labels, matches, pods_behind, selector
 from bot.controller import Controller
 from bot.desk import Desk
 from bot.ports import Unreachable
@@ -276,7 +276,7 @@ class World:
         """The images behind the active Service's ready endpoints, by tag."""
         slices = self.cluster.objects.items(ENDPOINT_SLICE.plural, NAMESPACE)
         pods = {pod["metadata"]["name"]: pod for pod in self.cluster.objects.items(POD.plural, NAMESPACE)}
-        images = {pods[pod]["spec"]["containers"][0]["image"] for _, pod in endpoints(slices, "mochiapp")}
+        images = {pods[pod]["spec"]["containers"][0]["image"] for pod in pods_behind(slices, "mochiapp")}
         tags = {value: tag for tag, value in self.shelf.tags.items()}
         return {tags.get(image.partition("@")[2], image.rpartition(":")[2]) for image in images}
 

@@ -22,7 +22,7 @@ from bot.clusters.api import (
 from bot.clusters.cluster import LABEL, Links, Start, Write
 from bot.clusters.errors import ClusterError, Missing
 from bot.clusters.links import best_link
-from bot.clusters.reading import SERVICE_NAME, Selector, name
+from bot.clusters.reading import SERVICE_NAME, Selector, is_over, name
 from bot.clusters.view import NativeView
 from bot.clusters.watch import Watch
 from bot.release.app import App
@@ -67,7 +67,7 @@ class NativeCluster:
             self._api.list(POD, app.namespace),
             self._api.list(ENDPOINT_SLICE, app.namespace, labels=f"{SERVICE_NAME}={target.service}"),
         )
-        return adoption.start(app, adoption.Found(service, preview, (first, second), pods.items, slices.items))
+        return adoption.start(app, adoption.Found(service, preview, (first, second), _alive(pods.items), slices.items))
 
     def seen(self, app: App, release: Release) -> NativeView | None:
         """None as well while a watch is interrupted: what is cached may be long over."""
@@ -83,7 +83,7 @@ class NativeCluster:
             service=known[app.target.service],
             preview=known[app.target.preview],
             slots=[deployments.objects[slot] for slot in app.target.slots if slot in deployments.objects],
-            pods=list(pods.objects.values()),
+            pods=_alive(pods.objects.values()),
             slices=list(slices.objects.values()),
             autoscaled=frozenset(),
             read_at=self._now(),
@@ -119,7 +119,7 @@ class NativeCluster:
             service=service,
             preview=preview,
             slots=slots,
-            pods=list(pods.values()),
+            pods=_alive(pods.values()),
             slices=slices.items,
             autoscaled=autoscaled,
             read_at=read_at,
@@ -159,6 +159,10 @@ class NativeCluster:
             return (await self._api.list(kind, namespace)).items
         except ClusterError:
             return []
+
+
+def _alive(pods: Iterable[Json]) -> list[Json]:
+    return [pod for pod in pods if not is_over(pod)]
 
 
 def _written(wanted: Selector) -> str:

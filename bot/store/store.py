@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import structlog
 from pydantic import TypeAdapter
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -19,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.release.approvals import Vote
 from bot.release.record import Cause, Release
 from bot.store import tables
+
+log = structlog.get_logger()
 
 PAGE = 10
 _RELEASE: TypeAdapter[Release] = TypeAdapter(Release)
@@ -76,8 +79,12 @@ class Store:
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._now = now
         self._writing = asyncio.Lock()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
+        """After the writes that are under way, whoever has stopped waiting for them."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         await self._engine.dispose()
 
     # Releases
@@ -143,9 +150,18 @@ class Store:
         return await self._one(query)
 
     async def current(self) -> Sequence[Release]:
-        """The newest release of every app that has one."""
+        """The newest release of every app that has one. What cannot be read is left out: it concerns its app only."""
         newest = select(func.max(tables.releases.c.id)).group_by(tables.releases.c.app)
-        return await self._many(select(tables.releases.c.record).where(tables.releases.c.id.in_(newest)))
+        query = select(tables.releases.c.label, tables.releases.c.record).where(tables.releases.c.id.in_(newest))
+        found = []
+        async with self._reading.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        for row in rows:
+            try:
+                found.append(_RELEASE.validate_json(row.record))
+            except ValueError:
+                log.exception("unreadable record", release=row.label)
+        return found
 
     async def history(
         self, app: str, page: int = 1, *, author: int | None = None, since: datetime | None = None
@@ -262,7 +278,10 @@ class Store:
             async with self._writing, self._engine.begin() as connection:
                 return await work(connection)
 
-        return await asyncio.shield(asyncio.ensure_future(transaction()))
+        task = asyncio.create_task(transaction())
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
 
     async def _change(self, connection: AsyncConnection, release: Release, events: Iterable[Event]) -> Release:
         changed = replace(release, version=release.version + 1)

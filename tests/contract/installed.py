@@ -9,7 +9,7 @@ from targets import Target
 
 import mochi
 from bot.clusters.cluster import LABEL
-from bot.clusters.reading import endpoints, selector
+from bot.clusters.reading import pods_behind, selector
 from watching import until
 
 Json = dict[str, Any]
@@ -86,6 +86,13 @@ class Mochi:
             f"{self.deployments}/{deployment}", patch, manager="kubectl-set", content_type=STRATEGIC
         )
 
+    async def set_variable(self, deployment: str, name: str, value: str) -> Json:
+        """`kubectl set env`."""
+        containers = [{"name": "myapp", "env": [{"name": name, "value": value}]}]
+        patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+        path = f"{self.deployments}/{deployment}"
+        return await self.patch(path, patch, manager="kubectl-set", content_type=STRATEGIC)
+
     async def restart(self, deployment: str) -> Json:
         """`kubectl rollout restart`."""
         annotations = {"kubectl.kubernetes.io/restartedAt": "2026-01-05T09:00:00Z"}
@@ -114,7 +121,7 @@ class Mochi:
 
 def ready(slices: list[Json], service: str = mochi.ACTIVE) -> frozenset[str]:
     """The names of the pods behind the ready endpoints of a Service."""
-    return frozenset(pod for _, pod in endpoints(slices, service))
+    return pods_behind(slices, service)
 
 
 def selectors(moments: list[list[Json]]) -> list[dict[str, str]]:

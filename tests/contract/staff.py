@@ -12,8 +12,8 @@ from bot.clusters.native import NativeCluster
 from bot.controller import Controller, Moment
 from bot.desk import Desk
 from bot.release.app import App
-from bot.release.machine import Verb
 from bot.release.record import Person, Phase, Release
+from bot.release.verbs import Verb
 from bot.store import Event, Store, connect
 from world import ANN, BO, GUEST, KIM, LEO, SAM, Crowd, Shelf
 

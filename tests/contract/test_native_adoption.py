@@ -12,8 +12,8 @@ from bot.clusters.adoption import BEFORE
 from bot.clusters.cluster import LABEL
 from bot.clusters.errors import ClusterError
 from bot.clusters.reading import HASH, template_labels
-from bot.release.machine import Verb
 from bot.release.record import Phase
+from bot.release.verbs import Verb
 from world import KIM, REPOSITORY, SAM, digest
 
 PROXY = "registry.example.com/proxy:1"

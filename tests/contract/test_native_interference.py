@@ -2,7 +2,6 @@
 
 import asyncio
 
-import pytest
 from installed import names, selectors
 
 import mochi
@@ -95,9 +94,6 @@ async def test_an_image_that_somebody_set_on_the_candidate_voids_its_approvals(b
         assert len(await service.so_far()) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the core leaves a release alone whose candidate was changed, also when nothing is served"
-)
 async def test_a_slot_that_was_given_away_between_the_last_look_and_the_switch_is_taken_back(bot, installed):
     """I1: the Service then selects a label that no pod has, which must not last."""
     await bot.deploy("green")
@@ -111,6 +107,33 @@ async def test_a_slot_that_was_given_away_between_the_last_look_and_the_switch_i
     held.let_go.set()
     await bot.reaches(Phase.REVERTED)
     assert await installed.serving(2) == blue
+
+
+async def test_an_image_that_was_set_between_the_last_look_and_the_switch_is_taken_back(bot, installed):
+    """I3: `kubectl set image` leaves the release label where it is, so for a moment it is let in; not for longer."""
+    await bot.deploy("green")
+    await bot.reaches(Phase.READY)
+    blue = await installed.serving(2)
+    held = Held(bot)
+    await bot.approve()
+    await held.until_decided()
+    await installed.set_image(mochi.IDLE, f"{REPOSITORY}:purple")
+    held.let_go.set()
+    release = await bot.reaches(Phase.REVERTED)
+    assert "mochiapp-green was changed by kubectl-set at " in release.reason
+    assert await installed.serving(2) == blue
+
+
+async def test_a_candidate_with_another_environment_is_not_what_was_approved(bot, installed):
+    """The approval is for the whole pod template, not for its image alone."""
+    await bot.deploy("green")
+    await bot.reaches(Phase.READY)
+    await bot.approve(KIM)
+    async with installed.record_service() as service:
+        await installed.set_variable(mochi.IDLE, "MOCHI_FLAVOUR", "salt")
+        release = await bot.reaches(Phase.ABANDONED)
+        assert release.reason.endswith(", so its approvals are void")
+        assert len(await service.so_far()) == 1
 
 
 async def test_of_two_bots_on_one_cluster_one_switches_and_the_other_is_refused(bot, hire, installed):

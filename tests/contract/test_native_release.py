@@ -9,9 +9,9 @@ import mochi
 from bot.clusters.cluster import LABEL
 from bot.clusters.reading import container, replicas, selector, template_labels
 from bot.clusters.view import ACTOR_NOTE, RELEASE_NOTE
-from bot.release.machine import Verb
 from bot.release.record import Phase
 from bot.release.snapshot import Traffic
+from bot.release.verbs import Verb
 from world import KIM, REPOSITORY, SAM, digest
 
 WARM_AGAIN = {"minutes": 11}
@@ -155,7 +155,8 @@ async def test_going_back_further_than_the_slots_reach_deploys_the_version_befor
     restored = await bot.desk.roll_back(bot.app, SAM, "wrong prices")
     await bot.reaches(Phase.BAKING)
     assert await installed.serving(2) == names(await installed.pods_with(restored.label))
-    assert container(await installed.deployment(mochi.LIVE), None)[1]["image"] == f"{REPOSITORY}:blue"
+    image = container(await installed.deployment(mochi.LIVE), None)[1]["image"]
+    assert image == f"{REPOSITORY}@{digest('blue')}"  # what the pods had said they ran, whatever the tag means by now
 
 
 async def test_the_next_release_goes_to_the_other_slot_and_back_to_the_one_before(bot, installed):

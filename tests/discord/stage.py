@@ -16,7 +16,7 @@ from bot.clusters.errors import ClusterError
 from bot.registry import RegistryError
 from bot.release.app import Approval, Requirement
 from bot.release.errors import Refused
-from bot.release.machine import Verb
+from bot.release.verbs import Verb
 from cogs.answer import OtherGuild
 from cogs.limits import (
     validate_command,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bot.release.app import Switch
-from bot.release.machine import Verb
 from bot.release.record import Cause, Phase
+from bot.release.verbs import Verb
 
 
 async def test_reject_asks_for_a_reason_and_shows_it_on_the_card(stage):

@@ -9,8 +9,8 @@ from views import ANN, APP, KIM, LEAD, LEE, NOW, QC, RELEASE, ROLES, SHAPES, vie
 from bot.clusters.cluster import Link
 from bot.release.app import Approval, Requirement
 from bot.release.approvals import Vote, tally
-from bot.release.machine import Verb
 from bot.release.record import Cause, Person
+from bot.release.verbs import Verb
 from bot.view import Kind, Live, WayBack
 from cogs.card import Around, face, payload
 from cogs.limits import length, validate_message

@@ -1,7 +1,7 @@
 """The main job on Discord: deploy, look, approve, live, roll back; and what people hear of it meanwhile."""
 
-from bot.release.machine import Verb
 from bot.release.record import Phase
+from bot.release.verbs import Verb
 
 
 async def test_the_main_job_from_deploy_to_live_and_back(stage):

@@ -3,8 +3,8 @@
 import pytest
 
 from bot.clusters.errors import Away
-from bot.release.machine import Verb
 from bot.release.record import Phase
+from bot.release.verbs import Verb
 from sandbox.cluster import PatchType
 
 

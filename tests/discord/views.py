@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from bot.clusters.cluster import Link
 from bot.release.app import App, Approval, Native, Requirement, Switch
 from bot.release.approvals import Vote, tally
-from bot.release.machine import buttons
 from bot.release.record import Cause, Person, Phase, Release, Version
+from bot.release.verbs import buttons
 from bot.view import Kind, Live, View, WayBack
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

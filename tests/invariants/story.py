@@ -11,8 +11,8 @@ from bot.clusters.cluster import LABEL
 from bot.clusters.patches import pointer
 from bot.clusters.reading import labels, matches, selector
 from bot.release.errors import Refused
-from bot.release.machine import Verb
 from bot.release.record import Person, Phase, Release
+from bot.release.verbs import Verb
 from world import NAMESPACE, SAM, Sent, World
 
 ACTIVE, PREVIEW, BLUE, GREEN = "mochiapp", "mochiapp-preview", "mochiapp-blue", "mochiapp-green"

@@ -7,7 +7,7 @@ import pytest
 from story import running
 
 from bot.clusters.errors import Away, Forbidden, Stale
-from bot.release.machine import Verb
+from bot.release.verbs import Verb
 from world import ANN, KIM, LEO, NAMESPACE, SAM
 
 OUTCOMES = {"written", "refused", "unknown", "failed"}

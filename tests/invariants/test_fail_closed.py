@@ -11,8 +11,8 @@ from story import ACTIVE, BLUE, GREEN, PREVIEW, agree, running, switches_to
 
 from bot.clusters.errors import Away, Forbidden, Missing
 from bot.ports import Unreachable
-from bot.release.machine import Verb
 from bot.release.record import Cause, Phase
+from bot.release.verbs import Verb
 from world import ANN, KIM, LEO, NAMESPACE, SAM, World, example
 
 READS = [

@@ -5,9 +5,9 @@ from story import ACTIVE, BLUE, GREEN, Onlooker, agree, by_hand, cached, replica
 
 from bot.clusters.cluster import LABEL
 from bot.clusters.errors import Away
-from bot.release.machine import Verb
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR
+from bot.release.verbs import Verb
 from world import KIM, LEO, NAMESPACE, SAM
 
 READ = {f"get Service/{ACTIVE}", f"get Deployment/{GREEN}", "list EndpointSlice", "list Pod"}

@@ -9,8 +9,8 @@ from story import running, switches_to
 from bot.release.app import Switch
 from bot.release.approvals import Vote
 from bot.release.errors import Refused
-from bot.release.machine import Verb
 from bot.release.record import Cause, Phase
+from bot.release.verbs import Verb
 from world import ANN, BO, GUEST, KIM, LEAD, LEO, ON_CALL, QC, SAM, World, example
 
 BOT = replace(KIM, id=99, name="robot", bot=True)

@@ -7,8 +7,9 @@ from story import ACTIVE, BLUE, GREEN, PREVIEW, agree, by_hand, cached, replicas
 
 from bot.clusters.errors import Away, Forbidden
 from bot.registry import RegistryError
-from bot.release.machine import DRAIN, Verb
+from bot.release.machine import DRAIN
 from bot.release.record import Cause, Phase
+from bot.release.verbs import Verb
 from world import KIM, LEO, NAMESPACE, REPOSITORY, SAM
 
 

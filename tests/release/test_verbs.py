@@ -9,8 +9,9 @@ from examples import ANN, DAN, DEPLOYER, GUS, KIM, LEAD, LEE, MOMENT, NOW, OLA, 
 
 from bot.release.app import Switch
 from bot.release.errors import Refused
-from bot.release.machine import STATE, VERBS, Verb, advance, ask, buttons, decide, entitled, only
+from bot.release.machine import advance, decide
 from bot.release.record import Cause, Phase
+from bot.release.verbs import STATE, VERBS, Verb, ask, buttons, entitled, only
 
 EVERYONE = {"author": ANN, "deployer": DAN, "QC": KIM, "lead": LEE, "on call": OLA, "guest": GUS, "bot": ROBOT}
 MAY = {

@@ -17,9 +17,10 @@ from small_cluster import PODS, Cluster, scaled
 from bot.release.app import Switch
 from bot.release.approvals import Ballots, Vote
 from bot.release.errors import Refused
-from bot.release.machine import DRAIN, SETTLE, Order, Verb, advance, ask, decide, fulfil, observe, sent
+from bot.release.machine import DRAIN, SETTLE, Order, advance, decide, fulfil, observe, sent
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR, Traffic
+from bot.release.verbs import Verb, ask
 
 WALKS, STEPS = 800, 100
 PEOPLE = {person.id: person for person in (ANN, KIM, LEE, OLA, DAN, GUS)}
