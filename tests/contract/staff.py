@@ -111,8 +111,6 @@ class Greenlight:
             for task in self._work:
                 task.cancel()
             await asyncio.gather(*self._work, return_exceptions=True)
-            async with self.store._writing:  # a write outlives whoever was cancelled while waiting for it
-                pass
 
     # What people ask
 
