@@ -28,6 +28,11 @@ log = structlog.get_logger()
 STEPS = 30
 """Decisions in one attempt; a release needs a dozen, more would be two rules at odds."""
 RETRY = timedelta(seconds=3)
+"""After trouble; doubled each time that the same trouble is met, up to `LONGEST`, or `LONGEST_SWITCHING`."""
+LONGEST = timedelta(minutes=1)
+LONGEST_SWITCHING = timedelta(seconds=12)
+"""While traffic waits to be moved."""
+SWITCHING = {Phase.PROMOTING, Phase.BAKING, Phase.REVERTING}
 RESYNC = timedelta(minutes=1)
 """An open release is looked at this often even if nothing is heard."""
 ROLES_WITHIN = 5.0
@@ -62,20 +67,29 @@ class Controller:
         self._woken: set[str] = set()
         self._due: dict[str, datetime] = {}
         self._resting: set[str] = set()
+        self._refused: set[str] = set()
+        """Apps of which a write failed: no event in the namespace tells that it would be taken now, only time does."""
+        self._pauses: dict[str, tuple[str, timedelta]] = {}
+        """By app, the trouble that it is in and how long it waits for that to be over."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self.moments: dict[str, Moment] = {}
 
     def wake(self, app: str) -> None:
-        """Something happened to the app: look at it soon."""
+        """Somebody wants something of the app: look at it soon."""
+        self._pauses.pop(app, None)
+        self._ring(app)
+
+    def _ring(self, app: str) -> None:
         self._resting.discard(app)
+        self._refused.discard(app)
         self._woken.add(app)
         self._bell.set()
 
     def changed(self, namespace: str) -> None:
-        """Something happened in the namespace: wakes its apps, but those with nothing left to do."""
+        """Something happened in the namespace: wakes its apps, but those that have nothing left to do or must wait."""
         for app in self._apps.values():
-            if app.namespace == namespace and app.name not in self._resting:
-                self.wake(app.name)
+            if app.namespace == namespace and app.name not in self._resting | self._refused:
+                self._ring(app.name)
 
     def redraw(self, release: Release) -> None:
         """Something about the release's card changed that is not in its record."""
@@ -94,9 +108,10 @@ class Controller:
                 now = self._clock.now()
                 due = {name for name, when in self._due.items() if when <= now}
                 for name in (self._woken | due) - self._running.keys():
+                    attempt = self._attend(self._apps[name], unheard=name not in self._woken)
                     self._woken.discard(name)
                     self._due.pop(name, None)
-                    self._running[name] = asyncio.create_task(self._attend(self._apps[name]), name=f"release {name}")
+                    self._running[name] = asyncio.create_task(attempt, name=f"release {name}")
                 await self._clock.wait(self._bell, min(self._due.values(), default=None))
         finally:
             running = list(self._running.values())
@@ -104,48 +119,65 @@ class Controller:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _attend(self, app: App) -> None:
+    async def _attend(self, app: App, *, unheard: bool) -> None:
         """One attempt, whatever becomes of it; sets when the next is due."""
         try:
-            until = await self.attempt(app)
+            until = await self.attempt(app, unheard=unheard)
             if until is not None:
                 self._due[app.name] = until
-        except Exception:
+        except Exception as error:
             reference = secrets.token_hex(2)
             log.exception("attempt failed", app=app.name, ref=reference)
-            if moment := self.moments.get(app.name):
+            moment = self.moments.get(app.name)
+            if moment:
                 self._show(app, moment.release, trouble=f"something broke on our side (ref {reference})")
-            self._due[app.name] = self._clock.now() + RETRY
+            self._due[app.name] = self._later(app.name, repr(error), moment.release if moment else None)
         finally:
             del self._running[app.name]
             self._bell.set()
 
-    async def attempt(self, app: App) -> datetime | None:
-        """Move the app's newest release as far as it goes now; when to try again, None for when something happens."""
+    async def attempt(self, app: App, *, unheard: bool = False) -> datetime | None:
+        """Move the app's newest release as far as it goes now; when to try again, None for when something happens.
+
+        `unheard`: it is time that brought it here, no event, so the cache may have missed something.
+        """
         release = await self._store.newest(app.name)
         if release is None:
             self._resting.add(app.name)
             return None
         try:
-            return await self._move(app, release)
+            until = await self._move(app, release, unheard=unheard)
         except Outdated:
-            self.wake(app.name)
+            self._ring(app.name)
             return None
-        except Pending:
-            return self._clock.now() + RETRY
+        except Pending as error:
+            return self._later(app.name, str(error), release)
         except ClusterError as error:
             if self._trouble(release) != str(error):
                 log.warning("cluster trouble", app=app.name, release=release.label, reason=str(error))
-            self._show(app, await self._store.newest(app.name) or release, trouble=str(error))
-            return self._clock.now() + RETRY
+            newest = await self._store.newest(app.name) or release
+            self._show(app, newest, trouble=str(error))
+            return self._later(app.name, str(error), newest)
+        self._pauses.pop(app.name, None)
+        self._refused.discard(app.name)
+        return until
 
-    async def _move(self, app: App, release: Release) -> datetime | None:
+    def _later(self, app: str, trouble: str, release: Release | None) -> datetime:
+        """When to try again: the longer the same trouble lasts, the later."""
+        known, pause = self._pauses.get(app, ("", RETRY))
+        longest = LONGEST_SWITCHING if release and release.phase in SWITCHING else LONGEST
+        pause = min(2 * pause, longest) if known == trouble else RETRY
+        self._pauses[app] = (trouble, pause)
+        return self._clock.now() + pause
+
+    async def _move(self, app: App, release: Release, *, unheard: bool) -> datetime | None:
         """Decide and act until there is only waiting left.
 
         Changes of phase are stored together with what follows from them: an approval is consumed by the very
         transaction that records the intent to switch.
         """
-        stored, view = release, self._cluster.seen(app, release)
+        stored, refused = release, set[tuple[str, str]]()
+        view = None if unheard and release.phase in SWITCHING else self._cluster.seen(app, release)
         ballots = Ballots(await self._store.votes(release))
         pending: list[Event] = []
         for _ in range(STEPS):
@@ -178,7 +210,7 @@ class Controller:
                 stored = release = await self._store.update(release, *pending, _intent(release, decision.order, write))
                 pending = []
                 self._show(app, release, view.snapshot, trouble=self._trouble(release))  # over once it is written
-                await self._send(release, write)
+                await self._send(release, write, refused)
                 view = None
             else:
                 release = await self._keep(stored, release, pending)
@@ -214,15 +246,27 @@ class Controller:
         votes = (replace(vote, person=people[vote.person.id]) for vote in ballots.votes if vote.person.id in people)
         return Ballots(tuple(votes), checked_at=now)
 
-    async def _send(self, release: Release, write: Write) -> None:
-        """Every write that was begun gets exactly one outcome in the journal, unless the process dies first."""
+    async def _send(self, release: Release, write: Write, refused: set[tuple[str, str]]) -> None:
+        """Every write that was begun gets exactly one outcome in the journal, unless the process dies first.
+
+        Refused once, because somebody was quicker, it is decided anew; `refused` are the objects for which this attempt
+        has done so. Refused again, it is a rule of the cluster (an admission policy answers 422 as well).
+        """
         began = self._clock.now()
         try:
             await self._cluster.send(write)
         except Stale as error:
-            await self._store.note(release, Event("refused", "", detail={"write": write.why, "error": str(error)}))
+            known = self._trouble(release) == str(error)
+            again = known or (write.kind, write.name) in refused
+            text = f"could not {write.why}: {error}" if again and not known else ""
+            await self._store.note(release, Event("refused", text, detail={"write": write.why, "error": str(error)}))
+            if again:
+                self._refused.add(release.app)
+                raise ClusterError(str(error)) from error
+            refused.add((write.kind, write.name))
             log.info("write refused, looking again", release=release.label, write=write.why)
         except ClusterError as error:
+            self._refused.add(release.app)
             if isinstance(error, Away):
                 await self._store.note(release, Event("unknown", "", detail={"write": write.why, "error": str(error)}))
             else:

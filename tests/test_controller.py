@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bot.clusters.errors import Away, ClusterError, Forbidden
+from bot.clusters.errors import Away, ClusterError, Forbidden, Stale
 from bot.controller import RESYNC, RETRY
 from bot.release.record import Phase
 from bot.release.verbs import Verb
-from world import ANN, KIM, NAMESPACE
+from world import ANN, KIM, NAMESPACE, SAM
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ async def test_trouble_with_the_cluster_is_on_the_card_and_said_once_in_the_log(
 
     world.api.fault = fault
     with capture_logs() as logs:
-        for _ in range(3):
-            assert await world.controller.attempt(world.app) == world.clock.now() + RETRY
+        for pause in (RETRY, 2 * RETRY, 4 * RETRY):
+            assert await world.controller.attempt(world.app) == world.clock.now() + pause
     assert world.controller.moments["mochi"].trouble == "the API server of eu-1 did not answer in time"
     assert [entry["event"] for entry in logs] == ["cluster trouble"]
     assert (await world.newest()).phase is Phase.READY
@@ -141,6 +141,89 @@ async def test_a_write_that_is_refused_again_and_again_is_told_to_people_once(wo
     assert len(failed) == 3
     told = [event.text for event in failed if event.text]
     assert told == ["could not narrow mochiapp to the pods of mochiapp-blue: Greenlight may not patch Service"]
+
+
+def policy(call: str) -> None:
+    """A ValidatingAdmissionPolicy denies with 422 by default, like a condition of ours that fails."""
+    if call.startswith("patch Deployment"):
+        raise Stale("ValidatingAdmissionPolicy denied: the image is not signed")
+
+
+async def test_i12_a_write_that_the_cluster_never_takes_is_tried_less_and_less_often_and_told_once(world):
+    """Once more at once, for somebody may have been quicker; then with growing pauses, up to a minute."""
+    world.api.fault = policy
+    await world.desk.deploy(world.app, "green", ANN)
+    pauses, patches = [], []
+    for _ in range(7):
+        before = world.api.calls.count("patch Deployment/mochiapp-green")
+        pauses.append((await world.controller.attempt(world.app) - world.clock.now()).total_seconds())
+        patches.append(world.api.calls.count("patch Deployment/mochiapp-green") - before)
+    assert pauses == [3, 6, 12, 24, 48, 60, 60]
+    assert patches == [2, 1, 1, 1, 1, 1, 1]
+    assert world.controller.moments["mochi"].trouble == "ValidatingAdmissionPolicy denied: the image is not signed"
+    refused = [event for event in await world.store.events(await world.newest()) if event.kind == "refused"]
+    assert len(refused) == 8
+    assert [event.text for event in refused if event.text] == [
+        "could not set mochiapp-green to mochi:green: ValidatingAdmissionPolicy denied: the image is not signed"
+    ]
+
+
+async def test_i12_events_do_not_hurry_a_write_that_was_refused_and_people_do(world, loop):
+    """Nothing that is watched tells that a policy has changed."""
+    await met(lambda: at_rest(world))
+    world.api.fault = policy
+    await world.desk.deploy(world.app, "green", ANN)
+    await met(lambda: at_rest(world) and world.controller.moments["mochi"].trouble)
+    patches = world.api.calls.count("patch Deployment/mochiapp-green")
+    world.controller.changed(NAMESPACE)
+    assert at_rest(world)
+    world.api.fault = None
+    world.controller.wake("mochi")
+    await met(lambda: at_rest(world) and not world.controller.moments["mochi"].trouble)
+    assert world.api.calls.count("patch Deployment/mochiapp-green") == patches + 1
+    world.controller.changed(NAMESPACE)
+    assert "mochi" in world.controller._woken
+
+
+async def test_a_rollback_that_is_refused_is_tried_again_every_few_seconds(world):
+    await world.release_live()
+
+    def fault(call: str) -> None:
+        if call.startswith("patch Service"):
+            raise Forbidden("Greenlight may not patch Service")
+
+    world.api.fault = fault
+    await world.desk.ask("mochi", 1, Verb.ROLL_BACK, SAM)
+    pauses = [(await world.controller.attempt(world.app) - world.clock.now()).total_seconds() for _ in range(4)]
+    assert pauses == [3, 6, 12, 12]
+
+
+async def test_a_person_who_asks_for_something_is_not_kept_waiting_by_trouble_that_was(world):
+    world.api.fault = policy
+    await world.desk.deploy(world.app, "green", ANN)
+    for _ in range(4):
+        await world.controller.attempt(world.app)
+    world.controller.wake("mochi")
+    assert await world.controller.attempt(world.app) == world.clock.now() + RETRY
+
+
+async def test_what_time_brings_up_while_traffic_is_watched_begins_with_a_fresh_look(world, loop):
+    """A watch that has fallen silent, and is not found out yet, still shows pods that are gone."""
+    await world.release_live()
+    for watch in world.backend._watches.values():
+        await watch._list()
+    world.controller.wake("mochi")
+    await met(lambda: at_rest(world))
+    nobody = {"spec": {"replicas": 0}}
+    world.cluster.objects.patch("deployments", NAMESPACE, "mochiapp-green", nobody, manager="kubectl")
+    world.cluster.settle()
+    world.controller.wake("mochi")
+    await met(lambda: at_rest(world))
+    assert (await world.newest()).empty_since is None
+    world.cluster.advance(RESYNC.total_seconds())
+    world.controller._bell.set()
+    await met(lambda: not world.controller._bell.is_set() and at_rest(world))
+    assert (await world.newest()).empty_since == world.clock.now()
 
 
 async def test_a_wait_ends_at_its_deadline_or_at_the_resync_whichever_is_first(world):

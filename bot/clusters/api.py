@@ -22,7 +22,7 @@ Patch = Sequence[Mapping[str, Any]]
 
 DEADLINE = 10.0
 """Seconds for one call; the client has no deadline of its own."""
-SILENCE = 60.0
+SILENCE = 90.0
 """Seconds after which a watch that says nothing, not even a bookmark (sent every minute), is taken for dead."""
 WATCH_FOR = 300
 PAGE = 500
@@ -130,7 +130,7 @@ class KubeApi:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_FOR),
         }
-        timeout = aiohttp.ClientTimeout(total=WATCH_FOR + SILENCE, sock_connect=DEADLINE, sock_read=SILENCE * 1.5)
+        timeout = aiohttp.ClientTimeout(total=WATCH_FOR + SILENCE, sock_connect=DEADLINE, sock_read=SILENCE)
         with self._named(what):
             response = await self._send("GET", kind.path(namespace), query, None, timeout)
             try:
