@@ -458,7 +458,7 @@ class Desk:
         side = seen.live if seen else None
         ready, wanted = (side.ready, side.wanted) if side else (None, None)
         if traffic is Traffic.CANDIDATE:
-            return Live(release.image, release.asked, release.live_at, release.author.name, ready, wanted)
+            return Live(release.image, release.live_at, release.author.name, ready, wanted, release.asked)
         return await self._version(release.previous, ready, wanted)
 
     async def _version(self, version: Version, ready: int | None, wanted: int | None = None) -> Live:
@@ -466,8 +466,8 @@ class Desk:
         label = version.selector.get(LABEL)
         release = await self.store.labelled(label) if label else None
         if release is None:
-            return Live(version.image, version.asked, None, None, ready, wanted)
-        return Live(version.image, release.asked, release.live_at, release.author.name, ready, wanted)
+            return Live(version.image, None, None, ready, wanted, version.asked)
+        return Live(version.image, release.live_at, release.author.name, ready, wanted, release.asked)
 
 
 def _as_it_ran(version: Version) -> str:

@@ -36,12 +36,12 @@ class Live:
 
     image: str
     """As the pod template names it."""
-    name: str = ""
-    """As people call it, "" where they did not."""
     since: datetime | None = None
     by: str | None = None
     ready: int | None = None
     wanted: int | None = None
+    name: str = ""
+    """The image as people call it, "" where they did not."""
     changed_by: str = ""
 
 
