@@ -80,11 +80,15 @@ def demo(arguments: tuple[str, ...]) -> None:
 def migrate() -> None:
     """Bring the database to the newest tables. `run` does it too."""
     from bot.settings import Environment  # noqa: PLC0415 - see the top
+    from bot.store import Unusable  # noqa: PLC0415 - see the top
     from bot.store import migrate as upgrade  # noqa: PLC0415 - see the top
 
     with _settings_error_is_one_line():
         environment = Environment.read()
-    asyncio.run(upgrade(environment.database_url))
+    try:
+        asyncio.run(upgrade(environment.database_url))
+    except Unusable as why:
+        _fail(str(why), 1)
     click.echo("The database is up to date.")
 
 

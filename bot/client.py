@@ -76,6 +76,11 @@ class Greenlight(commands.Bot):
         desk = self._desk
         if desk is None:
             raise RuntimeError("the bot was started before it was told whom to attend to")
+        if not self.cogs:  # a start that Discord broke off is begun again
+            await self._add_commands(desk)
+        await self._sync(desk)
+
+    async def _add_commands(self, desk: Desk) -> None:
         self.add_dynamic_items(ReleaseButton, PageButton)
         for cog in (
             Deploy(desk, self.cards),
@@ -89,7 +94,6 @@ class Greenlight(commands.Bot):
         # Hybrid commands arrive as global ones; Discord is told them for our guild only.
         self.tree.copy_global_to(guild=self.guild)
         self.tree.clear_commands(guild=None)
-        await self._sync(desk)
 
     async def _sync(self, desk: Desk) -> None:
         """Tell Discord the commands, only when they are others than it was told."""

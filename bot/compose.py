@@ -22,7 +22,7 @@ from bot.desk import Desk
 from bot.registry import Registry
 from bot.release.image import parse
 from bot.settings import Settings
-from bot.store import Store, connect, migrate
+from bot.store import Store, Unusable, connect, migrate
 
 log = structlog.get_logger()
 
@@ -61,7 +61,10 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    await migrate(settings.database_url)
+    try:
+        await migrate(settings.database_url)
+    except Unusable as error:
+        raise StartError(str(error)) from error
     async with assemble(settings) as parts:
         await _until_one_ends(
             stop.wait(),

@@ -116,7 +116,7 @@ class Settings:
     """Paths as kubectl reads them, several parted by the system's separator. None: the pod's own credentials or
     ~/.kube/config."""
     docker_config: Path | None = None
-    """The directory of Docker's `config.json`. None: ~/.docker."""
+    """The directory of Docker's `config.json`. None: no registry is told a login; nobody named one."""
     heartbeat: Path | None = None
     """A file that a running bot touches; `healthcheck` reads its age."""
     log_level: LogLevel = LogLevel.INFO

@@ -22,7 +22,7 @@ from bot.release.record import Person
 from cogs import words
 from cogs.limits import CONTENT
 from cogs.people import person
-from cogs.text import clip, plain, sentence
+from cogs.text import plain, sentence
 
 log = structlog.get_logger()
 
@@ -142,7 +142,7 @@ def explain(error: BaseException) -> str:
     match cause:
         case Refused():
             log.info("refused", reason=str(cause))
-            return clip(str(cause), CONTENT)
+            return sentence(str(cause), CONTENT)
         case ClusterError() | RegistryError():
             log.warning("could not do what was asked", reason=str(cause))
             return sentence(str(cause), CONTENT)

@@ -41,6 +41,9 @@ MENTIONED_ROLES = 50
 REACTED = "+"
 """At the end of a card's fingerprint: the bot's two reactions are below it."""
 
+VOTES_BEGIN = "votes_begin"
+"""The event that a release's card takes votes from now on."""
+
 _NOBODY = discord.AllowedMentions.none()
 
 
@@ -165,7 +168,7 @@ class Cards:
         around = await self._around(view)
         shown = face(view, around)
         card = await self._edit(before, view, shown) if before is not None else await self._post(view, shown)
-        card = await self._react(card, shown)
+        card = await self._react(card, stored, shown)
         card = await self._tell(card, events, view, around)
         await self._ping(card, view)
         if before is None or before.shown != card.shown:
@@ -253,7 +256,7 @@ class Cards:
         await self._attended.store.save_card(card)
         return card
 
-    async def _react(self, card: Card, shown: Face) -> Card:
+    async def _react(self, card: Card, release: Release, shown: Face) -> Card:
         """The two reactions are there exactly while votes count."""
         me = self._client.user
         if card.shown.endswith(REACTED) == shown.voting or me is None:
@@ -266,6 +269,8 @@ class Cards:
                 log.warning("reaction not set", release=card.release, error=str(error))
         card = replace(card, shown=card.shown.removesuffix(REACTED) + (REACTED if shown.voting else ""))
         await self._attended.store.save_card(card)
+        if shown.voting:
+            self._client.dispatch(VOTES_BEGIN, release)
         return card
 
     async def _tell(self, card: Card, events: Sequence[Event], view: View, around: Around) -> Card:

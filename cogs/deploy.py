@@ -8,7 +8,7 @@ from bot.desk import AlreadyOpen, Desk
 from bot.release.approvals import holds
 from bot.release.errors import Refused
 from cogs import words
-from cogs.answer import request_of, text_channel
+from cogs.answer import explain, request_of, text_channel
 from cogs.apps import choices, meant
 from cogs.cards import Cards
 from cogs.limits import CHOICE, CHOICES
@@ -36,7 +36,8 @@ class Deploy(commands.Cog):
             release = await self._desk.deploy(chosen, image.strip(), request.person, replace=replace)
         except AlreadyOpen as error:
             url = await self._cards.address(error.release)
-            raise Refused(words.with_link(str(error), url) if url else str(error)) from error
+            await request.answer(words.with_link(explain(error), url) if url else explain(error))
+            return
         url = await self._cards.posted(release)
         await request.answer(words.started(release.title, code(release.asked, 100), url))
 

@@ -42,6 +42,7 @@ class Votes(commands.Cog):
         self._people = people
         self._wake = wake
         self._session = 0
+        self._again: asyncio.TimerHandle | None = None
         # Votes on one card are taken in turn, and never while they are being listed.
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
@@ -84,9 +85,17 @@ class Votes(commands.Cog):
     @commands.Cog.listener()
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
         """Somebody deleted a card: it is posted again, and what was voted on it is void."""
-        release = await self._voted_on(event.channel_id, event.message_id)
-        if release is not None:
-            await self._cards.lost(release)
+        await self._lost(event.channel_id, event.message_id)
+
+    @commands.Cog.listener()
+    async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        for message in event.message_ids:
+            await self._lost(event.channel_id, message)
+
+    @commands.Cog.listener()
+    async def on_votes_begin(self, release: Release) -> None:
+        """Whoever was quicker than the record of the card was not heard."""
+        await self._recount(release)
 
     @commands.Cog.listener()
     async def on_ready(self) -> None:
@@ -99,6 +108,8 @@ class Votes(commands.Cog):
     @commands.Cog.listener()
     async def on_disconnect(self) -> None:
         self._session += 1
+        if self._again is not None:
+            self._again.cancel()
         self._people.counted = False
         self._cards.close()
 
@@ -118,11 +129,16 @@ class Votes(commands.Cog):
         if session != self._session:
             return  # Discord went away meanwhile, and the next session lists them again
         if not counted:
-            asyncio.get_running_loop().call_later(AGAIN_AFTER, self._client.dispatch, "resumed")
+            self._again = asyncio.get_running_loop().call_later(AGAIN_AFTER, self._client.dispatch, "resumed")
         self._people.counted = counted
         self._cards.open()
         for release in current:
             self._wake(release.app)
+
+    async def _lost(self, channel: int, message: int) -> None:
+        release = await self._voted_on(channel, message)
+        if release is not None:
+            await self._cards.lost(release)
 
     async def _recount_at(self, channel: int, message: int) -> None:
         release = await self._voted_on(channel, message)

@@ -1,6 +1,8 @@
 """The command line, as its own process: what is printed where, and with which exit code."""
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -76,6 +78,32 @@ def test_a_bot_that_cannot_start_ends_with_a_sentence(greenlight):
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr
     assert answer.stderr.splitlines()[-1].endswith("Set KUBECONFIG.")
+
+
+@pytest.mark.parametrize("command", ["run", "migrate", "check"])
+@pytest.mark.parametrize("kind", ["no database", "newer", "a directory"])
+def test_a_database_that_cannot_be_used_is_one_line(greenlight, tmp_path, command, kind):
+    place = tmp_path / "green.db"
+    if kind == "no database":
+        place.write_text("hello, this is some text" * 100, "utf-8")
+    elif kind == "a directory":
+        place.mkdir()
+    else:
+        with contextlib.closing(sqlite3.connect(place)) as database, database:
+            database.execute("create table alembic_version (version_num varchar(32) not null)")
+            database.execute("insert into alembic_version values ('9999')")
+    given = {"GREENLIGHT_CONFIG": str(EXAMPLE), "DISCORD_TOKEN": "abc", "KUBECONFIG": "nowhere"}
+    answer = greenlight(command, DATABASE_URL=f"sqlite+aiosqlite:///{place}", **given)
+    said = {
+        "no database": "file is not a database",
+        "newer": "was made by a newer Greenlight",
+        "a directory": "unable to open database file",
+    }
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    lines = (answer.stdout if command == "check" else answer.stderr).splitlines()
+    assert [line for line in lines if f"DATABASE_URL: {place}: {said[kind]}" in line]
+    assert command == "check" or len(lines) == 1
 
 
 def test_a_check_tells_everything_that_does_not_answer(greenlight, tmp_path):

@@ -252,6 +252,36 @@ async def test_a_cancelled_write_that_has_begun_is_finished(store):
     assert [event.text for event in await store.events(first)] == ["said", "after"]
 
 
+async def test_a_store_that_is_closed_finishes_what_was_begun(url):
+    """Whoever asked for the write has left already; the process is about to end."""
+    store = Store(connect(url), lambda: NOW)
+    first = await opened(store)
+    begun = asyncio.Event()
+    change = store._change
+
+    async def noticed(*args):
+        begun.set()
+        return await change(*args)
+
+    store._change = noticed
+    task = asyncio.create_task(store.update(replace(first, reason="said"), Event("note", "said")))
+    await begun.wait()
+    task.cancel()
+    await store.close()
+    assert not store._under_way
+    again = Store(connect(url), lambda: NOW)
+    assert (await again.newest("mochi")).reason == "said"
+    await again.close()
+
+
+async def test_a_record_that_cannot_be_read_hides_no_other(store):
+    await opened(store)
+    other = await opened(store, "daifuku")
+    async with store._engine.begin() as connection:
+        await connection.execute(text("update releases set record = '{}' where app = 'mochi'"))
+    assert await store.current() == [other]
+
+
 async def test_a_write_that_fails_in_the_middle_leaves_nothing(store):
     first = await opened(store)
     unjournalled = Event("note", "x", detail={"cannot": {"be", "JSON"}})

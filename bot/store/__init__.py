@@ -1,6 +1,6 @@
 """What Greenlight remembers: releases, votes, cards, and an append-only journal of events."""
 
-from bot.store.engine import connect, migrate
+from bot.store.engine import Unusable, connect, migrate
 from bot.store.store import Card, Event, Outdated, Page, Store, Taken
 
-__all__ = ["Card", "Event", "Outdated", "Page", "Store", "Taken", "connect", "migrate"]
+__all__ = ["Card", "Event", "Outdated", "Page", "Store", "Taken", "Unusable", "connect", "migrate"]

@@ -13,8 +13,10 @@ from typing import Any
 import filelock
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import migrations
@@ -22,6 +24,10 @@ import migrations
 BUSY_MS = 5_000
 LOCK_FOR = 60.0
 """Seconds to wait for another process that is migrating the same database."""
+
+
+class Unusable(Exception):
+    """The database cannot be used; the text is one line that says why, and how to mend it."""
 
 
 def connect(url: str) -> AsyncEngine:
@@ -33,8 +39,24 @@ def connect(url: str) -> AsyncEngine:
 
 
 async def migrate(url: str) -> None:
-    """Apply what is missing of `migrations/`, under a lock; does nothing on a database that is up to date."""
-    await asyncio.to_thread(_upgrade, url)
+    """Apply what is missing of `migrations/`, under a lock; does nothing on a database that is up to date.
+
+    Raises `Unusable`.
+    """
+    place = f"DATABASE_URL: {make_url(url).database}"
+    try:
+        await asyncio.to_thread(_upgrade, url)
+    except CommandError as error:  # Alembic finds no such revision among ours
+        raise Unusable(
+            f"{place}: was made by a newer Greenlight: run that one, or go back to a copy of the file from before."
+        ) from error
+    except filelock.Timeout as error:
+        raise Unusable(f"{place}: another process has been migrating it for {LOCK_FOR:.0f} s: stop it.") from error
+    except (DBAPIError, sqlite3.Error, OSError) as error:
+        why = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
+        raise Unusable(
+            f"{place}: {why}: name a file there that Greenlight may write and that is its own, or none that exists."
+        ) from error
 
 
 def alembic_config(url: str) -> Config:
@@ -58,6 +80,7 @@ def _upgrade(url: str) -> None:
         # It stays on in the file. To turn it on is refused at once while anybody else is connected, so not later.
         with contextlib.closing(sqlite3.connect(str(place))) as raw:
             raw.execute("PRAGMA journal_mode=WAL")
+            raw.execute("BEGIN IMMEDIATE")  # a file that may only be read is told now and not at the first write
 
 
 def _prepare(connection: Any, _: Any) -> None:

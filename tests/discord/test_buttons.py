@@ -7,6 +7,7 @@ import pytest
 from bot.release.app import Switch
 from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
+from sandbox.cluster import PatchType
 
 
 async def test_reject_asks_for_a_reason_and_shows_it_on_the_card(stage):
@@ -242,3 +243,49 @@ async def _press_stale(stage, who, message, action):
     await stage.settle()
     assert result.ephemeral
     return result.response.content
+
+
+async def test_a_live_card_offers_its_way_back_when_the_next_release_came_to_nothing(stage):
+    await stage.go_live()
+    await stage.advance(minutes=6)
+    await stage.deploy("purple")
+    assert "Roll back" not in stage.labels(await stage.card(1))
+    await stage.react(stage.kim, "⛔")
+    card = await stage.card(1)
+    assert card.content == "🟢 mochi #1 (green) is live"
+    assert stage.labels(card) == ["Production", "Roll back"]
+    assert {field.name: field.value for field in card.embeds[0].fields}["Roll back"] == "redeploys `mochi:blue`"
+    refused = await stage.press(stage.kim, Verb.ROLL_BACK, message=card)
+    assert "may roll back mochi" in refused.response.content
+    shown = await stage.press(stage.sam, Verb.ROLL_BACK, message=card)
+    assert shown.modal["title"] == "Roll back mochi #1"
+    assert shown.modal["components"][0]["description"].startswith("Redeploys mochi:blue")
+    answer = await stage.fill(stage.sam, shown, "500s")
+    assert answer.response.content.startswith("mochi #1 is being rolled back. Redeploys `mochi:blue`")
+    await stage.advance(minutes=1)
+    assert stage.world.serving() == {"blue"}
+    assert "Roll back" not in stage.labels(await stage.card(1))
+    assert (await stage.card(1)).content == "⚪ mochi #1 (green) was live until #3"
+
+
+async def test_a_live_card_of_traffic_that_somebody_moved_says_who(stage):
+    await stage.go_live()
+    await stage.advance(minutes=6)
+    patch = [{"op": "replace", "path": "/spec/selector", "value": {"app": "mochi"}}]
+    stage.world.cluster.objects.patch("services", "mochi", "mochiapp", patch, PatchType.JSON, manager="kubectl")
+    await stage.settle()
+    card = await stage.card()
+    assert card.content.startswith("🔴 mochi #1 (green) was live until its traffic was moved away by kubectl at ")
+    assert "live now: not known, the traffic was moved by kubectl at " in card.embeds[0].description
+    assert card.embeds[0].title == "mochi #1 · was live"
+
+
+async def test_a_reason_that_somebody_typed_is_only_text_in_a_refusal(stage):
+    await stage.go_live()
+    await stage.roll_back(stage.sam, "**bold** [link](https://evil.example.com)")
+    await stage.advance(minutes=1)
+    answer = await stage.deploy("green")
+    assert "rolled back as mochi #1" in answer.response.content
+    assert "`replace:True`" in answer.response.content
+    assert "**bold**" not in answer.response.content.replace("\\*", "")
+    assert "https://" not in answer.response.content

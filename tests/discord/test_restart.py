@@ -1,5 +1,6 @@
 """The bot dies and starts again, in every phase, while people go on reacting: nothing is lost, nothing done twice."""
 
+import discord
 import pytest
 
 from bot.clusters.errors import Away
@@ -243,3 +244,37 @@ async def test_commands_are_told_to_discord_only_when_they_changed(stage, change
         monkeypatch.setattr("cogs.deploy.Deploy.deploy.app_command.description", "Something else")
     await stage.restart()
     assert told() == 1 + changed
+
+
+async def test_a_start_that_discord_broke_off_is_begun_again(stage):
+    """Telling the commands failed: what the bot is made of is there already."""
+    before = [command.name for command in stage.bot.tree.get_commands(guild=stage.bot.guild)]
+    stage.env.inject_error("GET", "/applications/*/guilds/*/commands", status=403)
+    with pytest.raises(discord.Forbidden):
+        await stage.bot.setup_hook()
+    await stage.bot.setup_hook()
+    assert [command.name for command in stage.bot.tree.get_commands(guild=stage.bot.guild)] == before
+    await stage.deploy()
+    assert await stage.phase() is Phase.READY
+
+
+async def test_a_listing_that_was_to_be_repeated_is_left_to_the_next_session(stage, monkeypatch):
+    """Discord goes away before it: nothing may be promoted on what it says then."""
+    await stage.deploy()
+    monkeypatch.setattr("cogs.votes.AGAIN_AFTER", 5.0)
+    stage.env.inject_error("GET", "/channels/*/messages/*", status=403, times=None)
+    monkeypatch.setattr(stage.world.store, "current", _fails)
+    await stage.resume()
+    assert not stage.bot.people.counted
+    await stage.disconnect()
+    monkeypatch.undo()
+    stage.env.backend.faults.clear()
+    await stage.env.advance_time(30)
+    await stage.settle()
+    assert not stage.bot.people.counted
+    await stage.resume()
+    assert stage.bot.people.counted
+
+
+async def _fails():
+    raise OSError("disk full")

@@ -1,5 +1,7 @@
 """Votes: reactions of the right people, on the right message, with the roles that they have when it counts (I7, I8)."""
 
+import asyncio
+
 import discord
 
 from bot.release.record import Phase
@@ -210,6 +212,40 @@ async def test_a_deleted_card_is_posted_again_and_what_was_voted_on_it_is_void(s
     await stage.react(stage.kim)
     await stage.react(stage.leo)
     assert await stage.phase() is Phase.BAKING
+
+
+async def test_cards_that_are_deleted_together_are_posted_again(stage):
+    await stage.deploy()
+    await stage.react(stage.kim)
+    lost = await stage.card()
+    stage.env.backend.subscribers.remove(stage.env._gateway_feed)
+    stage.env.backend.delete_message(lost.channel.id, lost.id)
+    stage.env.backend.subscribers.append(stage.env._gateway_feed)
+    event = {"ids": [lost.id, 5], "channel_id": lost.channel.id, "guild_id": stage.guild.id}
+    await stage.bot.get_cog("Votes").on_raw_bulk_message_delete(discord.RawBulkMessageDeleteEvent(event))
+    await stage.settle()
+    card = await stage.card()
+    assert (card.id == lost.id, card.content) == (False, NOBODY_YET)
+
+
+async def test_a_vote_that_came_before_the_card_was_on_record_counts(stage, monkeypatch):
+    """kim reacts at once: a reaction on a message that is on no record yet is nobody's vote when it is heard."""
+    save, early = stage.world.store.save_card, []
+
+    async def slower(card):
+        if not early:
+            early.append(card)
+            stage.env.backend.subscribers.remove(stage.env._gateway_feed)
+            stage.env.backend.add_reaction(card.channel, card.message, "✅", stage.kim.id)
+            stage.env.backend.subscribers.append(stage.env._gateway_feed)
+        await save(card)
+
+    monkeypatch.setattr(stage.world.store, "save_card", slower)
+    await stage.deploy()
+    assert early
+    async with asyncio.timeout(20):
+        while (await stage.card()).content != QUORUM_MISSES_LEAD:
+            await stage.settle()
 
 
 def _roles(stage, who):
