@@ -126,6 +126,20 @@ async def test_trouble_with_the_cluster_is_on_the_card_and_said_once_in_the_log(
     assert world.controller.moments["mochi"].trouble == ""
 
 
+async def test_a_deadline_stays_on_the_card_while_the_cluster_is_away(world):
+    release = await world.deploy("green")
+    until = (await world.desk.view(release)).until
+
+    def fault(call: str) -> None:
+        raise Away("the API server does not answer")
+
+    world.api.fault = fault
+    await world.controller.attempt(world.app)
+    view = await world.desk.view(release)
+    assert until is not None
+    assert (view.until, view.reason) == (until, "waiting: the API server does not answer")
+
+
 async def test_a_write_that_is_refused_again_and_again_is_told_to_people_once(world):
     """Rights are missing: every attempt is in the journal, one line is in the thread."""
 
