@@ -7,9 +7,10 @@ record in the store and rings the bell; an attempt that was under way finds its 
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -18,7 +19,7 @@ from bot.clusters.errors import Away, ClusterError, Pending, Stale
 from bot.ports import Cards, Clock, People, Unreachable
 from bot.release.app import App
 from bot.release.approvals import Ballots, tally
-from bot.release.machine import Decision, Order, advance, decide, fulfil, observe, sent
+from bot.release.machine import Decision, advance, decide, fulfil, observe, sent
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Snapshot
 from bot.store import Event, Outdated, Store
@@ -185,6 +186,14 @@ class Controller:
                 view = await self._cluster.look(app, release)
             now, view = self._clock.now(), view.of(release)
             release = observe(release, view.snapshot, now)
+            write = await self._planned(view.of(release).upkeep, stored, release, pending)
+            if write is not None:
+                if view.snapshot.fresh_at(now):
+                    stored = release = await self._begin(release, pending, "keep up", write, view.snapshot)
+                    pending = []
+                    await self._send(release, write, refused)
+                view = await self._cluster.look(app, release)
+                continue
             decision = decide(release, app, view.snapshot, ballots, now)
             if decision.look:
                 view, checked = await self._look(app, release, ballots)
@@ -198,33 +207,47 @@ class Controller:
                 release = advance(release, decision, now)
                 log.info("phase", app=app.name, release=release.label, phase=release.phase.value, reason=release.reason)
             elif decision.order is not None:
-                try:
-                    write = view.of(release).plan(decision.order, actor=_actor(release))
-                except ClusterError:  # what was decided until here holds all the same
-                    await self._keep(stored, release, pending)
-                    raise
+                plan = partial(view.of(release).plan, decision.order, actor=_actor(release))
+                write = await self._planned(plan, stored, release, pending)
                 if write is None:
                     release = fulfil(release, decision.order)
                     continue
                 release = sent(release, decision.order, now)
-                stored = release = await self._store.update(release, *pending, _intent(release, decision.order, write))
+                stored = release = await self._begin(release, pending, decision.order, write, view.snapshot)
                 pending = []
-                self._show(app, release, view.snapshot, trouble=self._trouble(release))  # over once it is written
                 await self._send(release, write, refused)
                 view = None
             else:
                 release = await self._keep(stored, release, pending)
                 self._show(app, release, view.snapshot, decision.reason, decision.until)
-                return self._next(release, decision, soon=bool(ballots.trouble))
+                return self._next(release, decision, soon=bool(ballots.trouble), rests=not view.needs_upkeep)
         raise RuntimeError(f"{release.title} does not come to rest in {release.phase}")
 
     async def _keep(self, stored: Release, release: Release, pending: Sequence[Event]) -> Release:
         return await self._store.update(release, *pending) if pending or release != stored else release
 
-    def _next(self, release: Release, decision: Decision, *, soon: bool) -> datetime | None:
+    async def _planned(
+        self, plan: Callable[[], Write | None], stored: Release, release: Release, pending: Sequence[Event]
+    ) -> Write | None:
+        try:
+            return plan()
+        except ClusterError:  # what was decided until here holds all the same
+            await self._keep(stored, release, pending)
+            raise
+
+    async def _begin(
+        self, release: Release, pending: Sequence[Event], order: str, write: Write, seen: Snapshot
+    ) -> Release:
+        """Store what leads to the write, and that it is about to be sent."""
+        release = await self._store.update(release, *pending, _intent(release, order, write))
+        trouble = self._trouble(release)  # over once it is written
+        self._show(self._apps[release.app], release, seen, trouble=trouble)
+        return release
+
+    def _next(self, release: Release, decision: Decision, *, soon: bool, rests: bool) -> datetime | None:
         """When to look again while nothing is heard."""
         if not release.phase.open:
-            if decision.until is None and (not decision.reason or release.retired):
+            if rests and decision.until is None and (not decision.reason or release.retired):
                 self._resting.add(release.app)
             return decision.until
         resync = self._clock.now() + (RETRY if soon else RESYNC)
@@ -323,9 +346,9 @@ def _lost(app: App, release: Release, before: Ballots, after: Ballots) -> list[E
     return [Event("vote", f"the approval of {name} {text}") for key, name in counted.items() if key not in counts]
 
 
-def _intent(release: Release, order: Order, write: Write) -> Event:
+def _intent(release: Release, order: str, write: Write) -> Event:
     patch = [dict(operation) for operation in write.patch]
-    detail = {"order": order.value, "kind": write.kind, "name": write.name, "image": release.image, "patch": patch}
+    detail = {"order": order, "kind": write.kind, "name": write.name, "image": release.image, "patch": patch}
     return Event("intent", "", actor=_actor(release), detail=detail)
 
 

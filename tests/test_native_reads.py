@@ -7,6 +7,7 @@ from typing import Any
 from bot.clusters.api import POD, Listing
 from bot.clusters.cluster import LABEL
 from bot.release.record import Phase
+from bot.release.verbs import Verb
 from mochi import Json
 from sandbox.cluster.selectors import matches_labels
 from world import ANN, KIM, LEO, NAMESPACE, World
@@ -53,6 +54,28 @@ async def test_what_is_over_is_not_seen_out_of_the_cache_either(world):
     view = world.backend.seen(world.app, release)
     assert "mochiapp-green-1-evicted" not in {each["metadata"]["name"] for each in view.pods}
     assert view.snapshot.candidate.complete
+
+
+async def test_a_job_that_runs_does_not_keep_an_adoption_from_being_undone(world):
+    """The Service's own selector let its pod in before, and lets it in again."""
+    release = await world.deploy("green")
+    among_the_pods(world, pod("nightly-x7", "Running", owner=("Job", "nightly"), app="mochi"))
+    await world.desk.ask("mochi", release.number, Verb.REJECT, KIM)
+    release = await world.run()
+    assert (release.phase, release.retired) == (Phase.REVERTED, True)
+    assert world.service["spec"]["selector"] == {"app": "mochi"}
+
+
+async def test_i12_pods_of_the_candidate_that_do_not_go_are_waited_for_ever_less_often(world):
+    """I3: whatever the former selector lets in must not be among them."""
+    release = await world.deploy("green")
+    labels = {"app": "mochi", "pod-template-hash": "abc", LABEL: release.label}
+    stuck = pod("mochiapp-green-abc-1", "Running", owner=("ReplicaSet", "mochiapp-green-abc"), **labels)
+    among_the_pods(world, stuck)
+    await world.desk.ask("mochi", release.number, Verb.REJECT, KIM)
+    pauses = [(await world.controller.attempt(world.app) - world.clock.now()).total_seconds() for _ in range(7)]
+    assert pauses == [3, 6, 12, 24, 48, 60, 60]
+    assert (await world.phase(), world.service["spec"]["selector"]["color"]) == (Phase.REVERTED, "blue")
 
 
 async def test_a_pod_with_two_addresses_is_one_pod(world):

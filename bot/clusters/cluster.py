@@ -72,6 +72,16 @@ class View(Protocol):
         Raises `ClusterError` when the cluster does not allow it as it stands.
         """
 
+    def upkeep(self) -> Write | None:
+        """The next write that keeps what is live reachable and the candidate as large, None when nothing is to do.
+
+        Raises `ClusterError` as `plan` does.
+        """
+
+    @property
+    def needs_upkeep(self) -> bool:
+        """What is live depends on `upkeep`, whatever has become of the release."""
+
 
 class Cluster(Protocol):
     async def start(self, app: App) -> Start:

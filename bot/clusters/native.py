@@ -20,9 +20,9 @@ from bot.clusters.api import (
     Kind,
 )
 from bot.clusters.cluster import LABEL, Links, Start, Write
-from bot.clusters.errors import ClusterError, Missing
+from bot.clusters.errors import ClusterError, Forbidden, Missing
 from bot.clusters.links import best_link
-from bot.clusters.reading import SERVICE_NAME, Selector, is_over, name
+from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name
 from bot.clusters.view import NativeView
 from bot.clusters.watch import Watch
 from bot.release.app import App
@@ -40,6 +40,8 @@ class NativeCluster:
     ) -> None:
         self._api = api
         self._now = now
+        self._autoscalers: dict[str, frozenset[str] | None] = {}
+        """By namespace, what the last look found autoscaled: autoscalers are not watched."""
         self._watches = {
             (namespace, kind.name): Watch(api, kind, namespace, partial(changed, namespace))
             for namespace in {app.namespace for app in apps}
@@ -85,7 +87,7 @@ class NativeCluster:
             slots=[deployments.objects[slot] for slot in app.target.slots if slot in deployments.objects],
             pods=_alive(pods.objects.values()),
             slices=list(slices.objects.values()),
-            autoscaled=frozenset(),
+            autoscaled=self._autoscalers.get(app.namespace),
             read_at=self._now(),
             fresh=False,
         )
@@ -109,6 +111,7 @@ class NativeCluster:
             ),
         )
         slots = [slot for slot in (first, second) if slot is not None]
+        self._autoscalers[app.namespace] = autoscaled
         for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, slots)):
             for item in filter(None, items):
                 self._watches[app.namespace, kind.name].put(item)
@@ -149,15 +152,20 @@ class NativeCluster:
         except Missing:
             return None
 
-    async def _autoscaled(self, namespace: str) -> frozenset[str]:
-        targets = [item["spec"]["scaleTargetRef"] for item in await self._optional(AUTOSCALER, namespace)]
+    async def _autoscaled(self, namespace: str) -> frozenset[str] | None:
+        """None while it cannot be told: whoever goes back does not need to know."""
+        try:
+            autoscalers = await self._optional(AUTOSCALER, namespace)
+        except ClusterError:
+            return None
+        targets = [item["spec"]["scaleTargetRef"] for item in autoscalers]
         return frozenset(target["name"] for target in targets if target["kind"] == DEPLOYMENT.name)
 
     async def _optional(self, kind: Kind, namespace: str) -> list[Json]:
-        """What is nice to know: nothing where the kind is not served, may not be read, or does not answer."""
+        """What is nice to know: nothing where the kind is not served or may not be read."""
         try:
             return (await self._api.list(kind, namespace)).items
-        except ClusterError:
+        except (Missing, Forbidden):
             return []
 
 
@@ -166,4 +174,5 @@ def _alive(pods: Iterable[Json]) -> list[Json]:
 
 
 def _written(wanted: Selector) -> str:
-    return ",".join(f"{key}={value}" for key, value in wanted.items())
+    """As a query; without the hash, which is another one when the same pods were restarted."""
+    return ",".join(f"{key}={value}" for key, value in wanted.items() if key != HASH)

@@ -1,6 +1,7 @@
 """One release of a native app as its objects show it, and the next write that an order would need. Pure."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from bot.clusters.api import DEPLOYMENT, SERVICE, Json
 from bot.clusters.cluster import LABEL, Write
 from bot.clusters.errors import ClusterError, Pending
 from bot.clusters.reading import (
+    HASH,
     Selector,
     changed_by,
     container,
@@ -49,8 +51,8 @@ class NativeView:
     """The Deployments of the two slots, as far as they exist."""
     pods: Sequence[Json]
     slices: Sequence[Json]
-    autoscaled: frozenset[str]
-    """Names of Deployments whose number of pods an autoscaler sets."""
+    autoscaled: frozenset[str] | None
+    """Names of Deployments whose number of pods an autoscaler sets; None while that cannot be told."""
     read_at: datetime
     fresh: bool
 
@@ -78,11 +80,20 @@ class NativeView:
             case Order.PROMOTE:
                 return self._switch(self.release.selector, self.release.asked, actor)
             case Order.REVERT:
-                return self._warm() or self._switch(self.release.previous.selector, self.release.previous.image, actor)
+                return self._warm() or self._switch(self._previous_selector, self.release.previous.image, actor)
             case Order.RETIRE if self.release.phase is Phase.REVERTED:
                 return self._hide_preview() or self._empty(self._candidate) or self._widen()
             case Order.RETIRE:
                 return self._empty(self._previous)
+
+    def upkeep(self) -> Write | None:
+        """The next write that what is live needs meanwhile. Raises `ClusterError` as `plan` does."""
+        return self._follow() or self._grow()
+
+    @property
+    def needs_upkeep(self) -> bool:
+        present = selector(self.service)
+        return HASH in present and self._selects_previous(present)
 
     # What is there
 
@@ -100,14 +111,36 @@ class NativeView:
 
     @cached_property
     def _previous_pods(self) -> Sequence[Json]:
-        return [pod for pod in self.pods if matches(self.release.previous.selector, labels(pod))]
+        version = self.release.previous
+        if HASH not in version.selector:
+            return [pod for pod in self.pods if matches(version.selector, labels(pod))]
+        wanted = _hashless(version.selector)
+        return [pod for pod in self.pods if owner(pod) == version.slot and matches(wanted, labels(pod))]
+
+    @cached_property
+    def _previous_selector(self) -> Selector:
+        """Of pods that only their hash tells apart, that of most: a restart of theirs gives them another."""
+        wanted, present = self.release.previous.selector, selector(self.service)
+        if HASH not in wanted:
+            return wanted
+        hashes = Counter(labels(pod).get(HASH, "") for pod in self._previous_pods if is_ready(pod))
+        if not hashes:
+            return present if self._selects_previous(present) else wanted
+        return {**wanted, HASH: max(hashes, key=lambda each: (hashes[each], each == present.get(HASH)))}
+
+    def _selects_previous(self, present: Selector) -> bool:
+        wanted = self.release.previous.selector
+        if present == wanted or HASH not in wanted or HASH not in present:
+            return present == wanted
+        strangers = any(owner(pod) != self.release.previous.slot and matches(present, labels(pod)) for pod in self.pods)
+        return _hashless(present) == _hashless(wanted) and not strangers
 
     @cached_property
     def _traffic(self) -> Traffic:
         present = selector(self.service)
         if present == self.release.selector:
             return Traffic.CANDIDATE
-        if present == self.release.previous.selector:
+        if self._selects_previous(present):
             return Traffic.OTHER if self._undone else Traffic.PREVIOUS
         # Not narrowed yet, or widened again: right only as long as the candidate has no pods that it could let in.
         if present == self.release.previous.before and not self._candidate_pods and not self._candidate_runs:
@@ -203,11 +236,11 @@ class NativeView:
         previous = self.release.previous
         if previous.before is None or selector(self.service) != previous.before:
             return None
-        names = {name(pod) for pod in self._previous_pods}
+        names = {name(pod) for pod in self._previous_pods if matches(self._previous_selector, labels(pod))}
         if pods_behind(self.slices, name(self.service)) - names:
             raise ClusterError(f"Service {name(self.service)} would lose endpoints if narrowed to {previous.slot}.")
         notes = {BEFORE: json.dumps(dict(previous.before), sort_keys=True)}
-        return self._select(self.service, previous.selector, f"narrow {{}} to the pods of {previous.slot}", notes)
+        return self._select(self.service, self._previous_selector, f"narrow {{}} to the pods of {previous.slot}", notes)
 
     def _fill_slot(self) -> Write | None:
         slot = self._candidate
@@ -217,7 +250,7 @@ class NativeView:
             )
         if self._candidate_runs:
             return None
-        count = None if name(slot) in self.autoscaled and replicas(slot) else self._pods_of_live
+        count = None if replicas(slot) and self._is_autoscaled(slot) else self._pods_of_live
         patch = patches.stage(slot, self.release.image, self.release.label, count, self.app.target.container)
         return self._deploy(slot, patch, f"set {name(slot)} to {self.release.asked}")
 
@@ -248,7 +281,7 @@ class NativeView:
     def _hide_preview(self) -> Write | None:
         if self.preview is None or selector(self.preview) != self.release.selector:
             return None
-        return self._select(self.preview, self.release.previous.selector, "point {} to what is live")
+        return self._select(self.preview, self._previous_selector, "point {} to what is live")
 
     def _empty(self, slot: Json | None) -> Write | None:
         side = self._candidate_side if slot is self._candidate else self._previous_side
@@ -260,12 +293,38 @@ class NativeView:
 
     def _widen(self) -> Write | None:
         before = self.release.previous.before
-        if before is None or selector(self.service) != self.release.previous.selector:
+        if before is None or not self._selects_previous(selector(self.service)):
             return None
-        # By their owner: a hash that the live pods were told apart by is another one after a restart of theirs.
-        if any(matches(before, labels(pod)) and owner(pod) != self.release.previous.slot for pod in self.pods):
+        # Pods of others had the traffic before and get it again: a team's jobs often have the labels of its app.
+        if any(matches(before, labels(pod)) and self._is_of_candidate(pod) for pod in self.pods):
             raise Pending(f"{name(self.service)} would let in pods of another version, which are still going away.")
         return self._select(self.service, before, "give {} its former selector back")
+
+    def _is_of_candidate(self, pod: Json) -> bool:
+        return owner(pod) == self.release.slot or labels(pod).get(LABEL) == self.release.label
+
+    def _follow(self) -> Write | None:
+        """Live pods that were restarted have another hash than the one that the Service was narrowed to."""
+        if not self.needs_upkeep or selector(self.service) == self._previous_selector:
+            return None
+        why = f"point {{}} to the restarted pods of {self.release.previous.slot}"
+        return self._select(self.service, self._previous_selector, why)
+
+    def _grow(self) -> Write | None:
+        """What is live was scaled up since the candidate was given as many pods; none at all is somebody's wish."""
+        slot, wanted, awaited = self._candidate, self._pods_of_live, self.release.staged and self._is_staged
+        before_the_switch = self.release.phase in {Phase.STAGING, Phase.READY, Phase.PROMOTING}
+        if slot is None or not awaited or not before_the_switch or self._traffic is not Traffic.PREVIOUS:
+            return None
+        if not 0 < replicas(slot) < wanted or self._is_autoscaled(slot):
+            return None
+        why = f"scale {name(slot)} to {wanted}, as many as are live"
+        return self._deploy(slot, patches.scale(slot, wanted, self.app.target.container), why)
+
+    def _is_autoscaled(self, slot: Json) -> bool:
+        if self.autoscaled is None and self.fresh:
+            raise ClusterError(f"it cannot be told right now whether {name(slot)} is autoscaled")
+        return name(slot) in (self.autoscaled or ())
 
     @property
     def _pods_of_live(self) -> int:
@@ -277,3 +336,7 @@ class NativeView:
 
     def _deploy(self, slot: Json, patch: patches.Operations, why: str) -> Write:
         return Write(DEPLOYMENT.name, self.app.namespace, name(slot), patch, why)
+
+
+def _hashless(wanted: Selector) -> Selector:
+    return {key: value for key, value in wanted.items() if key != HASH}

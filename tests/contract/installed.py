@@ -46,12 +46,16 @@ class Mochi:
         """The pods of one release."""
         return await self._labelled(f"{LABEL}={label}")
 
-    async def serving(self, count: int, service: str = mochi.ACTIVE) -> frozenset[str]:
-        """The names of the ready pods behind a Service, once there are so many."""
+    async def serving(
+        self, count: int, service: str = mochi.ACTIVE, *, instead_of: frozenset[str] = frozenset()
+    ) -> frozenset[str]:
+        """The names of the ready pods behind a Service, once there are so many and others than those named."""
+
+        def there(items: list[Json]) -> bool:
+            return len(ready(items, service)) == count and not ready(items, service) & instead_of
+
         wanted = f"kubernetes.io/service-name={service}"
-        found = await until(
-            self.target.session, self.slices, lambda items: len(ready(items, service)) == count, labelSelector=wanted
-        )
+        found = await until(self.target.session, self.slices, there, labelSelector=wanted)
         return ready(found, service)
 
     async def _labelled(self, labels: str) -> list[Json]:
