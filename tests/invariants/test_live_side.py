@@ -5,7 +5,7 @@ from story import ACTIVE, BLUE, GREEN, Onlooker, by_hand, replicas, scaled_by_ha
 
 from bot.clusters.api import AUTOSCALER, DEPLOYMENT, Listing
 from bot.clusters.cluster import LABEL
-from bot.clusters.errors import Away, ClusterError
+from bot.clusters.errors import Away, ClusterError, Forbidden
 from bot.clusters.reading import HASH, selector
 from bot.release.record import Phase
 from bot.release.verbs import Verb
@@ -37,15 +37,15 @@ def restart_live(world, when: str = "now") -> None:
     by_hand(world, "deployments", BLUE, {"spec": {"template": {"metadata": {"annotations": note}}}})
 
 
-def autoscaled(world, *slots: str, away: bool = False) -> None:
+def autoscaled(world, *slots: str, error: Exception | None = None) -> None:
     listed = world.api.list
     targets = [{"kind": DEPLOYMENT.name, "name": slot} for slot in slots]
 
     async def with_autoscalers(kind, namespace, *, labels=""):
         if kind != AUTOSCALER:
             return await listed(kind, namespace, labels=labels)
-        if away:
-            raise Away("no answer")
+        if error:
+            raise error
         return Listing([{"spec": {"scaleTargetRef": target}} for target in targets], "1")
 
     world.api.list = with_autoscalers
@@ -141,20 +141,22 @@ async def test_an_autoscaled_candidate_is_left_to_its_autoscaler(world):
     assert (await world.phase(), replicas(world, GREEN)) == (Phase.BAKING, 2)
 
 
-async def test_i9_while_it_cannot_be_told_who_scales_the_candidate_nothing_is_switched(world):
+@pytest.mark.parametrize("error", [Away("no answer"), Forbidden("no right")])
+async def test_i9_while_it_cannot_be_told_who_scales_the_candidate_nothing_is_switched(world, error):
+    """To scale it against its autoscaler would never end."""
     release = await world.deploy()
     scaled_by_hand(world, BLUE, 5)
-    autoscaled(world, away=True)
+    autoscaled(world, error=error)
     assert (await world.approve(KIM, LEO)).phase is Phase.READY
     assert (switches_to(world, release), replicas(world, GREEN)) == ([], 2)
     assert world.controller.moments["mochi"].trouble == (
-        "it cannot be told right now whether mochiapp-green is autoscaled"
+        "it cannot be told right now whether mochiapp-green is autoscaled: autoscalers cannot be listed"
     )
 
 
 async def test_i10_a_rollback_does_not_ask_who_scales_what(world):
     await world.release_live()
-    autoscaled(world, away=True)
+    autoscaled(world, error=Away("no answer"))
     await world.desk.ask("mochi", 1, Verb.ROLL_BACK, SAM)
     assert ((await world.run()).phase, world.serving()) == (Phase.REVERTED, {"blue"})
 
@@ -162,7 +164,7 @@ async def test_i10_a_rollback_does_not_ask_who_scales_what(world):
 async def test_a_slot_whose_autoscaler_cannot_be_read_keeps_its_pods_until_it_can(world):
     by_hand(world, "services", ACTIVE, {"spec": {"selector": {"color": "blue"}}})
     scaled_by_hand(world, GREEN, 1)
-    autoscaled(world, GREEN, away=True)
+    autoscaled(world, GREEN, error=Away("no answer"))
     await world.desk.deploy(world.app, "green", ANN)
     await world.run()
     assert (await world.phase(), replicas(world, GREEN)) == (Phase.STAGING, 1)
