@@ -153,14 +153,12 @@ class NativeCluster:
             return None
 
     async def _autoscaled(self, namespace: str) -> frozenset[str] | None:
-        """None while it cannot be told, also for want of the right: whoever goes back does not need to know."""
+        """None while it cannot be told: whoever goes back does not need to know."""
         try:
-            autoscalers = await self._api.list(AUTOSCALER, namespace)
-        except Missing:
-            return frozenset()
+            autoscalers = await self._optional(AUTOSCALER, namespace)
         except ClusterError:
             return None
-        targets = [item["spec"]["scaleTargetRef"] for item in autoscalers.items]
+        targets = [item["spec"]["scaleTargetRef"] for item in autoscalers]
         return frozenset(target["name"] for target in targets if target["kind"] == DEPLOYMENT.name)
 
     async def _optional(self, kind: Kind, namespace: str) -> list[Json]:

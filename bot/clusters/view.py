@@ -323,9 +323,7 @@ class NativeView:
 
     def _is_autoscaled(self, slot: Json) -> bool:
         if self.autoscaled is None and self.fresh:
-            raise ClusterError(
-                f"it cannot be told right now whether {name(slot)} is autoscaled: autoscalers cannot be listed"
-            )
+            raise ClusterError(f"it cannot be told right now whether {name(slot)} is autoscaled")
         return name(slot) in (self.autoscaled or ())
 
     @property
