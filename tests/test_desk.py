@@ -398,7 +398,11 @@ async def test_people_read_names_from_the_second_release_on(world):
     release = await world.release_live("purple")
     assert (await world.desk.view(release)).way_back.previous == "mochi:green"
     assert (await world.desk.status(world.app)).live.name == "mochi:purple"
-    assert "is live with mochi:green" in "".join(event.text for event in await world.store.events(release))
+    await world.desk.roll_back(world.app, SAM)
+    release = await world.run()
+    told = "\n".join(event.text for event in await world.store.events(release))
+    assert "is live with mochi:green" in told
+    assert "switch mochiapp to mochi:green (" in told
 
 
 @pytest.mark.parametrize(

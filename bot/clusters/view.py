@@ -80,7 +80,8 @@ class NativeView:
             case Order.PROMOTE:
                 return self._switch(self.release.selector, self.release.asked, actor)
             case Order.REVERT:
-                return self._warm() or self._switch(self._previous_selector, self.release.previous.image, actor)
+                previous = self.release.previous
+                return self._warm() or self._switch(self._previous_selector, previous.asked or previous.image, actor)
             case Order.RETIRE if self.release.phase is Phase.REVERTED:
                 return self._hide_preview() or self._empty(self._candidate) or self._widen()
             case Order.RETIRE:
