@@ -33,6 +33,10 @@ from cogs.votes import Votes
 
 log = structlog.get_logger()
 
+# The bot never speaks; discord.py would warn about it at every start.
+discord.VoiceClient.warn_nacl = False
+discord.VoiceClient.warn_dave = False
+
 
 def point_at(api_url: str | None, gateway_url: str | None) -> None:
     """Another Discord than Discord's own, for the whole process: an API proxy, or a sandbox. None leaves it as it is.

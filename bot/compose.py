@@ -114,6 +114,8 @@ async def check(settings: Settings) -> list[tuple[str, bool, str]]:
             answers.append(await _ask("Discord", _discord(parts.client, settings)))
     except ClusterError as error:
         answers.append(("cluster", False, str(error)))
+        answers += [await _ask(f"{app.name}: registry", _tags(settings, app.image)) for app in settings.apps.values()]
+        answers.append(("Discord", False, "not asked: the bot needs the cluster's credentials first"))
     return answers
 
 
@@ -149,11 +151,16 @@ async def _stay_on_discord(client: Greenlight, settings: Settings) -> None:
     async for attempt in tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type((discord.HTTPException, aiohttp.ClientError, OSError)),
         wait=tenacity.wait_random_exponential(multiplier=1, max=LOGIN_EVERY),
-        before_sleep=lambda state: log.warning("Discord does not answer", attempt=state.attempt_number),
+        before_sleep=_log_why,
     ):
         with attempt:
             await _log_in(client, settings)
     await client.connect()
+
+
+def _log_why(state: tenacity.RetryCallState) -> None:
+    why = state.outcome.exception() if state.outcome else None
+    log.warning("Discord does not answer", attempt=state.attempt_number, error=str(why))
 
 
 async def _log_in(client: Greenlight, settings: Settings) -> None:

@@ -189,7 +189,8 @@ class Desk:
         async def cast(release: Release) -> str | None:
             refusal = _why_not(release, app, person, approve)
             if refusal:
-                text = f"a vote of {person.name} does not count: {refusal}"
+                about = refusal.partition(". You")[0].removesuffix(".")  # the thread is read by everybody
+                text = f"a vote of {person.name} does not count: {about}."
                 await self.store.note(release, Event("vote refused", text))
             else:
                 vote = Vote(person, approve)

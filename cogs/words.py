@@ -245,7 +245,7 @@ def reject_form(title: str) -> str:
     return f"Reject {title}"
 
 
-REASON = "Reason"
+REASON = "Reason (optional)"
 REJECT_HINT = "What is wrong with it? Everybody will read it on the card."
 
 
@@ -257,7 +257,7 @@ def back_by_redeploy(image: str) -> str:
     return f"Redeploys {image}, about 40 s: the old pods are gone."
 
 
-BACK_BEFORE_SWITCH = "Takes it away again; the traffic has not moved."
+BACK_BEFORE_SWITCH = "The traffic has not moved; the new version is taken away again."
 BACK_SOMEHOW = "Moves traffic back to the version before."
 
 

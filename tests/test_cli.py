@@ -77,7 +77,7 @@ def test_a_bot_that_cannot_start_ends_with_a_sentence(greenlight):
     answer = greenlight("run", GREENLIGHT_CONFIG=str(EXAMPLE), DISCORD_TOKEN="abc", KUBECONFIG="nowhere")
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr
-    assert answer.stderr.splitlines()[-1].endswith("Set KUBECONFIG.")
+    assert answer.stderr.splitlines()[-1].endswith("KUBECONFIG names nowhere, which is no file.")
 
 
 @pytest.mark.parametrize("command", ["run", "migrate", "check"])
@@ -116,6 +116,28 @@ def test_a_check_tells_everything_that_does_not_answer(greenlight, tmp_path):
     told = {line[6:].split(": ")[0]: line[:4] for line in answer.stdout.splitlines()}
     assert told == {"mochi": "FAIL", "database": "ok  ", "cluster": "FAIL", "Discord": "FAIL"}
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "KUBECONFIG names kubeconfig, which is no file"),
+        ("not: [yaml", "kubeconfig cannot be used: while parsing"),
+        ("{}", "kubeconfig cannot be used: "),
+    ],
+    ids=["missing", "no yaml", "empty"],
+)
+def test_cluster_credentials_that_cannot_be_used_are_one_line_among_the_others(greenlight, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "kubeconfig").write_text(content, "utf-8")
+    (tmp_path / "greenlight.toml").write_text(
+        EXAMPLE.read_text("utf-8").replace("registry.example.com/mochi", "127.0.0.1:9/mochi"), "utf-8"
+    )
+    answer = greenlight("check", DISCORD_TOKEN="abc", KUBECONFIG="kubeconfig")
+    assert (answer.returncode, answer.stderr) == (1, "")
+    lines = answer.stdout.splitlines()
+    assert [line for line in lines if said in line]
+    assert {line.split()[1].rstrip(":") for line in lines} == {"mochi", "database", "cluster", "Discord"}
 
 
 def test_an_offline_check_needs_no_token_and_prints_a_line_for_each_app(greenlight):

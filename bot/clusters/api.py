@@ -6,9 +6,11 @@ models decode six times slower and are fifty times larger than what is read from
 
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -202,7 +204,8 @@ class KubeApi:
         except TimeoutError as error:
             raise Away(f"the API server of {self._name} did not answer in time ({what})") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Away(f"the API server of {self._name} cannot be reached ({what}: {type(error).__name__})") from error
+            where = self._client.configuration.host
+            raise Away(f"the API server of {self._name} cannot be reached at {where} ({what}: {error})") from error
         except (ApiException, config.ConfigException) as error:
             raise Away(f"no credentials for {self._name} right now ({what}: {error})") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -211,6 +214,8 @@ class KubeApi:
 
 async def _load(configuration: Configuration, kubeconfig: str | None, context: str | None) -> str:
     """Put credentials into `configuration`; the name to call the cluster by."""
+    if kubeconfig is not None and not _is_there(kubeconfig):
+        raise ClusterError(f"no credentials for the cluster: KUBECONFIG names {kubeconfig}, which is no file.")
     try:
         if kubeconfig is None and context is None:
             with contextlib.suppress(config.ConfigException):
@@ -218,12 +223,19 @@ async def _load(configuration: Configuration, kubeconfig: str | None, context: s
                 return "this cluster"
         await config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
         current = config.list_kube_config_contexts(kubeconfig)[1] or {}
-    except (config.ConfigException, OSError, ValueError) as error:
-        where = kubeconfig or "the default kubeconfig"
-        raise ClusterError(
-            f"no credentials for the cluster: {where} cannot be used ({error}). Set KUBECONFIG."
-        ) from error
+    except Exception as error:  # whatever stands in that file, the client raises as it comes
+        if kubeconfig is None and not _is_there("~/.kube/config"):
+            raise ClusterError(
+                "no credentials for the cluster: this is no pod, and there is no ~/.kube/config. Set KUBECONFIG."
+            ) from error
+        where, why = kubeconfig or "~/.kube/config", " ".join(str(error).split())[:200]
+        raise ClusterError(f"no credentials for the cluster: {where} cannot be used: {why}") from error
     return str(context or current.get("name", "the cluster"))
+
+
+def _is_there(kubeconfig: str) -> bool:
+    """As kubectl reads it: several files, of which those that do not exist are passed over."""
+    return any(Path(each).expanduser().is_file() for each in kubeconfig.split(os.pathsep))
 
 
 def _error(status: int, body: bytes, what: str, cluster: str) -> ClusterError:

@@ -34,7 +34,8 @@ def _of_pod(pod: Json) -> tuple[str | None, bool]:
             return f"pod {name(pod)}: cannot pull the image ({said})", reason in HOPELESS
         if reason == "CrashLoopBackOff":
             times = container.get("restartCount", 0)
-            return f"pod {name(pod)}: crashes at start, {times} times so far{_last_words(container)}", times >= CRASHES
+            often = "once" if times == 1 else f"{times} times"
+            return f"pod {name(pod)}: crashes at start, {often} so far{_last_words(container)}", times >= CRASHES
         if reason not in {"", "ContainerCreating", "PodInitializing"}:
             said = _cut(waiting.get("message", ""))
             return f"pod {name(pod)}: {reason}" + (f" ({said})" if said else ""), reason in HOPELESS

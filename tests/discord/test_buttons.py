@@ -186,7 +186,9 @@ async def test_the_rollback_command_works_in_every_phase_and_says_which_kind(sta
     await stage.deploy("slow")
     answer = await stage.slash(stage.sam, "rollback", app="mochi", reason="never mind")
     assert answer.ephemeral
-    assert answer.response.content == ("mochi #1 is being rolled back. Takes it away again; the traffic has not moved.")
+    assert answer.response.content == (
+        "mochi #1 is being rolled back. The traffic has not moved; the new version is taken away again."
+    )
     await stage.advance(minutes=1)
     await stage.go_live("green")
     answer = await stage.slash(stage.sam, "rollback")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from examples import KIM, LEE, MOMENT, NOW, release, side, snapshot
 
-from bot.release.machine import Decision, Order, advance, fulfil, observe
+from bot.release.machine import Decision, Order, advance, fulfil, observe, sent
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import Traffic
 
@@ -22,6 +22,17 @@ def test_a_change_of_phase_is_dated_and_keeps_its_reason():
 def test_what_does_not_change_the_phase_changes_nothing():
     ready = release(Phase.READY)
     assert advance(ready, Decision(order=Order.STAGE, reason="why"), NOW) is ready
+
+
+def test_when_a_switch_was_sent_is_remembered_whatever_becomes_of_it():
+    assert sent(release(Phase.PROMOTING), Order.PROMOTE, NOW).switch_sent_at == NOW
+    assert sent(release(Phase.REVERTING), Order.REVERT, NOW).switch_sent_at is None
+
+
+def test_a_version_that_a_service_was_narrowed_to_is_found_by_the_selector_before():
+    narrowed = replace(release().previous, selector={"app": "mochi", "color": "blue"}, before={"app": "mochi"})
+    assert narrowed.widest == {"app": "mochi"}
+    assert replace(narrowed, before=None).widest == {"app": "mochi", "color": "blue"}
 
 
 def test_the_time_to_approve_runs_from_the_first_time_it_was_asked_for():
