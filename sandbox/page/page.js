@@ -107,6 +107,10 @@ function drawSteps() {
     item.classList.toggle("now", index === now);
     item.classList.toggle("done", now < 0 || index < now);
   });
+  // Whoever has seen it all is told what else there is; the first step makes room.
+  document.querySelector('[data-step="more"]').hidden = now >= 0;
+  document.querySelector('[data-step="more"]').classList.toggle("now", now < 0);
+  document.querySelector('[data-step="deploy"]').hidden = now < 0;
 }
 
 async function poll() {
