@@ -7,20 +7,20 @@ turned down raises `Refused`, with a sentence for the person who asked, and chan
 import asyncio
 import dataclasses
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 import structlog
 
+from bot.ballot_box import TRIES, BallotBox, found, too_quick
 from bot.clusters.cluster import LABEL, Cluster, Links, Start
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
 from bot.ports import Clock, Images
 from bot.registry import ImageNotFound, RegistryError, Resolved
 from bot.release.app import App
-from bot.release.approvals import Vote, holds, may_approve, may_veto, tally
+from bot.release.approvals import holds, tally
 from bot.release.errors import Refused
 from bot.release.image import Image, parse, resolve_text
 from bot.release.machine import DRAIN
@@ -31,9 +31,7 @@ from bot.store import Event, Outdated, Page, Store, Taken
 from bot.view import Live, Status, View, links_to, view
 
 log = structlog.get_logger()
-_T = TypeVar("_T")
 
-TRIES = 20
 LINKS_EVERY = 300.0
 """Seconds."""
 TOKEN = 6
@@ -86,6 +84,8 @@ class Desk:
         self._clock = clock
         self._token = token
         self._links: dict[str, Links] = {}
+        box = BallotBox(apps, store, controller.wake)
+        self.vote, self.withdraw, self.recount = box.vote, box.withdraw, box.recount
 
     # What people do
 
@@ -109,7 +109,7 @@ class Desk:
                 return await self._begin(app, asked, author, newest, replace=replace)
             except Outdated:  # somebody voted on what is to be replaced, or it moved on: all is looked at again
                 continue
-        raise _too_quick(app.name)
+        raise too_quick(app.name)
 
     async def _begin(
         self, app: App, asked: _Asked, author: Person, before: Release | None, *, replace: bool
@@ -144,7 +144,7 @@ class Desk:
     async def ask(self, app: str, number: int, verb: Verb, actor: Person, reason: str = "") -> Release:
         """Promote, reject, abandon, roll back or release capacity; asking twice does nothing twice."""
         for _ in range(TRIES):
-            release = await self._find(app, number)
+            release = await found(self.store, self.apps, app, number)
             newest = await self.store.newest(app)
             if newest and newest.number != release.number:
                 live = await self._left_live(newest) if verb is Verb.ROLL_BACK else None
@@ -164,7 +164,7 @@ class Desk:
             log.info("asked", app=app, release=release.label, verb=verb.value, by=actor.id)
             self._controller.wake(app)
             return stored
-        raise _too_quick(app)
+        raise too_quick(app)
 
     async def roll_back(self, app: App, actor: Person, reason: str = "") -> Release:
         """Take back what is live, or what is on its way there; going back is never asked for twice by two people.
@@ -181,53 +181,6 @@ class Desk:
         if live is None:
             return await self.ask(app.name, newest.number, Verb.ROLL_BACK, actor, reason)
         return await self._take_back(app, live, actor, reason)
-
-    async def vote(self, release: Release, person: Person, approve: bool) -> str | None:
-        """None: it counts. A sentence: why it does not, for the thread."""
-        app = self.apps[release.app]
-
-        async def cast(release: Release) -> str | None:
-            refusal = _why_not(release, app, person, approve)
-            if refusal:
-                about = refusal.partition(". You")[0].removesuffix(".")  # the thread is read by everybody
-                text = f"a vote of {person.name} does not count: {about}."
-                await self.store.note(release, Event("vote refused", text))
-            else:
-                vote = Vote(person, approve)
-                await self.store.cast(release, vote, _voted(vote))
-            return refusal
-
-        return await self._voting(release, cast)
-
-    async def withdraw(self, release: Release, person: int, approve: bool) -> None:
-        """A reaction was taken away; Discord does not say who had which roles then, nor does it matter."""
-
-        async def withdraw(release: Release) -> None:
-            votes = await self.store.votes(release)
-            found = next((vote for vote in votes if (vote.person.id, vote.approve) == (person, approve)), None)
-            if found is not None:
-                said = f"{found.person.name} took the {'approval' if approve else 'rejection'} back"
-                event = Event("vote", said, actor=found.person.name)
-                await self.store.withdraw(release, person, event, approve=approve)
-
-        await self._voting(release, withdraw)
-
-    async def recount(self, release: Release, votes: Iterable[Vote]) -> None:
-        """What Discord lists now replaces what is stored: reactions made while the bot was away arrive never."""
-        app, listed = self.apps[release.app], {(vote.person.id, vote.approve): vote for vote in votes}
-
-        async def recount(release: Release) -> None:
-            if release.phase not in {Phase.READY, Phase.PROMOTING}:  # what was voted is history now
-                return
-            counted = {
-                key: vote for key, vote in listed.items() if not _may_not(release, app, vote.person, vote.approve)
-            }
-            known = {(vote.person.id, vote.approve) for vote in await self.store.votes(release)}
-            if counted.keys() != known:
-                news = [_voted(vote) for key, vote in counted.items() if key not in known]
-                await self.store.recount(release, counted.values(), *news)
-
-        await self._voting(release, recount)
 
     async def keep_links(self) -> None:
         """Read the addresses of all apps now and then, until cancelled: they change seldom and nobody announces it.
@@ -328,26 +281,9 @@ class Desk:
 
     # How it is done
 
-    async def _voting(self, release: Release, change: Callable[[Release], Awaitable[_T]]) -> _T:
-        """Change the votes on the release as it is now, again when it moved on in that moment."""
-        for _ in range(TRIES):
-            try:
-                answer = await change(await self._find(release.app, release.number))
-            except Outdated:
-                continue
-            self._controller.wake(release.app)
-            return answer
-        raise _too_quick(release.app)
-
     async def _has_quorum(self, release: Release) -> bool:
         policy = self.apps[release.app].approval
         return tally(policy, release.author, await self.store.votes(release)).reached
-
-    async def _find(self, app: str, number: int) -> Release:
-        release = await self.store.release(app, number)
-        if release is None or app not in self.apps:
-            raise Refused(f"There is no {app} #{number}.")
-        return release
 
     async def _resolve(self, app: App, image: Image) -> Resolved | None:
         """None: an app with `pin = false` deploys the tag as it is."""
@@ -505,30 +441,5 @@ def _check_drained(newest: Release | None, now: datetime) -> None:
         )
 
 
-def _too_quick(app: str) -> Refused:
-    return Refused(f"{app} is changing too quickly right now: try again.")
-
-
 def _is_live(release: Release) -> bool:
     return release.phase in {Phase.BAKING, Phase.DONE}
-
-
-def _voted(vote: Vote) -> Event:
-    return Event("vote", f"{vote.person.name} {'approved' if vote.approve else 'rejected'}", actor=vote.person.name)
-
-
-def _why_not(release: Release, app: App, person: Person, approve: bool) -> str | None:
-    """Why a vote does not count, as a sentence; None when it does."""
-    if release.phase is not Phase.READY:
-        return f"{release.title} is not waiting for approval."
-    return _may_not(release, app, person, approve)
-
-
-def _may_not(release: Release, app: App, person: Person, approve: bool) -> str | None:
-    if not approve:
-        return None if may_veto(person, app.approval) else only(app.approval.roles, "reject", app.name)
-    if may_approve(person, app.approval, release.author):
-        return None
-    if person.id == release.author.id and holds(person, app.approval.roles):
-        return "who asked for a release does not approve it."
-    return only(app.approval.roles, "approve", app.name)

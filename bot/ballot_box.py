@@ -1,0 +1,116 @@
+"""The votes on a release: who may cast one, and why one does not count. Roles are those of the moment of the vote."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
+
+from bot.release.app import App
+from bot.release.approvals import Vote, holds, may_approve, may_veto
+from bot.release.errors import Refused
+from bot.release.record import Person, Phase, Release
+from bot.release.verbs import only
+from bot.store import Event, Outdated, Store
+
+_T = TypeVar("_T")
+
+TRIES = 20
+"""How often a change is decided anew because the record moved on meanwhile."""
+
+
+class BallotBox:
+    """`wake` has the controller look at an app."""
+
+    def __init__(self, apps: Mapping[str, App], store: Store, wake: Callable[[str], None]) -> None:
+        self._apps = apps
+        self._store = store
+        self._wake = wake
+
+    async def vote(self, release: Release, person: Person, approve: bool) -> str | None:
+        """None: it counts. A sentence: why it does not, for the thread."""
+        app = self._apps[release.app]
+
+        async def cast(release: Release) -> str | None:
+            refusal = _why_not(release, app, person, approve)
+            if refusal:
+                about = refusal.partition(". You")[0].removesuffix(".")  # the thread is read by everybody
+                text = f"a vote of {person.name} does not count: {about}."
+                await self._store.note(release, Event("vote refused", text))
+            else:
+                vote = Vote(person, approve)
+                await self._store.cast(release, vote, _voted(vote))
+            return refusal
+
+        return await self._voting(release, cast)
+
+    async def withdraw(self, release: Release, person: int, approve: bool) -> None:
+        """A reaction was taken away; Discord does not say who had which roles then, nor does it matter."""
+
+        async def withdraw(release: Release) -> None:
+            votes = await self._store.votes(release)
+            mine = next((vote for vote in votes if (vote.person.id, vote.approve) == (person, approve)), None)
+            if mine is not None:
+                said = f"{mine.person.name} took the {'approval' if approve else 'rejection'} back"
+                event = Event("vote", said, actor=mine.person.name)
+                await self._store.withdraw(release, person, event, approve=approve)
+
+        await self._voting(release, withdraw)
+
+    async def recount(self, release: Release, votes: Iterable[Vote]) -> None:
+        """What Discord lists now replaces what is stored: reactions made while the bot was away arrive never."""
+        app, listed = self._apps[release.app], {(vote.person.id, vote.approve): vote for vote in votes}
+
+        async def recount(release: Release) -> None:
+            if release.phase not in {Phase.READY, Phase.PROMOTING}:  # what was voted is history now
+                return
+            counted = {
+                key: vote for key, vote in listed.items() if not _may_not(release, app, vote.person, vote.approve)
+            }
+            known = {(vote.person.id, vote.approve) for vote in await self._store.votes(release)}
+            if counted.keys() != known:
+                news = [_voted(vote) for key, vote in counted.items() if key not in known]
+                await self._store.recount(release, counted.values(), *news)
+
+        await self._voting(release, recount)
+
+    async def _voting(self, release: Release, change: Callable[[Release], Awaitable[_T]]) -> _T:
+        """Change the votes on the release as it is now, again when it moved on in that moment."""
+        for _ in range(TRIES):
+            try:
+                answer = await change(await found(self._store, self._apps, release.app, release.number))
+            except Outdated:
+                continue
+            self._wake(release.app)
+            return answer
+        raise too_quick(release.app)
+
+
+async def found(store: Store, apps: Mapping[str, App], app: str, number: int) -> Release:
+    """The release as it is now; raises `Refused` when there is none."""
+    release = await store.release(app, number)
+    if release is None or app not in apps:
+        raise Refused(f"There is no {app} #{number}.")
+    return release
+
+
+def too_quick(app: str) -> Refused:
+    return Refused(f"{app} is changing too quickly right now: try again.")
+
+
+def _voted(vote: Vote) -> Event:
+    return Event("vote", f"{vote.person.name} {'approved' if vote.approve else 'rejected'}", actor=vote.person.name)
+
+
+def _why_not(release: Release, app: App, person: Person, approve: bool) -> str | None:
+    """Why a vote does not count, as a sentence; None when it does."""
+    if release.phase is not Phase.READY:
+        return f"{release.title} is not waiting for approval."
+    return _may_not(release, app, person, approve)
+
+
+def _may_not(release: Release, app: App, person: Person, approve: bool) -> str | None:
+    if not approve:
+        return None if may_veto(person, app.approval) else only(app.approval.roles, "reject", app.name)
+    if may_approve(person, app.approval, release.author):
+        return None
+    if person.id == release.author.id and holds(person, app.approval.roles):
+        return "who asked for a release does not approve it."
+    return only(app.approval.roles, "approve", app.name)
