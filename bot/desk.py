@@ -255,8 +255,8 @@ class Desk:
         live, seen, trouble = None, None, moment.trouble if moment else ""
         try:
             if newest is not None:
-                found = self._cluster.seen(app, newest) or await self._cluster.look(app, newest)
-                seen = found.snapshot
+                looked = self._cluster.seen(app, newest) or await self._cluster.look(app, newest)
+                seen = looked.snapshot
             if newest is None or newest.phase is Phase.ABANDONED or (seen and seen.traffic is Traffic.OTHER):
                 start = await self._cluster.start(app)
                 live = await self._version(start.live, start.live_ready)
@@ -321,21 +321,21 @@ class Desk:
 
     async def _left_live(self, newest: Release) -> Release | None:
         """The release that is live because the newest came to nothing, and so is what a rollback takes back."""
-        label = newest.previous.selector.get(LABEL)
-        if newest.phase is not Phase.REVERTED or newest.was_live or not label:
+        if newest.phase is not Phase.REVERTED or newest.was_live:
             return None
-        return await self.store.labelled(label)
+        return await self._release_of(newest.previous)
+
+    async def _release_of(self, version: Version) -> Release | None:
+        """None for a version that was there before Greenlight."""
+        label = version.selector.get(LABEL)
+        return await self.store.labelled(label) if label else None
 
     async def _take_back(self, app: App, live: Release, actor: Person, reason: str) -> Release:
+        """Deploy anew what was live before `live`: no registry is asked, the image is the one that ran."""
         if not holds(actor, app.may_roll_back):
             raise Refused(only(app.may_roll_back, Verb.ROLL_BACK, app.name))
-        return await self._restore(app, live, actor, reason)
-
-    async def _restore(self, app: App, live: Release, actor: Person, reason: str) -> Release:
-        """Deploy anew what was live before `live`: no registry is asked, the image is the one that ran."""
         start, now = await self._cluster.start(app), self._clock.now()
-        label = live.previous.selector.get(LABEL)
-        before = await self.store.labelled(label) if label else None
+        before = await self._release_of(live.previous)
         image = _as_it_ran(live.previous)
         why = f"takes {live.title} back" + (f": {reason}" if reason else "")
         opened = Release(
@@ -363,8 +363,7 @@ class Desk:
             label = f"{release.app}-{number}-{self._token()}"
             return dataclasses.replace(release, number=number, label=label, selector={**release.selector, LABEL: label})
 
-        label = release.previous.selector.get(LABEL)
-        before = await self.store.labelled(label) if label else None
+        before = await self._release_of(release.previous)
         called = before.asked if before else short(release.previous.image)
         release = dataclasses.replace(release, previous=dataclasses.replace(release.previous, asked=called))
         told = (*said, f"{start.slot} will run it, {start.live.slot} is live with {called}")
@@ -400,8 +399,7 @@ class Desk:
 
     async def _version(self, version: Version, ready: int | None, wanted: int | None = None) -> Live:
         """A version that has the traffic, and of which release it is, if of any."""
-        label = version.selector.get(LABEL)
-        release = await self.store.labelled(label) if label else None
+        release = await self._release_of(version)
         if release is None:
             return Live(version.image, None, None, ready, wanted, version.asked)
         return Live(version.image, release.live_at, release.author.name, ready, wanted, release.asked)

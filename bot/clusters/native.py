@@ -54,11 +54,6 @@ class NativeCluster:
             for watch in self._watches.values():
                 group.create_task(watch.run())
 
-    @property
-    def trouble(self) -> ClusterError | None:
-        """Why the cache is not current at the moment."""
-        return next((watch.trouble for watch in self._watches.values() if watch.trouble), None)
-
     async def start(self, app: App) -> Start:
         target = app.target
         service, preview, first, second, pods, slices = await asyncio.gather(
