@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -31,7 +32,7 @@ class Controller(Protocol):
         """Do what is due; the answer is when to come back even if no object changes."""
 
 
-class PerNamespace:
+class PerNamespace(ABC):
     """A controller that looks again at those namespaces where something changed, or where something is due."""
 
     def __init__(self) -> None:
@@ -46,9 +47,9 @@ class PerNamespace:
         self._seen = seen
         return earliest(list(self._due.values()))
 
+    @abstractmethod
     def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
         """Do what is due in one namespace; the answer is when to come back even if nothing changes there."""
-        raise NotImplementedError
 
     def _stale(self, objects: Objects, now: datetime) -> list[str]:
         due = {namespace for namespace, moment in self._due.items() if moment is not None and moment <= now}

@@ -1,6 +1,5 @@
 """The tier on the real control plane: it is collected only when it is asked for, by path or by `-m cluster`."""
 
-import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,11 +11,9 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # mochi.py stands there, and pytest adds only the directories it collects from
 
-from control_plane import NODE, PROGRAMS, ControlPlane  # noqa: E402 - the line above is for these
+from built import running  # noqa: E402 - the line above is for these
+from control_plane import NODE, ControlPlane  # noqa: E402
 from pod_maker import PodMaker  # noqa: E402
-
-BIN_DIR = HERE.parents[1] / ".cluster" / "bin"
-REQUIRE = "GREENLIGHT_REQUIRE_CLUSTER"
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -39,15 +36,7 @@ def _asked_for(config: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """One for the whole session; what it costs stands in README.md."""
-    if not all((BIN_DIR / name).is_file() for name in PROGRAMS):
-        sentence = "The real control plane has not been built: run tests/cluster/build.sh (needs Go, about 8 minutes)."
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(sentence, pytrace=False)
-        pytest.skip(sentence)
-    plane = ControlPlane(BIN_DIR)
-    plane.start()
-    yield plane
-    plane.stop()
+    yield from running()
 
 
 @pytest.fixture(scope="session")

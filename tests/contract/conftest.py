@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import secrets
 import shutil
 import sys
@@ -26,12 +25,11 @@ from targets import SLOW, Real, Sandbox, Target  # noqa: E402
 import mochi  # noqa: E402
 from bot.release.app import App, Timing  # noqa: E402
 from bot.store import migrate  # noqa: E402
-from control_plane import NODE, PROGRAMS, ControlPlane  # noqa: E402
+from built import running  # noqa: E402
+from control_plane import NODE, ControlPlane  # noqa: E402
 from pod_maker import PodMaker  # noqa: E402
 from world import REPOSITORY, TAGS, digest, example  # noqa: E402
 
-BIN_DIR = HERE.parents[1] / ".cluster" / "bin"
-REQUIRE = "GREENLIGHT_REQUIRE_CLUSTER"
 REPLICAS = 2
 
 
@@ -46,15 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
-    if not all((BIN_DIR / name).is_file() for name in PROGRAMS):
-        sentence = "The real control plane has not been built: run tests/cluster/build.sh (needs Go, about 8 minutes)."
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(sentence, pytrace=False)
-        pytest.skip(sentence)
-    plane = ControlPlane(BIN_DIR)
-    plane.start()
-    yield plane
-    plane.stop()
+    yield from running()
 
 
 @pytest.fixture(scope="session")
