@@ -54,6 +54,13 @@ GATEWAY = Kind("Gateway", "gateway.networking.k8s.io/v1", "gateways")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
 
 
+def rule(kind: Kind, verbs: Sequence[str], names: Sequence[str] = ()) -> Json:
+    """The rule of a Role that allows this; no names are all of them."""
+    group = kind.group.partition("/")[0] if "/" in kind.group else ""
+    named = {"resourceNames": [*names]} if names else {}
+    return {"apiGroups": [group], "resources": [kind.plural], **named, "verbs": [*verbs]}
+
+
 @dataclass(frozen=True)
 class Listing:
     items: list[Json]
@@ -71,6 +78,36 @@ class Api(Protocol):
 
     def watch(self, kind: Kind, namespace: str, resource_version: str) -> AsyncIterator[Json]:
         """Events as the API server sends them. Ends when the server ends it; raises `Gone` on 410."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a call asks for, as its errors say it."""
+
+    verb: str
+    kind: Kind | None = None
+    namespace: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.kind is None:
+            return self.verb
+        if self.name:
+            return f"{self.verb} {self.kind.name} {self.namespace}/{self.name}"
+        return f"{self.verb} {self.kind.plural} in {self.namespace}"
+
+    @property
+    def path(self) -> str:
+        return self.kind.path(self.namespace, self.name) if self.kind else f"/{self.verb}"
+
+    @property
+    def rule(self) -> str:
+        """What its Role has to say, in YAML's short form: to be copied as it is."""
+        if self.kind is None:
+            return ""
+        allowed = rule(self.kind, [self.verb], [self.name] if self.name else [])
+        lists = {key: ", ".join(each or '""' for each in values) for key, values in allowed.items()}
+        return "- {" + ", ".join(f"{key}: [{values}]" for key, values in lists.items()) + "}"
 
 
 class KubeApi:
@@ -99,16 +136,16 @@ class KubeApi:
 
     async def version(self) -> str:
         """The API server's version, for example `v1.34.4`."""
-        return str((await self._call("GET", "/version", what="version"))["gitVersion"])
+        return str((await self._call("GET", _Call("version")))["gitVersion"])
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Json:
-        return await self._call("GET", kind.path(namespace, name), what=f"get {kind.name} {namespace}/{name}")
+        return await self._call("GET", _Call("get", kind, namespace, name))
 
     async def list(self, kind: Kind, namespace: str, *, labels: str = "") -> Listing:
         items: list[Json] = []
         query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            page = await self._call("GET", kind.path(namespace), query=query, what=f"list {kind.plural} in {namespace}")
+            page = await self._call("GET", _Call("list", kind, namespace), query=query)
             items += page.get("items") or []
             metadata = page.get("metadata") or {}
             if not metadata.get("continue"):
@@ -116,16 +153,13 @@ class KubeApi:
             query["continue"] = metadata["continue"]
 
     async def patch(self, kind: Kind, namespace: str, name: str, patch: Patch) -> Json:
+        body = [dict(operation) for operation in patch]
         return await self._call(
-            "PATCH",
-            kind.path(namespace, name),
-            query={"fieldManager": MANAGER},
-            body=[dict(operation) for operation in patch],
-            what=f"patch {kind.name} {namespace}/{name}",
+            "PATCH", _Call("patch", kind, namespace, name), query={"fieldManager": MANAGER}, body=body
         )
 
     async def watch(self, kind: Kind, namespace: str, resource_version: str) -> AsyncIterator[Json]:
-        what = f"watch {kind.plural} in {namespace}"
+        call = _Call("watch", kind, namespace)
         query = {
             "watch": "true",
             "resourceVersion": resource_version,
@@ -133,16 +167,16 @@ class KubeApi:
             "timeoutSeconds": str(WATCH_FOR),
         }
         timeout = aiohttp.ClientTimeout(total=WATCH_FOR + SILENCE, sock_connect=DEADLINE, sock_read=SILENCE)
-        with self._named(what):
-            response = await self._send("GET", kind.path(namespace), query, None, timeout)
+        with self._named(call):
+            response = await self._send("GET", call.path, query, None, timeout)
             try:
                 if response.status != HTTPStatus.OK:
-                    raise _error(response.status, await response.read(), what, self._name)
+                    raise _error(response.status, await response.read(), call, self._name)
                 async for line in response.content:
                     event: Json = json.loads(line)
                     if event["type"] == "ERROR":
                         status = event.get("object") or {}
-                        raise _error(int(status.get("code", 500)), json.dumps(status).encode(), what, self._name)
+                        raise _error(int(status.get("code", 500)), json.dumps(status).encode(), call, self._name)
                     # Whoever consumes events may rely on these.
                     _ = event["object"]["metadata"]["resourceVersion"]
                     yield event
@@ -150,14 +184,14 @@ class KubeApi:
                 response.close()
 
     async def _call(
-        self, method: str, path: str, *, what: str, query: Mapping[str, str] | None = None, body: Any = None
+        self, method: str, call: _Call, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Json:
-        with self._named(what):
+        with self._named(call):
             timeout = aiohttp.ClientTimeout(total=DEADLINE)
-            response = await self._send(method, path, query, body, timeout)
+            response = await self._send(method, call.path, query, body, timeout)
             data = await response.read()
             if not response.ok:
-                raise _error(response.status, data, what, self._name)
+                raise _error(response.status, data, call, self._name)
             answer: Json = json.loads(data)
             if not isinstance(answer, dict):
                 raise TypeError(type(answer))
@@ -195,7 +229,7 @@ class KubeApi:
         return response
 
     @contextlib.contextmanager
-    def _named(self, what: str) -> Any:
+    def _named(self, what: _Call) -> Any:
         """Every way in which a call can fail becomes a `ClusterError` that names the call and the cluster."""
         try:
             yield
@@ -238,13 +272,22 @@ def _is_there(kubeconfig: str) -> bool:
     return any(Path(each).expanduser().is_file() for each in kubeconfig.split(os.pathsep))
 
 
-def _error(status: int, body: bytes, what: str, cluster: str) -> ClusterError:
+def _error(status: int, body: bytes, what: _Call, cluster: str) -> ClusterError:
     """The error of an answer. Only the message of a `Status` body is kept, and cut: bodies may hold secrets."""
     message = ""
     with contextlib.suppress(ValueError, AttributeError):
         message = str(json.loads(body).get("message", ""))[:300]
     match status:
-        case 401 | 403:
+        case 401:
+            return Forbidden(
+                f"{cluster} does not take Greenlight's credentials (to {what}): have they run out, or was their "
+                "ServiceAccount or user deleted?"
+            )
+        case 403 if f"cannot {what.verb} resource" in message:  # the words of RBAC; admission has its own
+            return Forbidden(
+                f"Greenlight may not {what} on {cluster}: add to its Role in {what.namespace}: `{what.rule}`"
+            )
+        case 403:
             return Forbidden(f"Greenlight may not {what} on {cluster}: {message or status}")
         case 404:
             return Missing(f"not found on {cluster}: {what}")
