@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import aiohttp
 import discord
@@ -17,6 +18,7 @@ from bot.client import Greenlight, point_at
 from bot.clusters.api import KubeApi
 from bot.clusters.errors import ClusterError
 from bot.clusters.native import NativeCluster
+from bot.clusters.several import SeveralClusters
 from bot.controller import Controller
 from bot.desk import Desk
 from bot.registry import Registry
@@ -51,8 +53,9 @@ class Parts:
     client: Greenlight
     controller: Controller
     desk: Desk
-    cluster: NativeCluster
-    api: KubeApi
+    cluster: SeveralClusters
+    apis: Mapping[str, KubeApi]
+    """By the name of the cluster, as apps use it."""
 
 
 async def serve(settings: Settings) -> None:
@@ -66,6 +69,7 @@ async def serve(settings: Settings) -> None:
     except Unusable as error:
         raise StartError(str(error)) from error
     async with assemble(settings) as parts:
+        await _load_credentials(parts.apis)
         await _until_one_ends(
             stop.wait(),
             _stay_on_discord(parts.client, settings),
@@ -84,38 +88,55 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
     async with contextlib.AsyncExitStack() as stack:
         store = Store(connect(settings.database_url), clock.now)
         stack.push_async_callback(store.close)
-        api = await KubeApi.connect(kubeconfig=settings.kubeconfig)
-        stack.push_async_callback(api.close)
+        apis = {
+            name: KubeApi(kubeconfig=each.kubeconfig, context=each.context, name=name)
+            for name, each in settings.clusters.items()
+        }
+        for api in apis.values():
+            stack.push_async_callback(api.close)
         registry = Registry(settings.docker_config, insecure=settings.insecure_registries)
         stack.push_async_callback(registry.close)
         point_at(settings.discord_api_url, settings.discord_gateway_url)
         client = Greenlight(settings.guild)
         stack.push_async_callback(client.close)
 
-        def changed(namespace: str) -> None:
-            controller.changed(namespace)
+        def changed(cluster: str, namespace: str) -> None:
+            controller.changed(cluster, namespace)
 
-        cluster = NativeCluster(api, settings.apps.values(), clock.now, changed)
+        def native(name: str) -> NativeCluster:
+            here = [app for app in settings.apps.values() if app.cluster == name]
+            return NativeCluster(apis[name], here, clock.now, partial(changed, name))
+
+        cluster = SeveralClusters({name: native(name) for name in apis})
         controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock)
         desk = Desk(settings.apps, store, cluster, registry, controller, clock)
         client.attend(desk, controller.wake)
-        yield Parts(client, controller, desk, cluster, api)
+        yield Parts(client, controller, desk, cluster, apis)
+
+
+async def _load_credentials(apis: Mapping[str, KubeApi]) -> None:
+    """One cluster without credentials takes its own apps out; without any there is nothing to run for."""
+    troubles = []
+    for name, api in apis.items():
+        try:
+            await api.load()
+        except ClusterError as error:
+            log.warning("a cluster is out", cluster=name, reason=str(error))
+            troubles.append(error)
+    if len(troubles) == len(apis):
+        raise troubles[0]
 
 
 async def check(settings: Settings) -> list[tuple[str, bool, str]]:
     """Whether database, cluster, registries and Discord answer: (what, good, sentence)."""
     answers = [await _ask("database", _database(settings))]
-    try:
-        async with assemble(settings) as parts:
-            answers.append(await _ask("cluster", parts.api.version()))
-            for app in settings.apps.values():
-                answers.append(await _ask(f"{app.name}: objects", _objects(parts, app.name, settings)))
-                answers.append(await _ask(f"{app.name}: registry", _tags(settings, app.image)))
-            answers.append(await _ask("Discord", _discord(parts.client, settings)))
-    except ClusterError as error:
-        answers.append(("cluster", False, str(error)))
-        answers += [await _ask(f"{app.name}: registry", _tags(settings, app.image)) for app in settings.apps.values()]
-        answers.append(("Discord", False, "not asked: the bot needs the cluster's credentials first"))
+    async with assemble(settings) as parts:
+        for name, api in parts.apis.items():
+            answers.append(await _ask(f"cluster {name}".strip(), api.version()))
+        for app in settings.apps.values():
+            answers.append(await _ask(f"{app.name}: objects", _objects(parts, app.name, settings)))
+            answers.append(await _ask(f"{app.name}: registry", _tags(settings, app.image)))
+        answers.append(await _ask("Discord", _discord(parts.client, settings)))
     return answers
 
 

@@ -86,10 +86,11 @@ class Controller:
         self._woken.add(app)
         self._bell.set()
 
-    def changed(self, namespace: str) -> None:
+    def changed(self, cluster: str, namespace: str) -> None:
         """Something happened in the namespace: wakes its apps, but those that have nothing left to do or must wait."""
         for app in self._apps.values():
-            if app.namespace == namespace and app.name not in self._resting | self._refused:
+            here = (app.cluster, app.namespace) == (cluster, namespace)
+            if here and app.name not in self._resting | self._refused:
                 self._ring(app.name)
 
     def redraw(self, release: Release) -> None:

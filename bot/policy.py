@@ -8,7 +8,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,6 +31,17 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
+class Credentials:
+    """Where those of a cluster are read: a file as kubectl reads it, and which of its contexts.
+
+    Without a file that is the one of the environment; without a context the file's current one.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True)
 class Policy:
     """A valid file. App names are its keys; at least one app is there."""
 
@@ -38,6 +49,8 @@ class Policy:
     apps: Mapping[str, App]
     insecure_registries: frozenset[str] = frozenset()
     """`host[:port]` of the registries that are asked without TLS."""
+    clusters: Mapping[str, Credentials] = field(default_factory=dict)
+    """By the names that apps use."""
 
 
 def read_policy(file: Path) -> Policy:
@@ -67,7 +80,8 @@ def read_policy(file: Path) -> Policy:
         raise SettingsError("\n".join(f"{places.of(loc)}: {sentence}" for loc, sentence in faults))
     insecure = frozenset(host for host, registry in shape.registries.items() if registry.insecure)
     apps = {name: _app(name, table) for name, table in shape.apps.items()}
-    return Policy(shape.guild, MappingProxyType(apps), insecure)
+    clusters = {name: Credentials(_beside(file, table), table.context) for name, table in shape.clusters.items()}
+    return Policy(shape.guild, MappingProxyType(apps), insecure, MappingProxyType(clusters))
 
 
 # What a value may be. -------------------------------------------------------------------------------------------------
@@ -144,6 +158,14 @@ def _host(value: str) -> str:
     except Refused:
         pass
     _refuse('is not the host of a registry: write [registries."registry.example.com:5000"], in lower case.')
+
+
+def _cluster_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):
+        _refuse(
+            "is not a cluster's name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends; people read it on the cards."
+        )
+    return value
 
 
 def _app_name(value: str) -> str:
@@ -226,9 +248,15 @@ class _App(_Table):
     images: list[Repository] = []
     pin: bool = True
     notify: Annotated[Notify, Field(strict=False)] = Notify.CHANNEL
+    cluster: str = ""
     links: _Links = _Links()
     approval: _Approval
     timing: _Timing = _Timing()
+
+
+class _Cluster(_Table):
+    context: str | None = None
+    kubeconfig: str | None = None
 
 
 class _Registry(_Table):
@@ -241,6 +269,7 @@ class _File(_Table):
         dict[Annotated[str, AfterValidator(_app_name)], _App],
         _some("there is nothing to release; add a table [apps.<name>], as in greenlight.example.toml"),
     ]
+    clusters: dict[Annotated[str, AfterValidator(_cluster_name)], _Cluster] = {}
     registries: dict[Annotated[str, AfterValidator(_host)], _Registry] = {}
 
 
@@ -260,20 +289,38 @@ def _app(name: str, table: _App) -> App:
         timing=Timing(**table.timing.model_dump()),
         links=MappingProxyType(table.links.model_dump(exclude_none=True)),
         notify=table.notify,
+        cluster=table.cluster,
     )
+
+
+def _beside(file: Path, table: _Cluster) -> str | None:
+    """A path in the file means what it says from where the file is, wherever the bot is started."""
+    return None if table.kubeconfig is None else str(file.parent / Path(table.kubeconfig).expanduser())
 
 
 # What is wrong between values that are each right. --------------------------------------------------------------------
 
 
 def _contradictions(file: _File) -> Iterator[tuple[Loc, str]]:
-    taken: dict[tuple[str, str, str], str] = {}
+    taken: dict[tuple[str, str, str, str], str] = {}
+    for name, table in file.clusters.items():
+        if not table.context and not table.kubeconfig:
+            yield (
+                ("clusters", name),
+                'says nothing: write `context = "<a context of your kubeconfig>"`, or `kubeconfig = "<file>"`.',
+            )
     for name, app in file.apps.items():
         here: Loc = ("apps", name)
         if app.service == app.preview:
             yield (
                 (*here, "preview"),
                 f"{_shown(app.preview)} is also `service`: the preview needs a Service of its own.",
+            )
+        if app.cluster and app.cluster not in file.clusters:
+            known = ", ".join(_shown(each) for each in file.clusters) or "none"
+            yield (
+                (*here, "cluster"),
+                f"{_shown(app.cluster)} is no table [clusters.{app.cluster}] of this file; there is {known}.",
             )
         for loc, role in _roles(app):
             if role == file.guild:
@@ -282,7 +329,7 @@ def _contradictions(file: _File) -> Iterator[tuple[Loc, str]]:
         objects = [("Service", "service", app.service), ("Service", "preview", app.preview)]
         objects += [("Deployment", "slots", slot) for slot in app.slots]
         for kind, key, object_name in objects:
-            owner = taken.setdefault((app.namespace, kind, object_name), name)
+            owner = taken.setdefault((app.cluster, app.namespace, kind, object_name), name)
             if owner != name:
                 what = f"the {kind} {_shown(object_name)} in {_shown(app.namespace)}"
                 yield (*here, key), f"{what} is app {_shown(owner)}'s already: they would move each other's traffic."
@@ -373,6 +420,8 @@ def _table_at(parents: Sequence[str]) -> type[BaseModel]:
             return _Timing
         case ["apps", _, "links"]:
             return _Links
+        case ["clusters", _]:
+            return _Cluster
         case _:
             return _Registry if parents else _File
 
@@ -393,7 +442,7 @@ def _depth(loc: Loc) -> int:
     match loc:
         case ("apps", _, "approval" | "timing" | "links", *_):
             return 3
-        case ("apps" | "registries", *_):
+        case ("apps" | "clusters" | "registries", *_):
             return 2
         case _:
             return 0

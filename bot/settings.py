@@ -6,7 +6,7 @@ everything that is wrong.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.policy import Policy, SettingsError, read_policy
+from bot.policy import Credentials, Policy, SettingsError, read_policy
 from bot.release.app import App
 
 __all__ = ["Environment", "LogFormat", "LogLevel", "Settings", "SettingsError", "load"]
@@ -108,13 +108,12 @@ class Settings:
     """`host[:port]` of the registries that are asked without TLS."""
     token: SecretStr
     database_url: str
+    clusters: Mapping[str, Credentials] = field(default_factory=dict)
+    """Of each cluster that has apps, by the name that they use; "" is the one that the environment leads to."""
     discord_api_url: str | None = None
     """None: Discord's own. Without a slash at the end."""
     discord_gateway_url: str | None = None
     """None: the one that the API names."""
-    kubeconfig: str | None = None
-    """Paths as kubectl reads them, several parted by the system's separator. None: the pod's own credentials or
-    ~/.kube/config."""
     docker_config: Path | None = None
     """The directory of Docker's `config.json`. None: no registry is told a login; nobody named one."""
     heartbeat: Path | None = None
@@ -147,12 +146,19 @@ def load() -> Settings:
         database_url=environment.database_url,
         discord_api_url=_bare(environment.discord_api_url),
         discord_gateway_url=_bare(environment.discord_gateway_url),
-        kubeconfig=environment.kubeconfig,
+        clusters=_clusters(policy, environment.kubeconfig),
         docker_config=environment.docker_config,
         heartbeat=environment.greenlight_heartbeat,
         log_level=environment.log_level,
         log_format=environment.log_format,
     )
+
+
+def _clusters(policy: Policy, kubeconfig: str | None) -> Mapping[str, Credentials]:
+    # KUBECONFIG holds paths as kubectl reads them; None is the pod's own credentials or ~/.kube/config.
+    known = {name: replace(each, kubeconfig=each.kubeconfig or kubeconfig) for name, each in policy.clusters.items()}
+    known[""] = Credentials(kubeconfig)
+    return {name: known[name] for name in dict.fromkeys(app.cluster for app in policy.apps.values())}
 
 
 def _checked(source: str, text: str) -> SecretStr:

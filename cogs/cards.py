@@ -184,14 +184,15 @@ class Cards:
 
     async def _around(self, view: View) -> Around:
         desk, release = self._attended, view.release
-        several = len({app.namespace for app in desk.apps.values()}) > 1
+        places = {(app.cluster, app.namespace) for app in desk.apps.values()}
+        place = "/".join(filter(None, (view.app.cluster, view.app.namespace)))
         successor = None
         if release.replaced_by is not None:
             newer = await desk.release(release.app, release.replaced_by)
             successor = await self.address(newer) if newer is not None else None
         return Around(
             roles=self.roles(),
-            place=view.app.namespace if several else "",
+            place=place if len(places) > 1 else "",
             successor=successor,
             taken_over=await self._taken_over(view),
         )

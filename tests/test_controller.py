@@ -189,13 +189,13 @@ async def test_i12_events_do_not_hurry_a_write_that_was_refused_and_people_do(wo
     await world.desk.deploy(world.app, "green", ANN)
     await met(lambda: at_rest(world) and world.controller.moments["mochi"].trouble)
     patches = world.api.calls.count("patch Deployment/mochiapp-green")
-    world.controller.changed(NAMESPACE)
+    world.controller.changed("", NAMESPACE)
     assert at_rest(world)
     world.api.fault = None
     world.controller.wake("mochi")
     await met(lambda: at_rest(world) and not world.controller.moments["mochi"].trouble)
     assert world.api.calls.count("patch Deployment/mochiapp-green") == patches + 1
-    world.controller.changed(NAMESPACE)
+    world.controller.changed("", NAMESPACE)
     assert "mochi" in world.controller._woken
 
 
@@ -265,14 +265,14 @@ async def test_an_app_that_is_done_with_sleeps_until_somebody_asks(world, loop):
     world.controller.wake("mochi")
     await met(lambda: at_rest(world))
     calls = len(world.api.calls)
-    world.controller.changed(NAMESPACE)
-    world.controller.changed("another")
+    world.controller.changed("", NAMESPACE)
+    world.controller.changed("", "another")
     await asyncio.sleep(0)
     assert (len(world.api.calls), at_rest(world)) == (calls, True)
     await world.desk.deploy(world.app, "purple", ANN)
     await met(lambda: at_rest(world))
     assert (await world.newest()).number == 2
-    world.controller.changed(NAMESPACE)
+    world.controller.changed("", NAMESPACE)
     assert "mochi" in world.controller._woken
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot import policy as shape
 from bot.duration import parse_duration
-from bot.policy import read_policy
+from bot.policy import Credentials, read_policy
 from bot.release.app import Native, Notify, Requirement, Switch
 from bot.settings import Environment, LogFormat, LogLevel, SettingsError, load
 
@@ -159,6 +159,27 @@ def test_the_same_names_in_two_namespaces_are_two_things(policy):
     assert [*policy(GOOD + other).apps] == ["mochi", "other"]
 
 
+CLUSTERS = '[clusters.eu-1]\ncontext = "prod"\n[clusters.eu-2]\nkubeconfig = "keys/eu-2"\n'
+
+
+def test_the_same_names_in_two_clusters_are_two_things(policy, tmp_path):
+    here = in_app('cluster = "eu-1"')
+    there = APP.replace("apps.mochi", "apps.other").replace('"mochi"\n', '"mochi"\ncluster = "eu-2"\n', 1)
+    read = policy(here + there + CLUSTERS)
+    assert {name: app.cluster for name, app in read.apps.items()} == {"mochi": "eu-1", "other": "eu-2"}
+    assert read.clusters == {
+        "eu-1": Credentials(None, "prod"),
+        "eu-2": Credentials(f"{tmp_path}/keys/eu-2"),  # beside the file, wherever the bot is started
+    }
+
+
+def test_a_cluster_without_a_file_of_its_own_uses_that_of_the_environment(monkeypatch, tmp_path):
+    (tmp_path / "greenlight.toml").write_text(in_app('cluster = "eu-1"') + CLUSTERS, "utf-8")
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setenv("KUBECONFIG", "a:b")
+    assert load().clusters == {"eu-1": Credentials("a:b", "prod")}
+
+
 def test_a_policy_cannot_be_changed_afterwards(policy):
     read = policy(GOOD)
     with pytest.raises(TypeError):
@@ -188,7 +209,7 @@ ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-clic
         ),
         pytest.param(
             f"guild = {GUILD}\ncolour = 1\n{APP}",
-            "greenlight.toml:2: colour: is not known; known here: guild, apps, registries.",
+            "greenlight.toml:2: colour: is not known; known here: guild, apps, clusters, registries.",
             id="a key like no other",
         ),
         pytest.param(
@@ -202,6 +223,24 @@ ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-clic
             "greenlight.toml:14: [apps.mochi.approval] container: belongs into the table [apps.mochi]: "
             "move it below that header.",
             id="below a header that ended the app's own table",
+        ),
+        pytest.param(
+            in_app('cluster = "eu-3"') + CLUSTERS,
+            'greenlight.toml:5: [apps.mochi] cluster: "eu-3" is no table [clusters.eu-3] of this file; '
+            'there is "eu-1", "eu-2".',
+            id="a cluster that is not there",
+        ),
+        pytest.param(
+            GOOD + "[clusters.eu-1]\n",
+            "greenlight.toml:14: [clusters] eu-1: says nothing: "
+            'write `context = "<a context of your kubeconfig>"`, or `kubeconfig = "<file>"`.',
+            id="a cluster that leads nowhere",
+        ),
+        pytest.param(
+            GOOD + '[clusters."EU 1"]\ncontext = "prod"\n',
+            'greenlight.toml:14: [clusters] "EU 1": is not a cluster\'s name: 1 to 32 of a-z, 0-9 and `-`, '
+            "no `-` at the ends; people read it on the cards.",
+            id="a cluster's name",
         ),
         pytest.param(
             in_app('rollout = "mochiapp"'),
@@ -518,7 +557,8 @@ def test_an_environment_with_a_token_is_enough(monkeypatch, tmp_path):
     assert [*settings.apps] == ["mochi"]
     assert settings.database_url == "sqlite+aiosqlite:///greenlight.db"
     assert (settings.log_level, settings.log_format) == (LogLevel.INFO, LogFormat.TEXT)
-    assert (settings.discord_api_url, settings.discord_gateway_url, settings.kubeconfig) == (None, None, None)
+    assert (settings.discord_api_url, settings.discord_gateway_url) == (None, None)
+    assert settings.clusters == {"": Credentials()}
     assert (settings.docker_config, settings.heartbeat) == (None, None)
 
 
@@ -544,7 +584,7 @@ def test_every_variable_reaches_the_settings(monkeypatch, tmp_path):
     assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path}/releases.db"
     assert settings.discord_api_url == "http://127.0.0.1:8080/api/v10"
     assert settings.discord_gateway_url == "ws://127.0.0.1:8080/gateway"
-    assert settings.kubeconfig == "a:b"
+    assert settings.clusters == {"": Credentials("a:b")}
     assert settings.docker_config == Path("docker")
     assert (settings.log_level, settings.log_format) == (LogLevel.DEBUG, LogFormat.JSON)
 

@@ -4,6 +4,7 @@ One `KubeApi` per cluster, built once: an ApiClient costs 20 ms of blocked event
 models decode six times slower and are fifty times larger than what is read from them.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -111,28 +112,47 @@ class _Call:
 
 
 class KubeApi:
-    """`Api` over HTTP, with the credentials of a kubeconfig's context or of the pod that the bot runs in."""
+    """`Api` over HTTP, with the credentials of a kubeconfig's context or of the pod that the bot runs in.
 
-    def __init__(self, client: ApiClient, *, name: str, kubeconfig: str | None, context: str | None) -> None:
-        self._client = client
-        self._name = name
+    `kubeconfig` None means the credentials of the pod, or the default kubeconfig where there is no pod. `name` is what
+    people call the cluster; by default the context's. Credentials are read by the first call, and by each one after it
+    until that succeeds, so that a cluster which is set up wrongly can be put right while the bot runs.
+    """
+
+    def __init__(self, *, kubeconfig: str | None = None, context: str | None = None, name: str = "") -> None:
         self._kubeconfig = kubeconfig
         self._context = context
+        self._given = name
+        self._name = name or "the cluster"
+        self._known: ApiClient | None = None
+        self._loading = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, *, kubeconfig: str | None = None, context: str | None = None) -> "KubeApi":
-        """Reads credentials; asks the cluster nothing yet.
+    async def connect(cls, *, kubeconfig: str | None = None, context: str | None = None, name: str = "") -> "KubeApi":
+        """With credentials read; asks the cluster nothing yet. Raises `ClusterError`."""
+        api = cls(kubeconfig=kubeconfig, context=context, name=name)
+        await api.load()
+        return api
 
-        `kubeconfig` None means the credentials of the pod, or the default kubeconfig where there is no pod.
-        """
-        configuration = Configuration()
-        name = await _load(configuration, kubeconfig, context)
-        client = ApiClient(configuration)
-        client.user_agent = MANAGER
-        return cls(client, name=name, kubeconfig=kubeconfig, context=context)
+    async def load(self) -> None:
+        """Read the credentials, unless they are. Raises `ClusterError`."""
+        async with self._loading:
+            if self._known is None:
+                configuration = Configuration()
+                found = await _load(configuration, self._kubeconfig, self._context, self._name)
+                self._name = self._given or found
+                self._known = ApiClient(configuration)
+                self._known.user_agent = MANAGER
+
+    @property
+    def _client(self) -> ApiClient:
+        if self._known is None:
+            raise RuntimeError("called before credentials were read")
+        return self._known
 
     async def close(self) -> None:
-        await self._client.close()
+        if self._known is not None:
+            await self._known.close()
 
     async def version(self) -> str:
         """The API server's version, for example `v1.34.4`."""
@@ -201,12 +221,13 @@ class KubeApi:
         self, method: str, path: str, query: Mapping[str, str] | None, body: Any, limit: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """The answer, whatever its status, with its body still to be read within the time-out."""
+        await self.load()
         response = await self._send_once(method, path, query, body, limit)
         if response.status != HTTPStatus.UNAUTHORIZED:
             return response
         # Tokens rotate: read the file, or ask the exec plugin, once more.
         response.close()
-        await _load(self._client.configuration, self._kubeconfig, self._context)
+        await _load(self._client.configuration, self._kubeconfig, self._context, self._name)
         return await self._send_once(method, path, query, body, limit)
 
     async def _send_once(
@@ -246,25 +267,23 @@ class KubeApi:
             raise Away(f"the API server of {self._name} sent an answer that cannot be read ({what})") from error
 
 
-async def _load(configuration: Configuration, kubeconfig: str | None, context: str | None) -> str:
-    """Put credentials into `configuration`; the name to call the cluster by."""
+async def _load(configuration: Configuration, kubeconfig: str | None, context: str | None, called: str) -> str:
+    """Put credentials into `configuration`; the name of what they are for. Raises `ClusterError`."""
+    none = f"no credentials for {called}"
     if kubeconfig is not None and not _is_there(kubeconfig):
-        raise ClusterError(f"no credentials for the cluster: KUBECONFIG names {kubeconfig}, which is no file.")
+        raise ClusterError(f"{none}: {kubeconfig} is no file: mend KUBECONFIG, or `kubeconfig` in the file.")
     try:
         if kubeconfig is None and context is None:
             with contextlib.suppress(config.ConfigException):
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
                 return "this cluster"
         await config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
-        current = config.list_kube_config_contexts(kubeconfig)[1] or {}
+        return context or str((config.list_kube_config_contexts(kubeconfig)[1] or {})["name"])
     except Exception as error:  # whatever stands in that file, the client raises as it comes
         if kubeconfig is None and not _is_there("~/.kube/config"):
-            raise ClusterError(
-                "no credentials for the cluster: this is no pod, and there is no ~/.kube/config. Set KUBECONFIG."
-            ) from error
+            raise ClusterError(f"{none}: this is no pod, and there is no ~/.kube/config. Set KUBECONFIG.") from error
         where, why = kubeconfig or "~/.kube/config", " ".join(str(error).split())[:200]
-        raise ClusterError(f"no credentials for the cluster: {where} cannot be used: {why}") from error
-    return str(context or current.get("name", "the cluster"))
+        raise ClusterError(f"{none}: {where} cannot be used: {why}") from error
 
 
 def _is_there(kubeconfig: str) -> bool:

@@ -25,6 +25,8 @@ __all__ = ["LABEL", "Cluster", "ClusterError", "Link", "Links", "Start", "View",
 class Write:
     """One conditional write: a JSON Patch (RFC 6902) whose `test`s say what it was decided upon."""
 
+    cluster: str
+    """As in `App.cluster`."""
     kind: str
     namespace: str
     name: str
@@ -97,3 +99,6 @@ class Cluster(Protocol):
         """Raises `Stale` when the API server refused its condition, `Away` when its fate is unknown."""
 
     async def links(self, app: App) -> Links: ...
+
+    async def follow(self) -> None:
+        """Keep what `seen` answers current, until cancelled."""

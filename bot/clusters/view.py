@@ -333,10 +333,12 @@ class NativeView:
 
     def _select(self, service: Json, wanted: Selector, why: str, notes: dict[str, str] | None = None) -> Write:
         patch = patches.select(service, wanted, notes or {})
-        return Write(SERVICE.name, self.app.namespace, name(service), patch, why.format(name(service)))
+        return Write(
+            self.app.cluster, SERVICE.name, self.app.namespace, name(service), patch, why.format(name(service))
+        )
 
     def _deploy(self, slot: Json, patch: patches.Operations, why: str) -> Write:
-        return Write(DEPLOYMENT.name, self.app.namespace, name(slot), patch, why)
+        return Write(self.app.cluster, DEPLOYMENT.name, self.app.namespace, name(slot), patch, why)
 
 
 def _hashless(wanted: Selector) -> Selector:

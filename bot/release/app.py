@@ -83,6 +83,8 @@ class App:
     links: Mapping[str, str] = field(default_factory=dict)
     """Addresses that the file sets: `production`, `preview`. Others are read from the cluster."""
     notify: Notify = Notify.CHANNEL
+    cluster: str = ""
+    """The name of its cluster in the file; "" is the one that the environment leads to."""
 
     @property
     def may_roll_back(self) -> frozenset[int]:

@@ -177,7 +177,7 @@ class Greenlight:
         return [event for event in await self.store.events(await self.newest()) if kind in ("", event.kind)]
 
     def _changed(self, namespace: str) -> None:
-        self.controller.changed(namespace)
+        self.controller.changed(self.app.cluster, namespace)
 
     async def _heard(self) -> None:
         news = asyncio.ensure_future(self._news.arrived.wait())

@@ -78,7 +78,7 @@ async def test_i12_an_app_with_nothing_left_to_do_causes_no_calls(world, story):
         await rest()
         seen = len(world.api.calls) - len(before)
         for _ in range(5):
-            world.controller.changed(NAMESPACE)
+            world.controller.changed("", NAMESPACE)
             assert not world.controller._woken
         assert world.controller._due == {}
     assert seen < 20  # one look after a start
@@ -87,7 +87,7 @@ async def test_i12_an_app_with_nothing_left_to_do_causes_no_calls(world, story):
 async def test_i12_an_app_that_was_never_released_causes_no_calls(world):
     async with running(world) as rest:
         await rest()
-        world.controller.changed(NAMESPACE)
+        world.controller.changed("", NAMESPACE)
         assert not world.controller._woken
     assert world.api.calls == []
 

@@ -242,7 +242,7 @@ async def test_i11_the_old_version_stays_warm_while_the_new_one_does_not_answer(
     scaled_by_hand(world, GREEN, 2)
     async with running(world) as rest:
         await rest()
-        world.controller.changed(NAMESPACE)
+        world.controller.changed("", NAMESPACE)
         await rest()
     assert replicas(world, BLUE) == 0
 

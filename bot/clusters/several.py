@@ -1,0 +1,36 @@
+"""Several clusters as one: each app lives on its own, and what happens to one cluster concerns its own apps only."""
+
+import asyncio
+from collections.abc import Mapping
+
+from bot.clusters.cluster import Cluster, Links, Start, View, Write
+from bot.release.app import App
+from bot.release.record import Release
+
+
+class SeveralClusters:
+    """`Cluster`, by the names that `App.cluster` uses."""
+
+    def __init__(self, clusters: Mapping[str, Cluster]) -> None:
+        self._clusters = clusters
+
+    async def follow(self) -> None:
+        """Keep all caches current, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for cluster in self._clusters.values():
+                group.create_task(cluster.follow())
+
+    async def start(self, app: App) -> Start:
+        return await self._clusters[app.cluster].start(app)
+
+    def seen(self, app: App, release: Release) -> View | None:
+        return self._clusters[app.cluster].seen(app, release)
+
+    async def look(self, app: App, release: Release) -> View:
+        return await self._clusters[app.cluster].look(app, release)
+
+    async def send(self, write: Write) -> None:
+        await self._clusters[write.cluster].send(write)
+
+    async def links(self, app: App) -> Links:
+        return await self._clusters[app.cluster].links(app)
