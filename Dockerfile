@@ -23,14 +23,15 @@ RUN install -d -o 65532 -g 65532 /data
 USER 65532:65532
 WORKDIR /data
 VOLUME /data
+EXPOSE 8080
 ENV PATH=/greenlight/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/data \
     GREENLIGHT_CONFIG=/etc/greenlight/greenlight.toml \
-    GREENLIGHT_HEARTBEAT=/data/heartbeat \
+    GREENLIGHT_HEALTH=0.0.0.0:8080 \
     DATABASE_URL=sqlite+aiosqlite:////data/greenlight.db \
     LOG_FORMAT=json
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=2 CMD ["greenlight", "healthcheck"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=2 CMD ["greenlight", "healthcheck"]
 ENTRYPOINT ["greenlight"]
 CMD ["run"]

@@ -4,19 +4,20 @@ Every part is imported by the command that needs it, so that `--help` and the he
 """
 
 import asyncio
+import contextlib
+import http.client
 import importlib.metadata
 import os
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-HEARTBEAT_AGE = 60.0
-"""Seconds after which a bot that has not touched its heartbeat file is taken for stuck."""
+PROBE_WITHIN = 8.0
+"""Seconds."""
+LONGEST_ANSWER = 1000
 
 
 def main() -> None:
@@ -126,21 +127,26 @@ def check(offline: bool) -> None:
 def healthcheck() -> None:
     """Tell a probe whether the bot here is alive.
 
-    Reads the age of the file named by GREENLIGHT_HEARTBEAT, which a running bot touches.
+    Asks the bot that was started with the same GREENLIGHT_HEALTH.
     """
-    named = os.environ.get("GREENLIGHT_HEARTBEAT")
-    if not named:
-        _fail("GREENLIGHT_HEARTBEAT is not set: name a file there, for `greenlight run` as well as for this probe.", 2)
+    address = os.environ.get("GREENLIGHT_HEALTH", "")
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        _fail("GREENLIGHT_HEALTH is not set to host:port: set it for `greenlight run` as well as for this probe.", 2)
+    here = "127.0.0.1" if host == "0.0.0.0" else host.strip("[]")  # who listens on all addresses is asked at our own
     try:
-        age = time.time() - Path(named).stat().st_mtime
-    except OSError as why:
-        _fail(f"{named}: {why.strerror}: no bot is running with this GREENLIGHT_HEARTBEAT, or not yet.", 1)
-    if age > HEARTBEAT_AGE:
-        _fail(f"{named} was touched {age:.0f} s ago: the bot is stuck or gone (limit: {HEARTBEAT_AGE:.0f} s).", 1)
-    click.echo(f"touched {max(age, 0.0):.0f} s ago")
+        with contextlib.closing(http.client.HTTPConnection(here, int(port), timeout=PROBE_WITHIN)) as connection:
+            connection.request("GET", "/livez")
+            answer = connection.getresponse()
+            said = answer.read(LONGEST_ANSWER).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as why:
+        _fail(f"{address}: {why}: no bot is running with this GREENLIGHT_HEALTH, or not yet.", 1)
+    if answer.status != http.HTTPStatus.OK:
+        _fail(f"{address}: {said}", 1)
+    click.echo(said)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _settings_error_is_one_line() -> Iterator[None]:
     from bot.settings import SettingsError  # noqa: PLC0415 - see the top
 

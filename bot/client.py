@@ -76,6 +76,11 @@ class Greenlight(commands.Bot):
         self._desk, self._wake = desk, wake
         self.cards.attend(desk)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the gateway is open and has told what there is; discord.py itself stays ready while it is away."""
+        return self.is_ready() and not self.is_closed() and self.ws.open
+
     async def setup_hook(self) -> None:
         desk = self._desk
         if desk is None:

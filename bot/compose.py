@@ -21,6 +21,7 @@ from bot.clusters.native import NativeCluster
 from bot.clusters.several import SeveralClusters
 from bot.controller import Controller
 from bot.desk import Desk
+from bot.health import health
 from bot.registry import Registry
 from bot.release.image import parse
 from bot.settings import Settings
@@ -28,7 +29,6 @@ from bot.store import Store, Unusable, connect, migrate
 
 log = structlog.get_logger()
 
-HEARTBEAT_EVERY = 10.0
 STOP_WITHIN = 8.0
 LOGIN_EVERY = 60.0
 
@@ -68,15 +68,21 @@ async def serve(settings: Settings) -> None:
         await migrate(settings.database_url)
     except Unusable as error:
         raise StartError(str(error)) from error
-    async with assemble(settings) as parts:
+    async with contextlib.AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(assemble(settings))
         await _load_credentials(parts.apis)
+        try:
+            await stack.enter_async_context(
+                health(settings.health, parts.controller.turn, partial(_parts_heard, parts))
+            )
+        except OSError as error:
+            raise StartError(f"GREENLIGHT_HEALTH: probes cannot be answered there: {error.strerror}.") from error
         await _until_one_ends(
             stop.wait(),
             _stay_on_discord(parts.client, settings),
             parts.controller.run(),
             parts.cluster.follow(),
             parts.desk.keep_links(),
-            _beat(settings),
         )
         log.info("stopping")
 
@@ -112,6 +118,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         desk = Desk(settings.apps, store, cluster, registry, controller, clock)
         client.attend(desk, controller.wake)
         yield Parts(client, controller, desk, cluster, apis)
+
+
+def _parts_heard(parts: Parts) -> Mapping[str, str | None]:
+    """Of each part why it is not there, for a probe; a cluster without a name is called `cluster`."""
+    clusters = {name or "cluster": why for name, why in parts.cluster.troubles.items()}
+    return {"Discord": None if parts.client.connected else "the gateway is not open", **clusters}
 
 
 async def _load_credentials(apis: Mapping[str, KubeApi]) -> None:
@@ -207,11 +219,3 @@ async def _until_one_ends(*work: Awaitable[object]) -> None:
     await asyncio.wait(pending, timeout=STOP_WITHIN)
     for task in done:
         task.result()
-
-
-async def _beat(settings: Settings) -> None:
-    """Show a probe that the event loop turns."""
-    while True:
-        if settings.heartbeat is not None:
-            await asyncio.to_thread(settings.heartbeat.touch)
-        await asyncio.sleep(HEARTBEAT_EVERY)

@@ -73,7 +73,15 @@ class Controller:
         self._pauses: dict[str, tuple[str, timedelta]] = {}
         """By app, the trouble that it is in and how long it waits for that to be over."""
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._probes: list[asyncio.Event] = []
         self.moments: dict[str, Moment] = {}
+
+    async def turn(self) -> None:
+        """Until the loop has come round once more; one that hangs or has ended never does."""
+        probe = asyncio.Event()
+        self._probes.append(probe)
+        self._bell.set()
+        await probe.wait()
 
     def wake(self, app: str) -> None:
         """Somebody wants something of the app: look at it soon."""
@@ -107,6 +115,8 @@ class Controller:
         try:
             while True:
                 self._bell.clear()
+                while self._probes:
+                    self._probes.pop().set()
                 now = self._clock.now()
                 due = {name for name, when in self._due.items() if when <= now}
                 for name in (self._woken | due) - self._running.keys():

@@ -5,6 +5,7 @@ everything that is wrong.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -40,7 +41,7 @@ class Environment(BaseSettings):
     discord_token: SecretStr | None = None
     discord_token_file: Path | None = None
     greenlight_config: Path = Path("greenlight.toml")
-    greenlight_heartbeat: Path | None = None
+    greenlight_health: str | None = None
     database_url: str = "sqlite+aiosqlite:///greenlight.db"
     discord_api_url: str | None = None
     discord_gateway_url: str | None = None
@@ -72,10 +73,17 @@ class Environment(BaseSettings):
     def _faults(self) -> list[str]:
         checks = (
             _database_fault(self.database_url),
+            _health_fault(self.greenlight_health),
             _url_fault("DISCORD_API_URL", self.discord_api_url, "https", "http"),
             _url_fault("DISCORD_GATEWAY_URL", self.discord_gateway_url, "wss", "ws"),
         )
         return [fault for fault in checks if fault]
+
+    def health(self) -> tuple[str, int] | None:
+        if self.greenlight_health is None:
+            return None
+        host, _, port = self.greenlight_health.rpartition(":")
+        return host.strip("[]"), int(port)
 
     def token(self) -> SecretStr:
         """Raises `SettingsError`, which never contains the token."""
@@ -116,8 +124,8 @@ class Settings:
     """None: the one that the API names."""
     docker_config: Path | None = None
     """The directory of Docker's `config.json`. None: no registry is told a login; nobody named one."""
-    heartbeat: Path | None = None
-    """A file that a running bot touches; `healthcheck` reads its age."""
+    health: tuple[str, int] | None = None
+    """Host and port at which a running bot answers probes. None: nowhere."""
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
 
@@ -148,7 +156,7 @@ def load() -> Settings:
         discord_gateway_url=_bare(environment.discord_gateway_url),
         clusters=_clusters(policy, environment.kubeconfig),
         docker_config=environment.docker_config,
-        heartbeat=environment.greenlight_heartbeat,
+        health=environment.health(),
         log_level=environment.log_level,
         log_format=environment.log_format,
     )
@@ -186,6 +194,12 @@ def _database_fault(url: str) -> str:
         # SQLite writes its journal beside the file.
         return f"DATABASE_URL: {directory}: must be writable for the user that Greenlight runs as."
     return ""
+
+
+def _health_fault(address: str | None) -> str:
+    if address is None or re.fullmatch(r"(\[[0-9a-f:]+\]|[\w.-]+):[1-9]\d{0,4}", address):
+        return ""
+    return "GREENLIGHT_HEALTH: is not a host and a port: write 0.0.0.0:8080 in a container, 127.0.0.1:8080 elsewhere."
 
 
 def _url_fault(name: str, url: str | None, *schemes: str) -> str:

@@ -559,7 +559,7 @@ def test_an_environment_with_a_token_is_enough(monkeypatch, tmp_path):
     assert (settings.log_level, settings.log_format) == (LogLevel.INFO, LogFormat.TEXT)
     assert (settings.discord_api_url, settings.discord_gateway_url) == (None, None)
     assert settings.clusters == {"": Credentials()}
-    assert (settings.docker_config, settings.heartbeat) == (None, None)
+    assert (settings.docker_config, settings.health) == (None, None)
 
 
 def test_every_variable_reaches_the_settings(monkeypatch, tmp_path):
@@ -568,7 +568,7 @@ def test_every_variable_reaches_the_settings(monkeypatch, tmp_path):
     for name, value in {
         "DISCORD_TOKEN_FILE": "token",
         "GREENLIGHT_CONFIG": "other.toml",
-        "GREENLIGHT_HEARTBEAT": "alive",
+        "GREENLIGHT_HEALTH": "[::1]:8080",
         "DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/releases.db",
         "DISCORD_API_URL": "http://127.0.0.1:8080/api/v10/",
         "DISCORD_GATEWAY_URL": "ws://127.0.0.1:8080/gateway",
@@ -580,7 +580,7 @@ def test_every_variable_reaches_the_settings(monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     settings = load()
     assert settings.token.get_secret_value() == TOKEN
-    assert settings.heartbeat == Path("alive")
+    assert settings.health == ("::1", 8080)
     assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path}/releases.db"
     assert settings.discord_api_url == "http://127.0.0.1:8080/api/v10"
     assert settings.discord_gateway_url == "ws://127.0.0.1:8080/gateway"
@@ -630,6 +630,10 @@ def test_the_token_is_never_shown_by_accident(monkeypatch, tmp_path):
         ({"DISCORD_TOKEN_FILE": "binary"}, "DISCORD_TOKEN_FILE: binary: is no text: "),
         ({"DISCORD_TOKEN_FILE": "two"}, "DISCORD_TOKEN_FILE: two: holds more than a token: "),
         ({"DISCORD_TOKEN_FILE": "empty"}, "DISCORD_TOKEN_FILE: empty: is empty: "),
+        (
+            {"GREENLIGHT_HEALTH": "8080"},
+            "GREENLIGHT_HEALTH: is not a host and a port: write 0.0.0.0:8080 in a container, ",
+        ),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error', not 'loud'."),
         ({"DATABASE_URL": "postgresql://u:pw@db/x"}, "DATABASE_URL: PostgreSQL is not supported yet: write sqlite+"),
         (

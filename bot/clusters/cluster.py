@@ -99,6 +99,3 @@ class Cluster(Protocol):
         """Raises `Stale` when the API server refused its condition, `Away` when its fate is unknown."""
 
     async def links(self, app: App) -> Links: ...
-
-    async def follow(self) -> None:
-        """Keep what `seen` answers current, until cancelled."""

@@ -54,6 +54,13 @@ class NativeCluster:
             for watch in self._watches.values():
                 group.create_task(watch.run())
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is heard of the cluster at the moment; None while any of its namespaces is listened to."""
+        heard = any(watch.listed.is_set() and watch.trouble is None for watch in self._watches.values())
+        first = next((str(watch.trouble) for watch in self._watches.values() if watch.trouble), "not listed yet")
+        return None if heard else first
+
     async def start(self, app: App) -> Start:
         target = app.target
         service, preview, first, second, pods, slices = await asyncio.gather(

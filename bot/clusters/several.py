@@ -2,17 +2,34 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 
 from bot.clusters.cluster import Cluster, Links, Start, View, Write
 from bot.release.app import App
 from bot.release.record import Release
 
 
+class Followed(Cluster, Protocol):
+    """One cluster, with a cache that has to be kept."""
+
+    async def follow(self) -> None:
+        """Keep what `seen` answers current, until cancelled."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is heard of it at the moment; None while something is."""
+
+
 class SeveralClusters:
     """`Cluster`, by the names that `App.cluster` uses."""
 
-    def __init__(self, clusters: Mapping[str, Cluster]) -> None:
+    def __init__(self, clusters: Mapping[str, Followed]) -> None:
         self._clusters = clusters
+
+    @property
+    def troubles(self) -> Mapping[str, str | None]:
+        """By cluster, why nothing is heard of it at the moment."""
+        return {name: cluster.trouble for name, cluster in self._clusters.items()}
 
     async def follow(self) -> None:
         """Keep all caches current, until cancelled."""

@@ -32,12 +32,14 @@ class Killable(BotProcess):
 
 
 class Team:
-    def __init__(self, target: Target, folder: Path) -> None:
+    def __init__(self, target: Target, folder: Path, **environment: str) -> None:
         self.target = target
         self.folder = folder
         self.discord = DiscordServer(WORLD)
         self.registry = Registry()
         self.log = folder / "bot.log"
+        self.environment = environment
+        """More of it than every bot has."""
         self._environment: dict[str, str] = {}
         self.bot: Killable
 
@@ -65,7 +67,7 @@ class Team:
     async def start_bot(self) -> None:
         """Returns when it has logged in and told Discord its commands."""
         if not self._environment:
-            self._environment = await self._settings()
+            self._environment = await self._settings() | self.environment
         self.bot = Killable(self._environment, self.log)
         await self.bot.start()
         try:
