@@ -25,7 +25,7 @@ from bot.health import health
 from bot.registry import Registry
 from bot.release.image import parse
 from bot.settings import Settings
-from bot.store import Store, Unusable, connect, migrate
+from bot.store import Store, Unusable, connect, exclusive, migrate
 
 log = structlog.get_logger()
 
@@ -64,19 +64,8 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    try:
-        await migrate(settings.database_url)
-    except Unusable as error:
-        raise StartError(str(error)) from error
-    async with contextlib.AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(assemble(settings))
+    async with _database_of_ours(settings), assemble(settings) as parts, _probes(settings, parts):
         await _load_credentials(parts.apis)
-        try:
-            await stack.enter_async_context(
-                health(settings.health, parts.controller.turn, partial(_parts_heard, parts))
-            )
-        except OSError as error:
-            raise StartError(f"GREENLIGHT_HEALTH: probes cannot be answered there: {error.strerror}.") from error
         await _until_one_ends(
             stop.wait(),
             _stay_on_discord(parts.client, settings),
@@ -85,6 +74,18 @@ async def serve(settings: Settings) -> None:
             parts.desk.keep_links(),
         )
         log.info("stopping")
+
+
+@asynccontextmanager
+async def _database_of_ours(settings: Settings) -> AsyncIterator[None]:
+    """Its tables up to date, and no other bot running on it."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(exclusive(settings.database_url, RealClock().now))
+            await migrate(settings.database_url)
+        except Unusable as error:
+            raise StartError(str(error)) from error
+        yield
 
 
 @asynccontextmanager
@@ -109,15 +110,28 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         def changed(cluster: str, namespace: str) -> None:
             controller.changed(cluster, namespace)
 
+        store_id = await store.identity()
+
         def native(name: str) -> NativeCluster:
             here = [app for app in settings.apps.values() if app.cluster == name]
-            return NativeCluster(apis[name], here, clock.now, partial(changed, name))
+            return NativeCluster(apis[name], here, clock.now, partial(changed, name), store_id)
 
         cluster = SeveralClusters({name: native(name) for name in apis})
         controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock)
         desk = Desk(settings.apps, store, cluster, registry, controller, clock)
         client.attend(desk, controller.wake)
         yield Parts(client, controller, desk, cluster, apis)
+
+
+@asynccontextmanager
+async def _probes(settings: Settings, parts: Parts) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            heard = partial(_parts_heard, parts)
+            await stack.enter_async_context(health(settings.health, parts.controller.turn, heard))
+        except OSError as error:
+            raise StartError(f"GREENLIGHT_HEALTH: probes cannot be answered there: {error.strerror}.") from error
+        yield
 
 
 def _parts_heard(parts: Parts) -> Mapping[str, str | None]:
@@ -142,6 +156,9 @@ async def _load_credentials(apis: Mapping[str, KubeApi]) -> None:
 async def check(settings: Settings) -> list[tuple[str, bool, str]]:
     """Whether database, cluster, registries and Discord answer: (what, good, sentence)."""
     answers = [await _ask("database", _database(settings))]
+    if not answers[0][1]:  # whose the Services are cannot be told without it
+        answers += [await _ask(f"{app.name}: registry", _tags(settings, app.image)) for app in settings.apps.values()]
+        return [*answers, *((what, False, "not asked: the database comes first") for what in ("clusters", "Discord"))]
     async with assemble(settings) as parts:
         for name, api in parts.apis.items():
             answers.append(await _ask(f"cluster {name}".strip(), api.version()))

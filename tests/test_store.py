@@ -420,3 +420,13 @@ async def test_odds_and_ends_are_kept_by_key(store):
     await store.set_meta("seen", "1")
     await store.set_meta("seen", "2")
     assert await store.get_meta("seen") == "2"
+
+
+async def test_i13_a_store_knows_itself_by_an_id_that_no_other_has(url, store, tmp_path, migrated):
+    """For as long as its file lives, and from the first moment: two that ask at once are told the same."""
+    (tmp_path / "other.db").write_bytes(migrated)
+    again, other = (Store(connect(each), lambda: NOW) for each in (url, f"sqlite+aiosqlite:///{tmp_path}/other.db"))
+    mine, same, theirs = await asyncio.gather(store.identity(), again.identity(), other.identity())
+    assert mine == same == await store.identity() != theirs
+    await again.close()
+    await other.close()

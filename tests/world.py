@@ -201,6 +201,7 @@ class World:
         self.crowd = Crowd(ANN, KIM, LEO, SAM, BO, GUEST)
         self.cards: Any = Drawn()
         self.people: Any = self.crowd
+        self.store_id = "0a1b2c3d4e5f6071"
 
     @property
     def url(self) -> str:
@@ -210,7 +211,7 @@ class World:
         """The bot's parts, new: what a restart makes."""
         apps = {self.app.name: self.app}
         self.store = Store(connect(self.url), self.clock.now)
-        self.backend = NativeCluster(self.api, apps.values(), self.clock.now, lambda _: None)
+        self.backend = NativeCluster(self.api, apps.values(), self.clock.now, lambda _: None, self.store_id)
         self.controller = Controller(apps, self.store, self.backend, self.people, self.cards, self.clock)
         tokens = iter(f"t{number}" for number in range(10_000))
         self.desk = Desk(apps, self.store, self.backend, self.shelf, self.controller, self.clock, lambda: next(tokens))

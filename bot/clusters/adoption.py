@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.clusters.api import Json
+from bot.clusters.claim import check_claim
 from bot.clusters.cluster import LABEL, Start
 from bot.clusters.errors import ClusterError
 from bot.clusters.reading import (
@@ -43,8 +44,9 @@ class Found:
     slices: Sequence[Json]
 
 
-def start(app: App, found: Found) -> Start:
+def start(app: App, found: Found, store_id: str) -> Start:
     """Raises `ClusterError` with the fix when the objects do not allow a blue-green release."""
+    check_claim(found.service, store_id)
     for service in (found.service, found.preview):
         _usable(service)
     for slot in found.slots:

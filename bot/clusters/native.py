@@ -33,13 +33,22 @@ WRITTEN = {kind.name: kind for kind in (SERVICE, DEPLOYMENT)}
 
 
 class NativeCluster:
-    """`Cluster` for native apps. `changed` is called with a namespace whenever something in it changes."""
+    """`Cluster` for native apps. `changed` is called with a namespace whenever something in it changes.
+
+    `store_id` is what the Services of its apps are claimed for.
+    """
 
     def __init__(
-        self, api: Api, apps: Iterable[App], now: Callable[[], datetime], changed: Callable[[str], None]
+        self,
+        api: Api,
+        apps: Iterable[App],
+        now: Callable[[], datetime],
+        changed: Callable[[str], None],
+        store_id: str,
     ) -> None:
         self._api = api
         self._now = now
+        self._store_id = store_id
         self._autoscalers: dict[str, frozenset[str] | None] = {}
         """By namespace, what the last look found autoscaled: autoscalers are not watched."""
         self._watches = {
@@ -71,7 +80,8 @@ class NativeCluster:
             self._api.list(POD, app.namespace),
             self._api.list(ENDPOINT_SLICE, app.namespace, labels=f"{SERVICE_NAME}={target.service}"),
         )
-        return adoption.start(app, adoption.Found(service, preview, (first, second), _alive(pods.items), slices.items))
+        found = adoption.Found(service, preview, (first, second), _alive(pods.items), slices.items)
+        return adoption.start(app, found, self._store_id)
 
     def seen(self, app: App, release: Release) -> NativeView | None:
         """None as well while a watch is interrupted: what is cached may be long over."""
@@ -90,6 +100,7 @@ class NativeCluster:
             pods=_alive(pods.objects.values()),
             slices=list(slices.objects.values()),
             autoscaled=self._autoscalers.get(app.namespace),
+            store_id=self._store_id,
             read_at=self._now(),
             fresh=False,
         )
@@ -127,6 +138,7 @@ class NativeCluster:
             pods=_alive(pods.values()),
             slices=slices.items,
             autoscaled=autoscaled,
+            store_id=self._store_id,
             read_at=read_at,
             fresh=True,
         )

@@ -11,6 +11,7 @@ from typing import Self
 from bot.clusters import patches
 from bot.clusters.adoption import BEFORE
 from bot.clusters.api import DEPLOYMENT, SERVICE, Json
+from bot.clusters.claim import STORE, check_claim, claimed_by
 from bot.clusters.cluster import LABEL, Write
 from bot.clusters.errors import ClusterError, Pending
 from bot.clusters.reading import (
@@ -53,6 +54,8 @@ class NativeView:
     slices: Sequence[Json]
     autoscaled: frozenset[str] | None
     """Names of Deployments whose number of pods an autoscaler sets; None while that cannot be told."""
+    store_id: str
+    """Of the store that remembers the release: only the one that has claimed the Service writes anything."""
     read_at: datetime
     fresh: bool
 
@@ -74,9 +77,10 @@ class NativeView:
 
     def plan(self, order: Order, *, actor: str) -> Write | None:
         """The next write of the order; None when nothing is left. Raises `ClusterError` when it cannot be done now."""
+        check_claim(self.service, self.store_id)
         match order:
             case Order.STAGE:
-                return self._narrow() or self._fill_slot() or self._show_preview()
+                return self._narrow() or self._claim() or self._fill_slot() or self._show_preview()
             case Order.PROMOTE:
                 return self._switch(self.release.selector, self.release.asked, actor)
             case Order.REVERT:
@@ -89,7 +93,10 @@ class NativeView:
 
     def upkeep(self) -> Write | None:
         """The next write that what is live needs meanwhile. Raises `ClusterError` as `plan` does."""
-        return self._follow() or self._grow()
+        write = self._follow() or self._grow()
+        if write is not None:
+            check_claim(self.service, self.store_id)
+        return write
 
     @property
     def needs_upkeep(self) -> bool:
@@ -233,6 +240,11 @@ class NativeView:
 
     # What to write
 
+    def _claim(self) -> Write | None:
+        if claimed_by(self.service) == self.store_id:
+            return None
+        return self._select(self.service, selector(self.service), "claim {} for this Greenlight")
+
     def _narrow(self) -> Write | None:
         previous = self.release.previous
         if previous.before is None or selector(self.service) != previous.before:
@@ -332,7 +344,10 @@ class NativeView:
         return max(1, replicas(self._previous) if self._previous else 1)
 
     def _select(self, service: Json, wanted: Selector, why: str, notes: dict[str, str] | None = None) -> Write:
-        patch = patches.select(service, wanted, notes or {})
+        notes = dict(notes or {})
+        if service is self.service and claimed_by(service) is None:
+            notes[STORE] = self.store_id
+        patch = patches.select(service, wanted, notes)
         return Write(
             self.app.cluster, SERVICE.name, self.app.namespace, name(service), patch, why.format(name(service))
         )

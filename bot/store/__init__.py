@@ -1,6 +1,7 @@
 """What Greenlight remembers: releases, votes, cards, and an append-only journal of events."""
 
 from bot.store.engine import Unusable, connect, migrate
+from bot.store.exclusive import exclusive
 from bot.store.store import Card, Event, Outdated, Page, Store, Taken
 
-__all__ = ["Card", "Event", "Outdated", "Page", "Store", "Taken", "Unusable", "connect", "migrate"]
+__all__ = ["Card", "Event", "Outdated", "Page", "Store", "Taken", "Unusable", "connect", "exclusive", "migrate"]

@@ -59,6 +59,14 @@ async def migrate(url: str) -> None:
         ) from error
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file behind the address, None when there is none."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in {None, "", ":memory:"}:
+        return None
+    return Path(str(parsed.database))
+
+
 def alembic_config(url: str) -> Config:
     """`url` may name the asynchronous driver; migrations run on the synchronous one."""
     settings = Config()
@@ -70,15 +78,15 @@ def alembic_config(url: str) -> Config:
 
 
 def _upgrade(url: str) -> None:
-    place = make_url(url).database
+    place = sqlite_file(url)
     settings = alembic_config(url)
-    if make_url(url).get_backend_name() != "sqlite" or place in {None, "", ":memory:"}:
+    if place is None:
         command.upgrade(settings, "head")
         return
     with filelock.FileLock(f"{place}.lock", timeout=LOCK_FOR):
         command.upgrade(settings, "head")
         # It stays on in the file. To turn it on is refused at once while anybody else is connected, so not later.
-        with contextlib.closing(sqlite3.connect(str(place))) as raw:
+        with contextlib.closing(sqlite3.connect(place)) as raw:
             raw.execute("PRAGMA journal_mode=WAL")
             raw.execute("BEGIN IMMEDIATE")  # a file that may only be read is told now and not at the first write
 

@@ -5,6 +5,7 @@ that is cancelled leaves, the write ends.
 """
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from bot.store import tables
 log = structlog.get_logger()
 
 PAGE = 10
+IDENTITY = "identity"
 _RELEASE: TypeAdapter[Release] = TypeAdapter(Release)
 _VOTE: TypeAdapter[Vote] = TypeAdapter(Vote)
 _T = TypeVar("_T")
@@ -270,6 +272,17 @@ class Store:
             await connection.execute(write.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
 
         await self._write(work)
+
+    async def identity(self) -> str:
+        """What tells this store from every other as long as its file lives; a copy of the file is the same store."""
+
+        async def work(connection: AsyncConnection) -> str:
+            once = upsert(tables.meta).values(key=IDENTITY, value=secrets.token_hex(8)).on_conflict_do_nothing()
+            await connection.execute(once)
+            found = await connection.scalar(select(tables.meta.c.value).where(tables.meta.c.key == IDENTITY))
+            return str(found)
+
+        return await self._write(work)
 
     # How it is done
 

@@ -83,7 +83,7 @@ class News:
 class Greenlight:
     """Deploys, votes and rolls back like people do, and waits until it shows."""
 
-    def __init__(self, app: App, api: KubeApi, store: Store, clock: Clock) -> None:
+    def __init__(self, app: App, api: KubeApi, store: Store, store_id: str, clock: Clock) -> None:
         self.app = app
         self.store = store
         self.clock = clock
@@ -92,7 +92,7 @@ class Greenlight:
         self._news = News()
         apps = {app.name: app}
         door: Api = self.door
-        self.cluster = NativeCluster(door, [app], clock.now, self._changed)
+        self.cluster = NativeCluster(door, [app], clock.now, self._changed, store_id)
         self.controller = Controller(apps, store, self.cluster, self.crowd, self._news, clock)
         self.desk = Desk(apps, store, self.cluster, Shelf(), self.controller, clock)
         self._work: list[asyncio.Task[None]] = []
@@ -196,7 +196,7 @@ async def greenlight(app: App, kubeconfig: Path, database: Path) -> AsyncIterato
     store = Store(connect(url), clock.now)
     api = await KubeApi.connect(kubeconfig=str(kubeconfig))
     try:
-        async with Greenlight(app, api, store, clock).working() as bot:
+        async with Greenlight(app, api, store, await store.identity(), clock).working() as bot:
             yield bot
     finally:
         await api.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from installed import names, selectors
+from installed import selectors
 
 import mochi
 from bot.clusters.api import SERVICE
@@ -134,20 +134,3 @@ async def test_a_candidate_with_another_environment_is_not_what_was_approved(bot
         release = await bot.reaches(Phase.ABANDONED)
         assert release.reason.endswith(", so its approvals are void")
         assert len(await service.so_far()) == 1
-
-
-async def test_of_two_bots_on_one_cluster_one_switches_and_the_other_is_refused(bot, hire, installed):
-    """I13: each has a memory of its own, so the API server has to tell them apart."""
-    await bot.deploy("green")
-    await bot.reaches(Phase.READY)
-    held = Held(bot)
-    await bot.approve()
-    await held.until_decided()
-    async with installed.record_service() as service, hire() as other:
-        theirs = await other.release("purple")
-        held.let_go.set()
-        ours = await bot.reaches(Phase.ABANDONED)
-        assert ours.reason.startswith("the active Service was changed by greenlight at ")
-        assert len(await bot.events("refused")) == 1
-        assert selectors(await service.so_far())[1:] == [theirs.selector]
-        assert await installed.serving(2) == names(await installed.pods_with(theirs.label))
