@@ -139,6 +139,7 @@ class Pages:
         self._server = server
         self._env = server.env
         self._pages: dict[int, ChannelPage] = {}
+        self._opening = asyncio.Lock()
         self._drawing: asyncio.Task[None] | None = None
         self.drawn = -1
         """The `display_revision` that all open pages show."""
@@ -151,12 +152,15 @@ class Pages:
 
     async def url(self, channel_id: int) -> str:
         """The address of the channel's page; it carries the right to act, so it is for the local viewer only."""
-        page = self._pages.get(channel_id)
-        if page is None:
-            viewers = [person.actor for person in self._server.people.values()]
-            page = self._pages[channel_id] = ChannelPage(self._env, self._server.channel(channel_id), viewers)
-            await page.open()
-            self._env.pages.append(page)
+        async with self._opening:
+            page = self._pages.get(channel_id)
+            if page is None:
+                viewers = [person.actor for person in self._server.people.values()]
+                page = ChannelPage(self._env, self._server.channel(channel_id), viewers)
+                await page.open()
+                # Only now: one that is drawn before it is open ends the drawing of all.
+                self._pages[channel_id] = page
+                self._env.pages.append(page)
         if self._drawing is None:
             self._drawing = asyncio.create_task(self._draw())
         return page.url

@@ -1,5 +1,6 @@
 """Discord in the browser: what the page sends is asked for over HTTP here, as its scripts ask."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -7,7 +8,7 @@ import discord
 import pytest
 
 from sandbox.discord import DiscordServer, World
-from sandbox.discord.page import Pages
+from sandbox.discord.page import ChannelPage, Pages
 
 BUTTON = {"type": 2, "style": 4, "label": "Roll back", "custom_id": "roll:7"}
 CARD = {"content": "🟡 mochi #7", "components": [{"type": 1, "components": [BUTTON]}]}
@@ -118,6 +119,27 @@ async def test_an_edit_by_the_bot_reaches_an_open_page(scene):
     tab = await scene.tab()
     await scene.edit(card, content="🟢 mochi #7 is live")
     assert "is live" in await scene.shown(tab, card)
+
+
+async def test_a_page_that_is_still_being_opened_does_not_end_the_drawing_of_the_others(scene, monkeypatch):
+    """Threads get pages of their own while the channel's is drawn again and again."""
+    card = await scene.card()
+    tab = await scene.tab()
+    thread = int((await scene.bot("POST", f"/channels/{scene.channel}/messages/{card}/threads", {"name": "#7"}))["id"])
+    opening, may_open, opened = asyncio.Event(), asyncio.Event(), ChannelPage.open
+
+    async def open_slowly(page: ChannelPage) -> None:
+        opening.set()
+        await may_open.wait()
+        await opened(page)
+
+    monkeypatch.setattr(ChannelPage, "open", open_slowly)
+    second = asyncio.create_task(scene.pages.url(thread))
+    await opening.wait()
+    await scene.edit(card, content="🟢 mochi #7 is live")
+    assert "is live" in await scene.shown(tab, card)
+    may_open.set()
+    assert (await second).startswith("http://127.0.0.1:")
 
 
 async def test_a_press_counts_although_the_card_was_edited_since(scene, monkeypatch):
