@@ -106,7 +106,7 @@ class Controller:
         try:
             self._cards.changed(release)
         except Exception:  # Discord never decides about traffic, nor does whoever draws for it
-            log.exception("card not drawn", release=release.label)
+            log.exception("card not drawn", release=release)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -166,7 +166,7 @@ class Controller:
             return self._later(app.name, str(error), release)
         except ClusterError as error:
             if self._trouble(release) != str(error):
-                log.warning("cluster trouble", app=app.name, release=release.label, reason=str(error))
+                log.warning("cluster trouble", release=release, reason=str(error))
             newest = await self._store.newest(app.name) or release
             self._show(app, newest, trouble=str(error))
             return self._later(app.name, str(error), newest)
@@ -216,7 +216,7 @@ class Controller:
             elif decision.phase is not None:
                 pending.append(_moved(release, decision))
                 release = advance(release, decision, now)
-                log.info("phase", app=app.name, release=release.label, phase=release.phase.value, reason=release.reason)
+                log.info("phase", release=release, reason=release.reason)
             elif decision.order is not None:
                 plan = partial(view.of(release).plan, decision.order, actor=_actor(release))
                 write = await self._planned(plan, stored, release, pending)
@@ -298,7 +298,7 @@ class Controller:
                 self._refused.add(release.app)
                 raise ClusterError(str(error)) from error
             refused.add((write.kind, write.name))
-            log.info("write refused, looking again", release=release.label, write=write.why)
+            log.info("write refused, looking again", release=release, write=write.why)
         except ClusterError as error:
             self._refused.add(release.app)
             if isinstance(error, Away):
@@ -315,7 +315,7 @@ class Controller:
         else:
             took = (self._clock.now() - began) / timedelta(milliseconds=1)
             await self._store.note(release, Event("written", f"{write.why} ({took:.0f} ms)", actor=_actor(release)))
-            log.info("written", release=release.label, write=write.why, ms=round(took))
+            log.info("written", release=release, write=write.why, ms=round(took))
 
     def _trouble(self, release: Release) -> str:
         """What the last attempt for this release failed of."""

@@ -161,7 +161,7 @@ class Desk:
                 stored = await self.store.update(wanted, Event(f"verb:{verb}", said, actor=actor.name))
             except Outdated:
                 continue
-            log.info("asked", app=app, release=release.label, verb=verb.value, by=actor.id)
+            log.info("asked", release=release, verb=verb.value, by=actor.id)
             self._controller.wake(app)
             return stored
         raise too_quick(app)
@@ -372,7 +372,7 @@ class Desk:
             opened = await self.store.create(release.app, numbered, *events, replacing=replacing)
         except Taken as taken:
             raise AlreadyOpen(taken.open) from taken
-        log.info("release opened", app=opened.app, release=opened.label, image=opened.image, by=opened.author.id)
+        log.info("release opened", release=opened, image=opened.image, by=opened.author.id)
         if before := await self.store.release(opened.app, opened.number - 1):
             self._controller.redraw(before)
         self._controller.wake(opened.app)

@@ -9,11 +9,12 @@ import json
 import logging
 import re
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
+from bot.release.record import Release
 from bot.settings import LogFormat, LogLevel
 
 _OURS = ("bot", "cogs", "migrations")
@@ -40,6 +41,7 @@ def configure(level: LogLevel, format: LogFormat, *, secrets: tuple[str, ...] = 
     stream = to if to is not None else sys.stderr
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _about_release,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -68,6 +70,14 @@ def configure(level: LogLevel, format: LogFormat, *, secrets: tuple[str, ...] = 
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _about_release(_: Any, __: str, event: EventDict) -> EventDict:
+    """Whoever logs something of a release passes the record; a line then says its app, its label and its phase."""
+    release = event.get("release")
+    if isinstance(release, Release):
+        event.update(app=release.app, release=release.label, phase=release.phase.value)
+    return event
 
 
 def redact(line: str, secrets: tuple[str, ...] = ()) -> str:

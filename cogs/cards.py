@@ -139,11 +139,11 @@ class Cards:
                 try:
                     await self._draw(release)
                 except AWAY as error:
-                    log.warning("card not drawn", release=label, error=str(error))
+                    log.warning("card not drawn", release=release, error=str(error))
                     self._try_later(release, error)
                     return
                 except Exception as error:
-                    log.exception("card not drawn", release=label)
+                    log.exception("card not drawn", release=release)
                     self._try_later(release, error)
                     return
                 self._failures.pop(label, None)
@@ -267,7 +267,7 @@ class Cards:
             try:
                 await (message.add_reaction(emoji) if shown.voting else message.remove_reaction(emoji, me))
             except (discord.Forbidden, discord.NotFound) as error:
-                log.warning("reaction not set", release=card.release, error=str(error))
+                log.warning("reaction not set", release=release, error=str(error))
         card = replace(card, shown=card.shown.removesuffix(REACTED) + (REACTED if shown.voting else ""))
         await self._attended.store.save_card(card)
         if shown.voting:

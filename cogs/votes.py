@@ -155,11 +155,11 @@ class Votes(commands.Cog):
             try:
                 votes = await self._listed(card)
             except (discord.NotFound, discord.Forbidden) as error:
-                log.warning("a card cannot be read: its votes are void", release=release.label, error=str(error))
+                log.warning("a card cannot be read: its votes are void", release=release, error=str(error))
                 votes = []
                 await self._cards.lost(release)
             except (*AWAY, Unreachable) as error:
-                log.warning("votes not listed", release=release.label, error=str(error))
+                log.warning("votes not listed", release=release, error=str(error))
                 return False
             await self._desk.recount(release, votes)
         return True

@@ -10,6 +10,7 @@ import structlog
 
 from bot.log import configure, redact
 from bot.settings import LogFormat, LogLevel
+from release.examples import release
 
 NAMED = ("bot", "cogs", "migrations", "alembic")
 TOKEN = "a-token.of/the+test"
@@ -46,6 +47,18 @@ def test_a_json_line_says_who_what_when_and_how_bad(logged):
     line = json.loads(text.getvalue())
     assert line.pop("timestamp").endswith("Z")
     assert line == {"event": "waiting", "app": "mochi", "pods": 3, "level": "warning", "logger": "bot.controller"}
+
+
+def test_a_line_about_a_release_says_its_app_its_label_and_its_phase(logged):
+    """Whoever searches for one of them finds all that happened to it."""
+    text = logged()
+    structlog.get_logger("bot.controller").info("written", release=release(), write="switch")
+    line = json.loads(text.getvalue())
+    assert {key: line[key] for key in ("app", "release", "phase")} == {
+        "app": "mochi",
+        "release": release().label,
+        "phase": "staging",
+    }
 
 
 def test_libraries_take_the_same_way(logged):
