@@ -8,7 +8,7 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-cluster format pictures clean
+.PHONY: help demo test check test-cluster bench format pictures clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations m
 test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver; needs Go, the first build takes ten minutes
 	sh tests/cluster/build.sh $(CLUSTER)/bin
 	GREENLIGHT_REQUIRE_CLUSTER=1 $(PYTEST) -m cluster $(ARGUMENTS)
+
+bench: $(VENV)/has-sandbox ## how long people wait, as ratios to a bare patch in the same run
+	@$(BIN)/python -m benchmarks $(ARGUMENTS)
 
 format: $(VENV)/has-dev ## put the code into the format that `make check` wants
 	$(BIN)/ruff check --fix-only --quiet .

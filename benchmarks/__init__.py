@@ -1,0 +1,1 @@
+"""How long people wait, measured as ratios within one run: seconds mean nothing on another machine."""
