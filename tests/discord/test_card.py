@@ -228,6 +228,18 @@ def test_the_namespace_is_named_where_there_are_several():
     assert face(view(), Around(ROLES, place="eu/mochi")).embed.author.name == "mochi · eu/mochi"
 
 
+def test_who_is_asked_reads_what_would_go_live_where_instead_of_what_and_until_when():
+    """S7: against an approval out of habit."""
+    waiting = view("ready")
+    embed = face(waiting, Around(ROLES, place="eu-1/mochi")).embed
+    assert embed.author.name == "mochi · eu-1/mochi"
+    digest = RELEASE.image.partition("@sha256:")[2][:12]
+    assert f"`mochi:green` `sha256:{digest}`" in embed.description
+    assert "live now: `mochi:blue`" in embed.description
+    [until] = [field.value for field in embed.fields if field.name == "Until"]
+    assert until == f"<t:{int(waiting.until.timestamp())}:R>"
+
+
 def test_two_looks_have_two_fingerprints_and_one_look_has_one():
     prints = [drawn(shape).fingerprint for shape in SHAPES]
     assert len(set(prints)) == len(prints) - 0
