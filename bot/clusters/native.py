@@ -71,6 +71,7 @@ class NativeCluster:
         return None if heard else first
 
     async def start(self, app: App) -> Start:
+        self._needs_to_hear(app.namespace)
         target = app.target
         service, preview, first, second, pods, slices = await asyncio.gather(
             self._api.get(SERVICE, app.namespace, target.service),
@@ -82,6 +83,13 @@ class NativeCluster:
         )
         found = adoption.Found(service, preview, (first, second), _alive(pods.items), slices.items)
         return adoption.start(app, found, self._store_id)
+
+    def _needs_to_hear(self, namespace: str) -> None:
+        """Raises `Forbidden`. A right to watch that is missing delays everything and is noticed by nobody."""
+        for kind in WATCHED:
+            trouble = self._watches[namespace, kind.name].trouble
+            if isinstance(trouble, Forbidden):
+                raise trouble
 
     def seen(self, app: App, release: Release) -> NativeView | None:
         """None as well while a watch is interrupted: what is cached may be long over."""

@@ -53,7 +53,7 @@ class Write:
 
 
 class ClusterServer:
-    """Serves `objects`. Tests read `writes`, and set `faults` and `access`."""
+    """Serves `objects`. Tests read `writes` and `asked`, and set `faults` and `access`."""
 
     def __init__(
         self,
@@ -67,6 +67,8 @@ class ClusterServer:
         self.access = access or Access(anonymous="admin")
         self.faults = Faults()
         self.writes: list[Write] = []
+        self.asked: set[tuple[str, Attempt]] = set()
+        """Who has ever tried what, allowed or not."""
         self.url = ""
         self._bookmark_every = bookmark_every
         self._log_of = log_of
@@ -223,6 +225,7 @@ class ClusterServer:
             fields = request.query.get("fieldSelector", "").split("=")
             name = fields[-1] if fields[0] == "metadata.name" and "," not in fields[-1] else ""
         attempt = Attempt(verb(request, target), target.kind, target.namespace, name, target.subresource)
+        self.asked.add((user, attempt))
         if not self.access.allows(user, attempt):
             raise self.access.refusal(user, attempt)
 

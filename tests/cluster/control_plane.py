@@ -20,6 +20,7 @@ from typing import Any
 
 PROGRAMS = ("server", "kube-apiserver", "kube-controller-manager")  # etcd's binary is called `server`
 NODE = "node-1"
+AUDIT_LOG = "audit.log"
 LOG_LINES_SHOWN = 25
 # Only what Greenlight relies on; each further controller costs start-up time and memory.
 CONTROLLERS = (
@@ -31,6 +32,13 @@ CONTROLLERS = (
     "namespace-controller",
     "serviceaccount-controller",
 )
+# Who asked for what: of ServiceAccounts alone, since the controllers ask a hundred times a second.
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+}
 
 
 class ControlPlaneError(Exception):
@@ -118,6 +126,13 @@ class ControlPlane:
         self._run("kube-apiserver", self._api_server_argv, self._api_server_is_ready)
         self._start_controller_manager()
 
+    def asked_by(self, user: str) -> list[dict[str, Any]]:
+        """What a ServiceAccount has asked for up to now, as audit events: `verb`, `objectRef`, `responseStatus`."""
+        log = self.directory / AUDIT_LOG
+        # The last line may still be on its way into the file.
+        lines = log.read_text().split("\n")[:-1] if log.exists() else []
+        return [event for event in map(json.loads, lines) if event["user"]["username"] == user]
+
     def compact(self) -> int:
         """Makes etcd forget all older revisions; returns the revision kept.
 
@@ -159,6 +174,7 @@ class ControlPlane:
         self.url = f"https://127.0.0.1:{port}"
         tokens = self._write("tokens.csv", f'{self.admin_token},admin,admin,"system:masters"\n')
         key = self._write("service-accounts.pem", _private_key())
+        audit_policy = self._write("audit-policy.json", json.dumps(AUDIT_POLICY))
         self._api_server_argv = [
             str(self.bin_dir / "kube-apiserver"),
             "--bind-address=127.0.0.1",
@@ -176,6 +192,8 @@ class ControlPlane:
             "--endpoint-reconciler-type=none",
             # Would hold every pod back until its ServiceAccount exists, to mount a token that nothing here reads.
             "--disable-admission-plugins=ServiceAccount",
+            f"--audit-policy-file={audit_policy}",
+            f"--audit-log-path={self.directory / AUDIT_LOG}",
             "--profiling=false",
         ]
         self._run("kube-apiserver", self._api_server_argv, self._api_server_is_ready)

@@ -1,8 +1,10 @@
 """The bot's rights in a namespace: exactly those of the manifest that is shipped, so that it is known to be enough."""
 
+import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -12,6 +14,32 @@ MANIFEST = Path(__file__).parents[2] / "deploy" / "examples" / "role.yaml"
 SHIPPED_FOR, NAME = "mochi", "greenlight"
 
 
+class Right(NamedTuple):
+    """The smallest that can be granted or asked for; `name` is "" where there is none, as in a list."""
+
+    verb: str
+    group: str
+    resource: str
+    name: str = ""
+
+    @property
+    def rule(self) -> Json:
+        named = {"resourceNames": [self.name]} if self.name else {}
+        return {"apiGroups": [self.group], "resources": [self.resource], **named, "verbs": [self.verb]}
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.verb, self.resource, self.name)))
+
+
+def granted(wanted: Iterable[Json]) -> frozenset[Right]:
+    """What rules of a Role allow, one by one."""
+    parts = (
+        itertools.product(rule["verbs"], rule["apiGroups"], rule["resources"], rule.get("resourceNames", [""]))
+        for rule in wanted
+    )
+    return frozenset(Right(*each) for each in itertools.chain.from_iterable(parts))
+
+
 def rules() -> list[Json]:
     """The rules of the Role, as the file has them."""
     [role] = [item for item in _shipped() if item["kind"] == "Role"]
@@ -19,16 +47,14 @@ def rules() -> list[Json]:
     return found
 
 
-def without(verb: str, resource: str) -> list[Json]:
-    """The same rules, but nobody may `verb` a `resource`."""
-    return [
-        rule | {"verbs": [each for each in rule["verbs"] if resource not in rule["resources"] or each != verb]}
-        for rule in rules()
-    ]
+def without(*missing: Right) -> list[Json]:
+    """Rules that allow what the shipped ones do, but not this."""
+    assert granted(rules()) >= {*missing}
+    return [right.rule for right in sorted(granted(rules()) - {*missing})]
 
 
 def manifests(namespace: str, wanted: list[Json]) -> list[Json]:
-    """ServiceAccount, Role with the `wanted` rules, and RoleBinding, in `namespace` instead of the shipped one."""
+    """ServiceAccount, Role with the `wanted` rules, and RoleBinding, all in one namespace, instead of the shipped two."""
     items: list[Json] = json.loads(json.dumps(_shipped()))
     for item in items:
         item["metadata"]["namespace"] = namespace
@@ -36,7 +62,8 @@ def manifests(namespace: str, wanted: list[Json]) -> list[Json]:
             subject["namespace"] = namespace
         if item["kind"] == "Role":
             item["rules"] = wanted
-    return items
+    account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": NAME, "namespace": namespace}}
+    return [account, *items]
 
 
 def _shipped() -> list[Json]:

@@ -39,6 +39,9 @@ class Target(Protocol):
     async def kubeconfig(self, rules: list[Json]) -> Json:
         """For a bot that may do what these rules of a Role say, in the target's namespace."""
 
+    def asked(self) -> frozenset[role.Right]:
+        """All that bots with such a kubeconfig have tried up to now, allowed or not."""
+
     def knows(self, digests: dict[str, str]) -> None:
         """Pods of an image with such a digest do what the tag does that it stands for."""
 
@@ -79,6 +82,10 @@ class Sandbox:
         made = self.cluster.kubeconfig()
         made["users"][0]["user"]["token"] = token
         return made
+
+    def asked(self) -> frozenset[role.Right]:
+        tried = (attempt for user, attempt in self.cluster.server.asked if user.startswith("system:serviceaccount:"))
+        return frozenset(role.Right(each.verb, each.kind.group, each.resource, each.name) for each in tried)
 
     def knows(self, digests: dict[str, str]) -> None:
         self._digests.update(digests)
@@ -121,6 +128,18 @@ class Real:
                 pass
         return self.plane.kubeconfig(token, namespace=self.namespace)
 
+    def asked(self) -> frozenset[role.Right]:
+        # Nothing that everybody may do, as asking for the version or for what one may do.
+        tried = [event["objectRef"] | {"verb": event["verb"]} for event in self._asked() if "objectRef" in event]
+        return frozenset(
+            role.Right(each["verb"], each.get("apiGroup", ""), _resource(each), each.get("name", ""))
+            for each in tried
+            if each.get("apiGroup") != "authorization.k8s.io"
+        )
+
+    def _asked(self) -> list[Json]:
+        return self.plane.asked_by(f"system:serviceaccount:{self.namespace}:{role.NAME}")
+
     def knows(self, digests: dict[str, str]) -> None:
         self._maker.digests.update(digests)
 
@@ -133,11 +152,16 @@ class Real:
     async def _may(self, session: aiohttp.ClientSession, rule: Json) -> bool:
         wanted = {"namespace": self.namespace, "verb": rule["verbs"][0]}
         wanted |= {"group": rule["apiGroups"][0], "resource": rule["resources"][0]}
+        wanted |= {"name": name for name in rule.get("resourceNames", [])[:1]}
         review = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}
         body = review | {"spec": {"resourceAttributes": wanted}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         async with session.post(path, json=body, raise_for_status=True) as answer:
             return bool((await answer.json())["status"]["allowed"])
+
+
+def _resource(reference: Json) -> str:
+    return "/".join(filter(None, (reference["resource"], reference.get("subresource", ""))))
 
 
 def _namespace(name: str) -> Json:

@@ -1,11 +1,8 @@
 """Images that do not start, objects that cannot be released, rights that are missing: each ends in a sentence."""
 
-import json
 import re
 
 import pytest
-import role
-import yaml
 
 import mochi
 from bot.clusters.errors import ClusterError
@@ -34,35 +31,6 @@ async def test_an_image_that_does_not_start_ends_put_back_with_what_its_pod_says
     assert re.fullmatch(sentence, release.reason)
     assert selector(await installed.service()) == {"app": "mochi"}
     assert replicas(await installed.deployment(mochi.IDLE)) == 0
-
-
-@pytest.mark.parametrize(
-    ("verb", "resource", "what", "names"),
-    [
-        ("patch", "services", "patch Service {namespace}/mochiapp", ["mochiapp"]),
-        ("list", "pods", "list pods in {namespace}", None),
-        ("get", "deployments", "get Deployment {namespace}/{name}", ["{name}"]),
-    ],
-)
-async def test_a_right_that_is_missing_is_named_with_the_rule_to_add(
-    hire, target, installed, verb, resource, what, names
-):
-    async with hire(role.without(verb, resource)) as bot:
-        try:
-            await bot.deploy("green")
-            said = (await bot.sees(lambda moment: moment.trouble)).trouble
-        except ClusterError as error:
-            said = str(error)
-    slot = re.search(r"mochiapp-\w+", said)  # whichever was read first
-    what, names = (
-        json.loads(json.dumps(each).replace("{namespace}", target.namespace).replace("{name}", slot[0] if slot else ""))
-        for each in (what, names)
-    )
-    assert re.match(rf"Greenlight may not {what} on \w+: add to its Role in {target.namespace}: `", said)
-    [rule] = yaml.safe_load(said.split("`")[1])
-    named = {"resourceNames": names} if names else {}
-    group = "apps" if resource == "deployments" else ""
-    assert rule == {"apiGroups": [group], "resources": [resource], **named, "verbs": [verb]}
 
 
 async def test_a_service_without_a_selector_is_refused_with_the_fix(target, hire):

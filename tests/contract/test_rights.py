@@ -1,17 +1,27 @@
 """S15: the shipped Role opens what a release needs, by name where something is changed, and nothing else."""
 
+import asyncio
 import json
 import re
 
 import pytest
 import role
+import yaml
+from staff import PATIENCE, Greenlight
 
 import mochi
+from bot.clusters import rights
 from bot.clusters.api import DEPLOYMENT, POD, SERVICE, Kind, KubeApi
-from bot.clusters.errors import Forbidden, Missing
+from bot.clusters.errors import ClusterError, Forbidden, Missing
+from bot.release.machine import DRAIN
+from bot.release.record import Phase
+from bot.release.verbs import Verb
+from world import SAM, example
 
 TOUCH = ({"op": "add", "path": "/metadata/labels/touched", "value": "yes"},)
 CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps")
+NEEDED = sorted(role.granted(right.rule for right in rights.rights(example()) if not right.without))
+"""What no release is possible without."""
 
 
 @pytest.fixture
@@ -59,8 +69,63 @@ async def test_a_missing_object_is_not_a_missing_right(api, target, installed, m
 
 async def test_what_only_makes_the_card_better_may_be_left_out(target, hire, installed):
     """As the comment in the manifest promises."""
-    better = {"ingresses", "httproutes", "gateways", "horizontalpodautoscalers"}
-    needed = [rule for rule in role.rules() if not better & {*rule["resources"]}]
-    async with hire(needed) as bot:
+    async with hire([right.rule for right in NEEDED]) as bot:
         await bot.release("green")
         assert await installed.serving(2) == {pod["metadata"]["name"] for pod in await installed.pods_of("green")}
+
+
+async def test_every_right_is_used_and_no_other_is_asked_for(target, hire, installed):
+    """Two releases: the first is taken back, the second stays until the pods before it are taken away."""
+    async with hire() as bot:
+        links = await bot.cluster.links(bot.app)
+        assert links.production == f"https://{mochi.PRODUCTION_HOST}/"
+        await bot.release("green")
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await bot.reaches(Phase.REVERTED)
+        bot.clock.skip(seconds=DRAIN.total_seconds())
+        await bot.reaches(Phase.REVERTED, retired=True)
+        await bot.release("purple")
+        await bot.stays_live()
+        bot.clock.skip(seconds=bot.app.timing.warm_for.total_seconds())
+        await bot.reaches(Phase.DONE, retired=True)
+        async with asyncio.timeout(PATIENCE):
+            # What was asked a moment ago may not be in the log of the real one yet.
+            while role.granted(role.rules()) - target.asked():
+                await asyncio.sleep(0)
+    assert target.asked() == role.granted(role.rules())
+
+
+@pytest.mark.parametrize("missing", NEEDED, ids=str)
+async def test_a_right_that_is_missing_is_named_with_the_rule_to_add(hire, target, installed, missing):
+    """At the latest when it is needed, as a sentence for the person who deploys; the rule is there to be copied."""
+    async with hire(role.without(missing)) as bot:
+        said = await complaint(bot, missing)
+    what = f"in {target.namespace}" if not missing.name else f"{target.namespace}/{missing.name}"
+    sentence = rf"Greenlight may not {missing.verb} \w+ {what} on \w+: add to its Role in {target.namespace}: `"
+    assert re.match(sentence, said)
+    assert yaml.safe_load(said.split("`")[1]) == [missing.rule]
+
+
+async def complaint(bot: Greenlight, missing: role.Right) -> str:
+    """What people are told on the way from `/deploy` until the old pods are taken away."""
+    await unheard(bot, missing)
+    try:
+        await bot.deploy("green")
+    except ClusterError as error:
+        return str(error)
+    moment = await bot.sees(lambda moment: moment.trouble or moment.release.phase is Phase.READY)
+    if not moment.trouble:
+        await bot.approve()
+        await bot.reaches(Phase.BAKING)
+        await bot.stays_live()
+        bot.clock.skip(seconds=bot.app.timing.warm_for.total_seconds())
+        moment = await bot.sees(lambda moment: moment.trouble)
+    return moment.trouble
+
+
+async def unheard(bot: Greenlight, missing: role.Right) -> None:
+    """What may not be listed or watched is noticed by a watch, a moment after the start."""
+    watches = [watch for watch in bot.cluster._watches.values() if watch._kind.plural == missing.resource]
+    async with asyncio.timeout(PATIENCE):
+        while missing.verb in {"list", "watch"} and not any(watch.trouble for watch in watches):
+            await asyncio.sleep(0)
