@@ -120,6 +120,8 @@ class Desk:
             raise AlreadyOpen(newest)
         _check_drained(newest, self._clock.now())
         start = await self._cluster.start(app)
+        if start.unheard:  # whoever goes back is not kept from it by this, and need not be quick
+            raise ClusterError(start.unheard)
         await self._check_new(app, asked, start, replace=replace)
         now = self._clock.now()
         ended = ask(newest, app, Verb.REPLACE, author, now) if newest and newest.phase.open else None

@@ -88,7 +88,7 @@ def test_the_token_comes_out_of_a_file_that_only_greenlight_reads(pod, container
 
 
 def test_the_pod_runs_as_the_user_of_the_image_and_needs_no_more_rights(pod, container):
-    user, group = map(int, re.search(r"^USER (\d+):(\d+)$", DOCKERFILE, re.M).groups())
+    user, group = map(int, re.search(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE).groups())
     assert f"install -d -o {user} -g {group} /data" in DOCKERFILE
     secured = pod["securityContext"]
     assert (secured["runAsUser"], secured["runAsGroup"], secured["fsGroup"]) == (user, group, group)

@@ -57,6 +57,8 @@ class Start:
     """The app's own labels, by which the candidate will be selected beside its release label."""
     live: Version
     live_ready: int
+    unheard: str = ""
+    """The right to watch that is missing, as a sentence: without it a release is moved by the clock alone."""
 
 
 class View(Protocol):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -71,7 +72,6 @@ class NativeCluster:
         return None if heard else first
 
     async def start(self, app: App) -> Start:
-        self._needs_to_hear(app.namespace)
         target = app.target
         service, preview, first, second, pods, slices = await asyncio.gather(
             self._api.get(SERVICE, app.namespace, target.service),
@@ -82,14 +82,9 @@ class NativeCluster:
             self._api.list(ENDPOINT_SLICE, app.namespace, labels=f"{SERVICE_NAME}={target.service}"),
         )
         found = adoption.Found(service, preview, (first, second), _alive(pods.items), slices.items)
-        return adoption.start(app, found, self._store_id)
-
-    def _needs_to_hear(self, namespace: str) -> None:
-        """Raises `Forbidden`. A right to watch that is missing delays everything and is noticed by nobody."""
-        for kind in WATCHED:
-            trouble = self._watches[namespace, kind.name].trouble
-            if isinstance(trouble, Forbidden):
-                raise trouble
+        troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
+        unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
+        return replace(adoption.start(app, found, self._store_id), unheard=unheard)
 
     def seen(self, app: App, release: Release) -> NativeView | None:
         """None as well while a watch is interrupted: what is cached may be long over."""

@@ -54,7 +54,7 @@ def without(*missing: Right) -> list[Json]:
 
 
 def manifests(namespace: str, wanted: list[Json]) -> list[Json]:
-    """ServiceAccount, Role with the `wanted` rules, and RoleBinding, all in one namespace, instead of the shipped two."""
+    """ServiceAccount, Role with the `wanted` rules, and RoleBinding, all in one namespace instead of two."""
     items: list[Json] = json.loads(json.dumps(_shipped()))
     for item in items:
         item["metadata"]["namespace"] = namespace

@@ -152,7 +152,7 @@ class Real:
     async def _may(self, session: aiohttp.ClientSession, rule: Json) -> bool:
         wanted = {"namespace": self.namespace, "verb": rule["verbs"][0]}
         wanted |= {"group": rule["apiGroups"][0], "resource": rule["resources"][0]}
-        wanted |= {"name": name for name in rule.get("resourceNames", [])[:1]}
+        wanted["name"] = rule.get("resourceNames", [""])[0]
         review = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}
         body = review | {"spec": {"resourceAttributes": wanted}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
