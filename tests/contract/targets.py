@@ -105,6 +105,7 @@ class Real:
     def __init__(self, namespace: str, plane: ControlPlane, maker: PodMaker) -> None:
         self.namespace = namespace
         self.plane = plane
+        self.user = f"system:serviceaccount:{namespace}:{role.NAME}"
         self._maker = maker
 
     @asynccontextmanager
@@ -138,7 +139,7 @@ class Real:
         )
 
     def _asked(self) -> list[Json]:
-        return self.plane.asked_by(f"system:serviceaccount:{self.namespace}:{role.NAME}")
+        return self.plane.asked_by(self.user)
 
     def knows(self, digests: dict[str, str]) -> None:
         self._maker.digests.update(digests)

@@ -1,6 +1,7 @@
 """The main job, end to end, with the bot as its own process: from `/deploy image:green` to live and back to blue."""
 
 import pytest
+import role
 from installed import Mochi, names, ready, selectors
 from team import APPROVE, Team
 
@@ -17,6 +18,7 @@ async def team(target, tmp_path):
         yield made
         await made.bot.stop()
         assert await made.bot.ended() == 0, made.bot.last_lines()
+        assert target.asked() <= role.granted(role.rules())
     assert made.discord.token not in made.log.read_text()
     assert made.discord.rest.gaps == []
 

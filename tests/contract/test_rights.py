@@ -106,6 +106,7 @@ async def test_a_right_that_is_missing_is_named_with_the_rule_to_add(hire, targe
     assert yaml.safe_load(said.split("`")[1]) == [missing.rule]
 
 
+@pytest.mark.parametrize("target", ["sandbox"], indirect=True)
 async def test_a_right_to_watch_that_is_missing_keeps_nobody_from_going_back(sandbox, bot, installed):
     """I10: though the version before has to be deployed anew. (A right that goes away is for the sandbox alone.)"""
     green = await bot.release("green")

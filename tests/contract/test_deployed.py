@@ -1,0 +1,371 @@
+"""What `deploy/` puts into a cluster, as the real API server enforces it: Pod Security, the Role, the policies.
+
+Applied as the files are, with kubectl, once; so all that happens here happens in the namespaces that they name.
+"""
+
+import asyncio
+import itertools
+import json
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import role
+import yaml
+from installed import MERGE, STRATEGIC, Mochi, names
+from staff import PATIENCE
+from targets import Real
+from team import APPROVE, Team
+
+import mochi
+from bot.clusters.api import SERVICE, KubeApi
+from bot.clusters.errors import Forbidden
+from built import BIN_DIR
+from control_plane import ControlPlane
+from watching import until
+
+pytestmark = pytest.mark.cluster
+
+Json = dict[str, Any]
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+NAMESPACE, ACCOUNT = "greenlight", "greenlight"
+USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+DRY_RUN = {"dryRun": "All"}
+"""Everything is asked and nothing is stored: admission refuses it all the same."""
+SELECT, SCALE = {"spec": {"selector": {"x": "y"}}}, {"spec": {"replicas": 5}}
+"""What Greenlight may do to its Services and its Deployments."""
+
+
+class Deployed(Real):
+    """The example's namespace, in which Greenlight has the rights that are shipped, under the policies that are."""
+
+    def __init__(self, plane: ControlPlane, maker: Any) -> None:
+        super().__init__(role.SHIPPED_FOR, plane, maker)
+        self.user = USER
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Deployed"]:
+        async with session(self.plane) as self.session:
+            yield self
+        self._maker.check()
+
+    async def kubeconfig(self, rules: list[Json]) -> Json:
+        assert rules == role.rules()
+        return self.plane.kubeconfig(self.plane.token_for(NAMESPACE, ACCOUNT))
+
+
+def session(plane: ControlPlane, token: str = "", **headers: str) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(ssl=plane.ssl_context)
+    headers = {"Authorization": f"Bearer {token or plane.admin_token}"} | headers
+    return aiohttp.ClientSession(plane.url, headers=headers, connector=connector)
+
+
+@pytest.fixture(scope="session")
+def kubectl(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """As the administrator; answers with what it prints."""
+    kubeconfig = tmp_path_factory.mktemp("kubectl") / "kubeconfig"
+    kubeconfig.write_text(json.dumps(plane.kubeconfig(plane.admin_token)))
+
+    def run(*arguments: str | Path) -> str:
+        argv = [BIN_DIR / "kubectl", f"--kubeconfig={kubeconfig}", *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")  # a warning is said there
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def applied(kubectl) -> str:
+    """What kubectl says to the commands of the documentation."""
+    said = kubectl("apply", "-f", DEPLOY)
+    kubectl("create", "namespace", role.SHIPPED_FOR)
+    return said + kubectl("apply", "-f", DEPLOY / "examples" / "role.yaml", "-f", DEPLOY / "examples" / "mochi")
+
+
+@pytest.fixture
+async def deployed(plane, maker, applied) -> AsyncIterator[Deployed]:
+    async with Deployed(plane, maker).running() as made:
+        yield made
+
+
+@pytest.fixture
+def installed(deployed: Deployed) -> Mochi:
+    return Mochi(deployed)
+
+
+@pytest.fixture
+async def greenlight(plane, installed) -> AsyncIterator[aiohttp.ClientSession]:
+    """With the token of its ServiceAccount, once the API server has heard of Role and policies."""
+    async with session(plane, plane.token_for(NAMESPACE, ACCOUNT)) as made:
+        services, slots = f"{installed.services}/{mochi.ACTIVE}", f"{installed.deployments}/{mochi.LIVE}"
+        async with asyncio.timeout(PATIENCE):
+            for path, patch in ((services, SELECT), (slots, SCALE)):
+                while (await patched(made, path, patch))[0] != HTTPStatus.OK:
+                    pass
+            for path, patch in ((services, {"spec": {"type": "NodePort"}}), (slots, {"spec": {"paused": True}})):
+                while (await patched(made, path, patch))[0] != HTTPStatus.FORBIDDEN:
+                    pass
+        yield made
+
+
+@pytest.fixture
+async def widened(plane, greenlight) -> AsyncIterator[aiohttp.ClientSession]:
+    """Greenlight in a cluster in which somebody has allowed it everything."""
+    headers = {"Impersonate-User": USER, "Impersonate-Group": "system:masters"}
+    async with session(plane, **headers) as made:
+        yield made
+
+
+async def patched(api: aiohttp.ClientSession, path: str, patch: Json, content_type: str = STRATEGIC) -> tuple[int, str]:
+    """Status and message of the answer to a patch that is not kept."""
+    headers = {"Content-Type": content_type}
+    async with api.patch(path, data=json.dumps(patch), headers=headers, params=DRY_RUN) as answer:
+        body = await answer.json()
+        return answer.status, body.get("message", "")
+
+
+def deployment() -> Json:
+    objects = yaml.safe_load_all((DEPLOY / "3-greenlight.yaml").read_text("utf-8"))
+    [found] = [item for item in objects if item["kind"] == "Deployment"]
+    return found
+
+
+# Greenlight itself
+
+
+def test_one_command_installs_it(applied):
+    """Without a warning: the namespace warns of pods that it would not let in."""
+    kinds = {line.partition("/")[0].partition(".")[0] for line in applied.splitlines()}
+    assert {"namespace", "configmap", "serviceaccount", "persistentvolumeclaim", "deployment", "networkpolicy"} < kinds
+    assert {line.split()[-1] for line in applied.splitlines()} == {"created"}
+
+
+async def test_its_pod_is_let_in_under_restricted_pod_security(deployed):
+    """The API server makes the pod of the Deployment, and it comes to life."""
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+    [found] = await until(deployed.session, path, lambda items: items[0]["status"].get("availableReplicas") == 1)
+    assert found["metadata"]["name"] == "greenlight"
+
+
+def _root(pod: Json) -> None:
+    pod["securityContext"].update(runAsUser=0, runAsNonRoot=False)
+
+
+def _any_call_to_the_kernel(pod: Json) -> None:
+    del pod["securityContext"]["seccompProfile"]
+
+
+def _more_rights_later(pod: Json) -> None:
+    del pod["containers"][0]["securityContext"]["allowPrivilegeEscalation"]
+
+
+def _capabilities(pod: Json) -> None:
+    del pod["containers"][0]["securityContext"]["capabilities"]
+
+
+def _files_of_the_node(pod: Json) -> None:
+    pod["volumes"].append({"name": "node", "hostPath": {"path": "/"}})
+
+
+@pytest.mark.parametrize(
+    "worsen", [_root, _any_call_to_the_kernel, _more_rights_later, _capabilities, _files_of_the_node]
+)
+async def test_a_pod_with_more_than_it_needs_is_not_let_in(deployed, worsen):
+    """Each line of its security context is there for a reason."""
+    template = deployment()["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": template["spec"]}
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    async with deployed.session.post(path, json=pod, params=DRY_RUN) as answer:
+        assert answer.status == HTTPStatus.CREATED, await answer.text()
+    worsen(pod["spec"])
+    async with deployed.session.post(path, json=pod, params=DRY_RUN) as answer:
+        assert answer.status == HTTPStatus.FORBIDDEN
+        assert 'violates PodSecurity "restricted' in (await answer.json())["message"]
+
+
+# What its ServiceAccount may change
+
+OF_A_SERVICE = {
+    "ports": ({"spec": {"ports": [{"port": 81, "targetPort": 22}]}}, "and not spec.ports."),
+    "type": ({"spec": {"type": "LoadBalancer"}}, "spec.type"),
+    "external name": ({"spec": {"type": "ExternalName", "externalName": "evil.example.com"}}, "spec.externalName"),
+    "external address": ({"spec": {"externalIPs": ["203.0.113.7"]}}, "spec.externalIPs"),
+    "pods that are not ready": ({"spec": {"publishNotReadyAddresses": True}}, "and not spec.publishNotReadyAddresses."),
+    "somebody's annotation": ({"metadata": {"annotations": {"example.com/a": "b"}}}, "under greenlight.dev/ only."),
+    "nobody's annotation": (
+        {"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": None}}},
+        "under greenlight.dev/ only.",
+    ),
+    "label": ({"metadata": {"labels": {"team": "other"}}}, "may not change labels, finalizers or owners"),
+    "finalizer": ({"metadata": {"finalizers": ["example.com/kept"]}}, "may not change labels, finalizers or owners"),
+    "owner": (
+        {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "gone", "uid": "1"}]}},
+        "may not change labels, finalizers or owners",
+    ),
+}
+IMAGE_ONLY = "may change the image of a container, and nothing else of it."
+OF_A_CONTAINER = {
+    "command": {"command": ["sh"]},
+    "variable": {"env": [{"name": "A", "value": "b"}]},
+    "secret": {"envFrom": [{"secretRef": {"name": "database"}}]},
+    "privileges": {"securityContext": {"runAsUser": 0}},
+    "probe": {"readinessProbe": None},
+    "port": {"ports": [{"containerPort": 9090}]},
+}
+OF_A_POD = {
+    "account": ({"serviceAccountName": "admin"}, "serviceAccountName"),
+    "network": ({"hostNetwork": True}, "hostNetwork"),
+    "volume": ({"volumes": [{"name": "v", "secret": {"secretName": "database"}}]}, "and not volumes."),
+    "first container": ({"initContainers": [{"name": "i", "image": "evil.example.com/i"}]}, "and not initContainers."),
+    "node": ({"nodeName": "node-1"}, "and not nodeName."),
+    "second container": ({"containers": [{"name": "two", "image": "evil.example.com/i"}]}, IMAGE_ONLY),
+    "another container": (
+        {"containers": [{"name": "two", "image": "evil.example.com/i"}, {"name": "myapp", "$patch": "delete"}]},
+        IMAGE_ONLY,
+    ),
+}
+LABEL_ONLY = "may change the label greenlight.dev/release of a pod template, and no other label or annotation."
+OF_A_DEPLOYMENT = {
+    **{
+        what: ({"spec": {"template": {"spec": {"containers": [{"name": "myapp", **change}]}}}}, IMAGE_ONLY)
+        for what, change in OF_A_CONTAINER.items()
+    },
+    **{what: ({"spec": {"template": {"spec": change}}}, sentence) for what, (change, sentence) in OF_A_POD.items()},
+    "pod label": ({"spec": {"template": {"metadata": {"labels": {"team": "other"}}}}}, LABEL_ONLY),
+    "pod annotation": ({"spec": {"template": {"metadata": {"annotations": {"a": "b"}}}}}, LABEL_ONLY),
+    "strategy": ({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}, "and not spec.strategy."),
+    "pause": ({"spec": {"paused": True}}, "and not spec.paused."),
+    "label": ({"metadata": {"labels": {"team": "other"}}}, "may not change labels, annotations, finalizers or owners"),
+    "annotation": ({"metadata": {"annotations": {"greenlight.dev/by": "me"}}}, "may not change labels, annotations, "),
+}
+
+
+def _each(changes: dict[str, tuple[Json, str]]) -> list[Any]:
+    return [pytest.param(*change, id=what.replace(" ", "-")) for what, change in changes.items()]
+
+
+@pytest.mark.parametrize(("patch", "sentence"), _each(OF_A_SERVICE))
+async def test_s16_of_a_service_it_changes_the_selector_and_its_own_annotations_alone(
+    greenlight, deployed, installed, patch, sentence
+):
+    """Its Role would allow it; and it is allowed to whoever else may patch Services."""
+    path = f"{installed.services}/{mochi.ACTIVE}"
+    status, message = await patched(greenlight, path, patch, MERGE)
+    assert (status, message.partition(" with binding")[0]) == (
+        HTTPStatus.FORBIDDEN,
+        f"services \"{mochi.ACTIVE}\" is forbidden: ValidatingAdmissionPolicy 'greenlight-services'",
+    )
+    assert sentence in message
+    assert (await patched(deployed.session, path, patch, MERGE))[0] == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(("patch", "sentence"), _each(OF_A_DEPLOYMENT))
+async def test_s16_of_a_slot_it_changes_images_replicas_and_the_release_label_alone(
+    greenlight, deployed, installed, patch, sentence
+):
+    path = f"{installed.deployments}/{mochi.LIVE}"
+    status, message = await patched(greenlight, path, patch)
+    assert (status, message.partition(" with binding")[0]) == (
+        HTTPStatus.FORBIDDEN,
+        f"deployments.apps \"{mochi.LIVE}\" is forbidden: ValidatingAdmissionPolicy 'greenlight-deployments'",
+    )
+    assert sentence in message
+    assert (await patched(deployed.session, path, patch))[0] == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("make", "path", "patch", "sentence"),
+    [
+        ("service clusterip other --tcp=80", "/api/v1/{}/services/other", SELECT, "Service {}: add it to the services"),
+        ("deployment other --image=o", "/apis/apps/v1/{}/deployments/other", SCALE, "Deployment {}: add it to the dep"),
+    ],
+    ids=["service", "deployment"],
+)
+async def test_s16_a_role_that_became_too_wide_opens_no_other_object(
+    widened, deployed, kubectl, make, path, patch, sentence
+):
+    kubectl("create", *make.split(), f"--namespace={deployed.namespace}")
+    path, called = path.format(f"namespaces/{deployed.namespace}"), f"{deployed.namespace}/other"
+    status, message = await patched(widened, path, patch)
+    assert status == HTTPStatus.FORBIDDEN
+    assert f"denied request: Greenlight may not change {sentence.format(called)}" in message
+    assert (await patched(deployed.session, path, patch))[0] == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("kind", ["services", "deployments"])
+async def test_s16_a_role_that_became_too_wide_lets_it_make_and_delete_nothing(widened, deployed, installed, kind):
+    path, name = {
+        "services": (installed.services, mochi.PREVIEW),
+        "deployments": (installed.deployments, mochi.IDLE),
+    }[kind]
+    another = await installed.get(f"{path}/{name}")
+    another["metadata"] = {"name": "another"}
+    another["spec"] = {key: value for key, value in another["spec"].items() if not key.startswith("clusterIP")}
+    requests = ("POST", path, another), ("DELETE", f"{path}/{name}", None)
+    for method, where, body in requests:
+        async with widened.request(method, where, json=body, params=DRY_RUN) as answer:
+            assert answer.status == HTTPStatus.FORBIDDEN
+            assert f"denied request: Greenlight changes {kind.title()}, it neither makes nor" in await answer.text()
+        async with deployed.session.request(method, where, json=body, params=DRY_RUN) as answer:
+            assert answer.ok, await answer.text()
+
+
+async def test_s16_a_role_that_became_too_wide_opens_no_way_round(widened, deployed, installed):
+    """A subresource has other fields, and would change the object all the same."""
+    path = f"{installed.deployments}/{mochi.LIVE}/scale"
+    assert (await patched(widened, path, SCALE, MERGE))[0] == HTTPStatus.FORBIDDEN
+    assert (await patched(deployed.session, path, SCALE, MERGE))[0] == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("target", ["real"], indirect=True)
+async def test_what_the_policy_does_not_name_is_told_with_its_name(greenlight, deployed, target, installed, tmp_path):
+    """An app that was given its Role and was not added to the policy: no right is missing, and so none is named."""
+    await target.apply(mochi.mochi(target.namespace, live_image="registry.example.com/mochi:blue"))
+    rights = role.manifests(target.namespace, role.rules())
+    [binding] = [item for item in rights if item["kind"] == "RoleBinding"]
+    binding["subjects"] = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}]
+    await target.apply(rights)
+    (tmp_path / "kubeconfig").write_text(json.dumps(await deployed.kubeconfig(role.rules())))
+    api = await KubeApi.connect(kubeconfig=str(tmp_path / "kubeconfig"))
+    patch = ({"op": "add", "path": "/spec/selector/x", "value": "y"},)
+    said = ""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while "denied request" not in said:  # the API server hears of the new Role a moment later
+                with pytest.raises(Forbidden) as refusal:
+                    await api.patch(SERVICE, target.namespace, mochi.ACTIVE, patch)
+                said = str(refusal.value)
+    finally:
+        await api.close()
+    assert said.endswith(f"Service {target.namespace}/{mochi.ACTIVE}: add it to the services in this policy.")
+    assert "Role" not in said
+
+
+async def test_s15_the_main_job_is_done_with_what_is_shipped(greenlight, deployed, installed, tmp_path):
+    """From `/deploy image:green` to live and back, as its ServiceAccount, on the example as it is applied."""
+    blue = await installed.serving(3)
+    async with Team(deployed, tmp_path).at_work() as team:
+        await team.start_bot()
+        ann, kim, leo, sam = (team.person(name) for name in ("ann", "kim", "leo", "sam"))
+        await ann.slash(team.channel, "deploy", image="green")
+        waiting = await team.ballot("mochi #1 (green)", "QC", "Lead")
+        for person in (kim, leo):
+            await person.react(waiting, APPROVE)
+        live = await team.card("🟢", "mochi #1 (green) is live")
+        assert await installed.serving(3) == names(await installed.pods_of("green"))
+        await sam.submit_modal(await sam.click(live, "Roll back"), reason="wrong prices")
+        await team.card("🟠", "mochi #1 (green) was rolled back by @sam")
+        assert await installed.serving(3) == blue
+        await team.bot.stop()
+        assert await team.bot.ended() == 0
+    assert deployed.asked() <= role.granted(role.rules())
+    service = await installed.service()
+    foreign = itertools.filterfalse(lambda key: key.startswith("greenlight.dev/"), service["metadata"]["annotations"])
+    assert [*foreign] == ["kubectl.kubernetes.io/last-applied-configuration"]
