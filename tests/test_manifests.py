@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from bot.clusters.adoption import BEFORE
+from bot.clusters.claim import STORE
 from bot.clusters.cluster import LABEL
 from bot.clusters.rights import rules
 from bot.clusters.view import ACTOR_NOTE, RELEASE_NOTE
@@ -106,7 +107,7 @@ def test_what_the_pod_says_of_the_image_is_what_the_image_is(container, environm
     assert 'ENTRYPOINT ["greenlight"]\nCMD ["run"]\n' in DOCKERFILE
     assert not {"command", "args"} & {*container}
     defaults = dict(re.findall(r"([A-Z_]+)=(\S+)", DOCKERFILE))
-    for name in ("GREENLIGHT_CONFIG", "DATABASE_URL", "LOG_FORMAT"):
+    for name in ("GREENLIGHT_CONFIG", "GREENLIGHT_HEALTH", "DATABASE_URL", "LOG_FORMAT"):
         assert environment[name] == defaults[name]
     assert {name.lower() for name in environment} <= {*Environment.model_fields}
 
@@ -189,7 +190,7 @@ def test_s16_a_policy_that_cannot_be_asked_refuses(resource):
 def test_s16_what_greenlight_writes_is_what_the_policies_let_it_write():
     text = (DEPLOY / "5-admission.yaml").read_text("utf-8")
     allowed = re.search(r"variables\.annotations\.all\(key, key\.startsWith\('(.+?)'\)", text)[1]
-    assert all(note.startswith(allowed) for note in (BEFORE, RELEASE_NOTE, ACTOR_NOTE))
+    assert all(note.startswith(allowed) for note in (STORE, BEFORE, RELEASE_NOTE, ACTOR_NOTE))
     assert {*re.findall(r"key == '(greenlight\.dev/\w+)'", text)} == {LABEL}
 
 
