@@ -6,6 +6,7 @@ Applied as the files are, with kubectl, once; so all that happens here happens i
 import asyncio
 import itertools
 import json
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -188,6 +189,22 @@ async def test_a_pod_with_more_than_it_needs_is_not_let_in(deployed, worsen):
     async with deployed.session.post(path, json=pod, params=DRY_RUN) as answer:
         assert answer.status == HTTPStatus.FORBIDDEN
         assert 'violates PodSecurity "restricted' in (await answer.json())["message"]
+
+
+def test_kustomize_takes_the_files_and_replaces_the_pod_with_the_configuration(kubectl, tmp_path):
+    """As the README beside them says."""
+    files = [file for file in sorted(DEPLOY.glob("*.yaml")) if not file.name.startswith("2-")]
+    for file in files:
+        shutil.copy(file, tmp_path)
+    (tmp_path / "greenlight.toml").write_text("guild = 1\n")
+    configuration = {"name": "greenlight", "namespace": NAMESPACE, "files": ["greenlight.toml"]}
+    kustomization = {"resources": [file.name for file in files], "configMapGenerator": [configuration]}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(kustomization))
+    objects = [*yaml.safe_load_all(kubectl("kustomize", tmp_path))]
+    [found] = [item for item in objects if item["kind"] == "ConfigMap"]
+    [pod] = [item["spec"]["template"]["spec"] for item in objects if item["kind"] == "Deployment"]
+    assert [each["configMap"]["name"] for each in pod["volumes"] if "configMap" in each] == [found["metadata"]["name"]]
+    assert found["metadata"]["name"].startswith("greenlight-")
 
 
 # What its ServiceAccount may change

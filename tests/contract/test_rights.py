@@ -74,7 +74,7 @@ async def test_what_only_makes_the_card_better_may_be_left_out(target, hire, ins
         assert await installed.serving(2) == {pod["metadata"]["name"] for pod in await installed.pods_of("green")}
 
 
-async def test_every_right_is_used_and_no_other_is_asked_for(target, hire, installed):
+async def test_s15_every_right_is_used_and_no_other_is_asked_for(target, hire, installed):
     """Two releases: the first is taken back, the second stays until the pods before it are taken away."""
     async with hire() as bot:
         links = await bot.cluster.links(bot.app)
@@ -96,7 +96,7 @@ async def test_every_right_is_used_and_no_other_is_asked_for(target, hire, insta
 
 
 @pytest.mark.parametrize("missing", NEEDED, ids=str)
-async def test_a_right_that_is_missing_is_named_with_the_rule_to_add(hire, target, installed, missing):
+async def test_s15_a_right_that_is_missing_is_named_with_the_rule_to_add(hire, target, installed, missing):
     """At the latest when it is needed, as a sentence for the person who deploys; the rule is there to be copied."""
     async with hire(role.without(missing)) as bot:
         said = await complaint(bot, missing)
@@ -107,8 +107,8 @@ async def test_a_right_that_is_missing_is_named_with_the_rule_to_add(hire, targe
 
 
 @pytest.mark.parametrize("target", ["sandbox"], indirect=True)
-async def test_a_right_to_watch_that_is_missing_keeps_nobody_from_going_back(sandbox, bot, installed):
-    """I10: though the version before has to be deployed anew. (A right that goes away is for the sandbox alone.)"""
+async def test_i10_a_right_to_watch_that_is_missing_keeps_nobody_from_going_back(sandbox, bot, installed):
+    """Though the version before has to be deployed anew. (A right that goes away is for the sandbox alone.)"""
     green = await bot.release("green")
     await bot.stays_live()
     await bot.deploy("purple")
