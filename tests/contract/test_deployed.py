@@ -39,6 +39,7 @@ NAMESPACE, ACCOUNT = "greenlight", "greenlight"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 DRY_RUN = {"dryRun": "All"}
 """Everything is asked and nothing is stored: admission refuses it all the same."""
+JSON_PATCH = "application/json-patch+json"
 SELECT, SCALE = {"spec": {"selector": {"x": "y"}}}, {"spec": {"replicas": 5}}
 """What Greenlight may do to its Services and its Deployments."""
 
@@ -70,12 +71,14 @@ def session(plane: ControlPlane, token: str = "", **headers: str) -> aiohttp.Cli
 @pytest.fixture(scope="session")
 def kubectl(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """As the administrator; answers with what it prints."""
-    kubeconfig = tmp_path_factory.mktemp("kubectl") / "kubeconfig"
-    kubeconfig.write_text(json.dumps(plane.kubeconfig(plane.admin_token)))
+    folder = tmp_path_factory.mktemp("kubectl")
+    (folder / "kubeconfig").write_text(json.dumps(plane.kubeconfig(plane.admin_token)))
+    flags = f"--kubeconfig={folder / 'kubeconfig'}", f"--cache-dir={folder / 'cache'}"
 
     def run(*arguments: str | Path) -> str:
-        argv = [BIN_DIR / "kubectl", f"--kubeconfig={kubeconfig}", *arguments]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [BIN_DIR / "kubectl", *flags, *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")  # a warning is said there
         return done.stdout
 
@@ -124,7 +127,7 @@ async def widened(plane, greenlight) -> AsyncIterator[aiohttp.ClientSession]:
         yield made
 
 
-async def patched(api: aiohttp.ClientSession, path: str, patch: Json, content_type: str = STRATEGIC) -> tuple[int, str]:
+async def patched(api: aiohttp.ClientSession, path: str, patch: Any, content_type: str = STRATEGIC) -> tuple[int, str]:
     """Status and message of the answer to a patch that is not kept."""
     headers = {"Content-Type": content_type}
     async with api.patch(path, data=json.dumps(patch), headers=headers, params=DRY_RUN) as answer:
@@ -295,6 +298,35 @@ async def test_s16_of_a_slot_it_changes_images_replicas_and_the_release_label_al
     )
     assert sentence in message
     assert (await patched(deployed.session, path, patch))[0] == HTTPStatus.OK
+
+
+@pytest.fixture
+async def with_a_proxy(installed) -> AsyncIterator[str]:
+    """The path of the idle slot, which has a second container meanwhile."""
+    path = f"{installed.deployments}/{mochi.IDLE}"
+
+    async def change(proxy: Json) -> None:
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": "proxy", **proxy}]}}}}
+        await installed.patch(path, patch, content_type=STRATEGIC)
+
+    await change({"image": "registry.example.com/proxy:1"})
+    yield path
+    await change({"$patch": "delete"})
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "remove", "path": "/spec/template/spec/containers/1"},
+        {"op": "move", "from": "/spec/template/spec/containers/1", "path": "/spec/template/spec/containers/0"},
+    ],
+    ids=["left-out", "moved"],
+)
+async def test_s16_of_several_containers_none_may_be_left_out_or_moved(greenlight, deployed, with_a_proxy, operation):
+    status, message = await patched(greenlight, with_a_proxy, [operation], JSON_PATCH)
+    assert status == HTTPStatus.FORBIDDEN
+    assert IMAGE_ONLY in message
+    assert (await patched(deployed.session, with_a_proxy, [operation], JSON_PATCH))[0] == HTTPStatus.OK
 
 
 @pytest.mark.parametrize(
