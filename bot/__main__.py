@@ -78,6 +78,53 @@ def demo(arguments: tuple[str, ...]) -> None:
 
 
 @greenlight.command()
+@click.option("-n", "--namespace", help="Where the app runs; by default the namespace of the kubeconfig's context.")
+@click.option("--kubeconfig", envvar="KUBECONFIG", help="By default KUBECONFIG or ~/.kube/config, as for kubectl.")
+@click.option("--context", help="Of the kubeconfig; by default its current one.")
+@click.option("--output", default="greenlight.toml", show_default=True, help="The file to write; - prints it.")
+@click.option("--manifests", default="-", show_default=True, help="Where to write what is missing; - prints it.")
+@click.option("--guild", type=int, default=0, help="Id of your Discord server.")
+@click.option("--channel", type=int, default=0, help="Id of the channel for the cards.")
+@click.option("--deployers", type=int, multiple=True, help="Id of a role that may deploy; may be repeated.")
+@click.option("--approvers", type=int, multiple=True, help="Id of a role that has to approve; each one that is given.")
+@click.option(
+    "--service-account",
+    default="greenlight/greenlight",
+    show_default=True,
+    metavar="NAMESPACE/NAME",
+    help="What the bot acts as in the cluster.",
+)
+def init(
+    namespace: str | None,
+    kubeconfig: str | None,
+    context: str | None,
+    output: str,
+    manifests: str,
+    guild: int,
+    channel: int,
+    deployers: tuple[int, ...],
+    approvers: tuple[int, ...],
+    service_account: str,
+) -> None:
+    """Write greenlight.toml for what a namespace holds.
+
+    Prints, ready for `kubectl apply --server-side`, what is missing for a release: the preview Service, the idle slot,
+    and a ServiceAccount with exactly the rights that this file needs. Reads the cluster and changes nothing in it.
+    """
+    from bot.setup.init import NotInit, Wanted  # noqa: PLC0415 - see the top
+    from bot.setup.init import init as write  # noqa: PLC0415 - see the top
+    from bot.setup.policy_file import People  # noqa: PLC0415 - see the top
+
+    home, _, account = service_account.partition("/")
+    people = People(guild, channel, deployers, approvers)
+    wanted = Wanted(namespace, kubeconfig or None, context, (home, account), people, output, manifests)
+    try:
+        click.echo(asyncio.run(write(wanted)), err=True)
+    except NotInit as why:
+        _fail(str(why), 1)
+
+
+@greenlight.command()
 def migrate() -> None:
     """Bring the database to the newest tables. `run` does it too."""
     from bot.settings import Environment  # noqa: PLC0415 - see the top

@@ -1,0 +1,72 @@
+"""Who has the traffic of a Service: the one Deployment behind it, or a sentence why there is none. Pure.
+
+It is read from the pods, as the bot itself reads it, and where there are none from the labels that they would have.
+"""
+
+from collections.abc import Mapping
+
+from bot.clusters.cluster import LABEL
+from bot.clusters.reading import HASH, matches
+from bot.setup.objects import Deployment, Objects, Service
+from bot.setup.sibling import SLOT, are_siblings
+
+
+def the_one_behind(service: Service, objects: Objects) -> Deployment | str:
+    made_by = keepers(service, objects)
+    wrong = _nothing_to_switch(service) or _no_deployments(service, made_by)
+    if wrong:
+        return wrong
+    names = {name for _, name in made_by}
+    found = [each for each in objects.deployments if each.name in names]
+    if not names:
+        found = [each for each in objects.deployments if matches(lasting(service.selector), each.labels)]
+        found = [each for each in found if each.replicas] or found
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        nobody = "no pods, and no Deployment makes any"
+        return f"Service {service.name} leads to {f'Deployment {min(names)}, which is unknown' if names else nobody}."
+    first, second, *_ = found
+    fix = "scale the one that is not live to 0" if are_siblings(first, second) else "give each a Service"
+    both = f"Deployment {first.name} and Deployment {second.name}"
+    return f"Service {service.name} leads to {both}, so it cannot be said which is live: {fix}."
+
+
+def keepers(service: Service, objects: Objects) -> frozenset[tuple[str, str]]:
+    """Kind and name of what made the pods that a Service selects."""
+    return frozenset(
+        pod.keeper for pod in objects.pods if not pod.is_over and matches(service.selector, pod.metadata.labels)
+    )
+
+
+def lasting(selector: Mapping[str, str]) -> dict[str, str]:
+    """Without the hash, which templates do not have."""
+    return {key: value for key, value in selector.items() if key != HASH}
+
+
+def own(selector: Mapping[str, str]) -> dict[str, str]:
+    """The app's own labels, without what tells its versions and slots apart."""
+    return {key: value for key, value in lasting(selector).items() if key not in {LABEL, SLOT}}
+
+
+def _nothing_to_switch(service: Service) -> str:
+    called = f"Service {service.name}"
+    if service.spec.type == "ExternalName":
+        return f"{called} is of type ExternalName: it leads out of the cluster, and there is nothing to switch."
+    if not service.selector:
+        return f"{called} has no selector, so there is nothing to switch: give it the labels of the app's pods."
+    empty = next((key for key, value in service.selector.items() if not value), None)
+    return f"{called} selects {empty} with an empty value: give it a value or remove it." if empty is not None else ""
+
+
+def _no_deployments(service: Service, made_by: frozenset[tuple[str, str]]) -> str:
+    called = f"Service {service.name}"
+    others = sorted(f"{kind} {name}" for kind, name in made_by if kind != "Deployment")
+    rollouts = [each for each in others if each.startswith("Rollout ")]
+    if rollouts:
+        return f"{called} leads to the Argo {rollouts[0]}: Argo Rollouts are not supported yet."
+    if others and len(others) == len(made_by):
+        return f"{called} leads to {others[0]}: Greenlight releases Deployments."
+    if others:
+        return f"{called} leads to {others[0]} beside a Deployment's pods: give those other labels."
+    return ""

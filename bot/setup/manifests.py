@@ -1,0 +1,221 @@
+"""What is missing for a release, as manifests: the preview Service, the idle slot, and the rights of the bot. Pure.
+
+Nothing that exists is among them. The idle slot is a copy of the live Deployment at 0 replicas, without what belongs to
+that one alone: its history, its status, and the marks by which Helm, Argo CD or Flux would take the copy for theirs.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from bot.clusters.api import DEPLOYMENT, INGRESS, SERVICE, Json
+from bot.clusters.rights import rules
+from bot.setup.comment import comment
+from bot.setup.objects import Objects
+from bot.setup.sibling import Sibling
+from bot.setup.survey import Found, Survey, preview_link, production_link
+
+ROLE = "greenlight"
+"""Of the Role and its binding in the namespace of the apps."""
+
+_OF_THE_SPEC = ("minReadySeconds", "progressDeadlineSeconds", "revisionHistoryLimit", "strategy")
+_OF_A_PORT = ("name", "port", "targetPort", "protocol", "appProtocol")
+_MARKS = ("app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "helm.sh/chart")
+"""Labels by which a tool knows its own objects; the pods keep them, since Services select them."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The ServiceAccount that the bot acts as."""
+
+    namespace: str
+    name: str
+    exists: bool = False
+
+
+def manifests(found: Survey, objects: Objects, account: Account) -> str:
+    """YAML for `kubectl apply`, each document with its reason above it."""
+    documents = [*_account(found, account), *_role(found, account)]
+    for app in found.apps:
+        if isinstance(app.preview, str):
+            documents.append(
+                (f"{app.name}: shows the candidate; Greenlight points it there.", _preview(app, app.preview))
+            )
+        if isinstance(app.idle, Sibling):
+            documents.append((_ONCE.format(app=app.name, live=app.live.name), _idle(app, app.idle)))
+    text = "---\n".join(f"{_comment(why)}{_yaml(document)}" for why, document in documents)
+    return text + "".join(filter(None, (_suggestion(app, objects) for app in found.apps)))
+
+
+_PREVIEW = "{app}: the preview Service, which Greenlight points to the candidate."
+# The first apply makes it; a later one must not undo what releases have made of it.
+_ONCE = (
+    "{app}: the idle slot, a copy of {live} without pods. Apply it once, with `kubectl apply --server-side`: once a "
+    "release is live in it, an ordinary apply would take its pods away and put the old image back, which server-side "
+    "apply refuses as a conflict. For the same reason leave `replicas` and `image` out of what you keep in Git."
+)
+
+_Document = tuple[str, Json]
+
+
+def _account(found: Survey, account: Account) -> Iterator[_Document]:
+    if account.exists:
+        return
+    if account.namespace != found.namespace:
+        restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+        yield (
+            "Greenlight has a namespace of its own: whoever may start pods here could act as Greenlight.",
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": account.namespace, "labels": restricted},
+            },
+        )
+    yield (
+        "What Greenlight acts as. It may do nothing but what the Role below says.",
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": account.name, "namespace": account.namespace},
+            "automountServiceAccountToken": False,
+        },
+    )
+
+
+def _role(found: Survey, account: Account) -> Iterator[_Document]:
+    api, metadata = "rbac.authorization.k8s.io", {"name": ROLE, "namespace": found.namespace}
+    yield (
+        "Exactly what greenlight.toml needs here: by name where something is changed. No Secrets, no exec.",
+        {
+            "apiVersion": f"{api}/v1",
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": rules(app.app for app in found.apps),
+        },
+    )
+    yield (
+        "",
+        {
+            "apiVersion": f"{api}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": api, "kind": "Role", "name": ROLE},
+            "subjects": [{"kind": "ServiceAccount", "name": account.name, "namespace": account.namespace}],
+        },
+    )
+
+
+def _preview(app: Found, name: str) -> Json:
+    """With the ports of production, and inside the cluster only, whatever type that has."""
+    service, idle = app.service, app.idle
+    wanted = {key: idle.labels[key] for key in (*service.selector, *idle.match_labels) if key in idle.labels}
+    ports = [
+        {key: port[key] for key in _OF_A_PORT if port.get(key) is not None}
+        for port in service.raw["spec"].get("ports") or ()
+    ]
+    # Only a headless Service may have no port.
+    reached = {"ports": ports} if ports else {"clusterIP": "None"}
+    return {
+        "apiVersion": SERVICE.group,
+        "kind": SERVICE.name,
+        "metadata": {"name": name, "namespace": app.namespace, **_shared_labels(service.metadata.labels, wanted)},
+        "spec": {"selector": wanted, **reached},
+    }
+
+
+def _idle(app: Found, made: Sibling) -> Json:
+    spec = app.live.raw["spec"]
+    annotations = {
+        key: value
+        for key, value in app.live.spec.template.metadata.annotations.items()
+        if not key.startswith("kubectl.kubernetes.io/")  # such as when the live pods were restarted
+    }
+    template = {"labels": {**made.labels}, **({"annotations": annotations} if annotations else {})}
+    return {
+        "apiVersion": DEPLOYMENT.group,
+        "kind": DEPLOYMENT.name,
+        "metadata": {
+            "name": made.name,
+            "namespace": app.namespace,
+            **_shared_labels(app.live.metadata.labels, made.labels),
+        },
+        "spec": {
+            "replicas": 0,
+            **{key: spec[key] for key in _OF_THE_SPEC if spec.get(key) is not None},
+            "selector": {"matchLabels": {**made.match_labels}},
+            "template": {"metadata": template, "spec": spec["template"]["spec"]},
+        },
+    }
+
+
+def _suggestion(app: Found, objects: Objects) -> str:
+    """An Ingress for the preview, as a comment: which host leads there, and with which certificate, is the team's."""
+    link = production_link(app, objects)
+    if link is None or preview_link(app, objects) is not None or not app.service.spec.ports:
+        return ""
+    host = f"preview.{urlsplit(link).hostname}"
+    port = app.service.spec.ports[0]
+    backend = {"name": app.preview_name, "port": {"name": port.name} if port.name else {"number": port.port}}
+    suggested = {
+        "apiVersion": INGRESS.group,
+        "kind": INGRESS.name,
+        "metadata": {"name": app.preview_name, "namespace": app.namespace},
+        "spec": {
+            "rules": [
+                {
+                    "host": host,
+                    "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": backend}}]},
+                }
+            ]
+        },
+    }
+    why = f"{app.name}: for a Preview button an address has to lead to {app.preview_name}. Not applied; such as:"
+    return _comment(why) + textwrap.indent(_yaml(suggested), "# ")
+
+
+def _shared_labels(labels: Mapping[str, str], pods: Mapping[str, str]) -> Json:
+    """Those that its pods have too, by which people list what belongs together."""
+    shared = {key: value for key, value in labels.items() if pods.get(key) == value and key not in _MARKS}
+    return {"labels": shared} if shared else {}
+
+
+# How it is written. ---------------------------------------------------------------------------------------------------
+
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9._/-]*")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_SHORT = 40
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """In quotes wherever kubectl's reader might see something else: PyYAML takes `y` and `12e4567` for text, it not."""
+    if "\n" in text:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+def _list(dumper: yaml.SafeDumper, items: Sequence[Any]) -> yaml.SequenceNode:
+    short = all(isinstance(each, str) and len(each) <= _SHORT and "\n" not in each for each in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=short)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+
+
+def _yaml(document: Json) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=10_000)
+
+
+def _comment(why: str) -> str:
+    return "".join(f"{line}\n" for line in comment(why))

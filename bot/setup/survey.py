@@ -1,0 +1,204 @@
+"""Which apps there are in a namespace: a Service with traffic, the Deployment behind it, and what is there of the rest.
+
+Pure, and never sure: what it takes for an app is written into a file that a person reads before anything is done, and
+whatever it leaves out is told with the reason. Which Deployment is live is read from the pods behind a Service, as the
+bot itself reads it, and only where there are no pods from labels.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.clusters.cluster import LABEL
+from bot.clusters.links import best_link, links
+from bot.clusters.reading import matches
+from bot.release.app import App, Approval, Native
+from bot.release.errors import Refused
+from bot.release.image import Image, parse
+from bot.setup.behind import keepers, lasting, own, the_one_behind
+from bot.setup.objects import Container, Deployment, Objects, Service
+from bot.setup.sibling import Sibling, are_siblings, sibling
+
+PREVIEW = "-preview"
+_NAME_LIMIT = 32
+_SERVICE_LIMIT = 63
+
+
+@dataclass(frozen=True)
+class Found:
+    """An app that can be released once `idle` and `preview` are there too."""
+
+    name: str
+    namespace: str
+    service: Service
+    live: Deployment
+    container: Container
+    image: Image
+    """What the container runs today."""
+    idle: Deployment | Sibling
+    """The other slot: one that exists, or what has to be made."""
+    preview: Service | str
+    """The Service for the preview: one that exists, or the name of what has to be made."""
+    others: tuple[Service, ...] = ()
+    """Further Services that select the live pods."""
+
+    @property
+    def preview_name(self) -> str:
+        return self.preview if isinstance(self.preview, str) else self.preview.name
+
+    @property
+    def app(self) -> App:
+        """Without what only people know: who may do what, and where the cards go."""
+        target = Native(
+            service=self.service.name,
+            preview=self.preview_name,
+            slots=(self.live.name, self.idle.name),
+            container=self.container.name if len(self.live.pod.containers) > 1 else None,
+        )
+        return App(self.name, self.namespace, 0, self.image.name, target, frozenset(), Approval(()))
+
+
+@dataclass(frozen=True)
+class Survey:
+    namespace: str
+    apps: tuple[Found, ...]
+    left_out: tuple[str, ...]
+    """A sentence for each Service and Deployment that is no part of an app."""
+
+
+def survey(namespace: str, objects: Objects) -> Survey:
+    behind: dict[str, list[Service]] = {}
+    left_out: dict[str, str] = {}
+    for service in objects.services:
+        live = the_one_behind(service, objects)
+        if isinstance(live, str):
+            left_out[service.name] = live
+        else:
+            behind.setdefault(live.name, []).append(service)
+    deployments = {each.name: each for each in objects.deployments}
+    rank = {name: min(_rank(each, objects) for each in services) for name, services in behind.items()}
+    apps: list[Found] = []
+    refused: list[str] = []
+    for name in sorted(behind, key=lambda name: (rank[name], deployments[name].replicas == 0, name)):
+        taken = next((app for app in apps if app.idle.name == name), None)
+        if taken is not None:
+            left_out |= {
+                each.name: f"Service {each.name} leads to {name}, which is taken for the other slot of {taken.name}."
+                for each in behind[name]
+            }
+            continue
+        found = _app(namespace, deployments[name], behind, objects, apps)
+        if isinstance(found, str):
+            refused.append(found)
+        else:
+            apps.append(found)
+    for app in apps:
+        left_out.pop(app.preview_name, None)
+    told = [*objects.strange, *left_out.values(), *refused]
+    used = {name for app in apps for name in (app.live.name, app.idle.name)}
+    told += [
+        f"Deployment {name}: no Service selects its pods, so there is no traffic to switch."
+        for name in deployments
+        if name not in used and not any(f"Deployment {name}" in sentence for sentence in told)
+    ]
+    return Survey(namespace, tuple(sorted(apps, key=lambda app: app.name)), tuple(told))
+
+
+def _rank(service: Service, objects: Objects) -> tuple[bool, bool, bool, bool, int, str]:
+    """What is first is most likely the Service that production uses."""
+    linked = bool(links(service.name, objects.ingresses, objects.routes, objects.gateways))
+    outside = service.spec.type in {"LoadBalancer", "NodePort"}
+    shows_candidates = service.name.removesuffix(PREVIEW) in {each.name for each in objects.services} - {service.name}
+    return shows_candidates, service.is_headless, not linked, not outside, len(service.name), service.name
+
+
+# What belongs to an app. ----------------------------------------------------------------------------------------------
+
+
+def _app(
+    namespace: str, live: Deployment, behind: Mapping[str, Sequence[Service]], objects: Objects, apps: Sequence[Found]
+) -> Found | str:
+    """Or why this Deployment cannot be released."""
+    service, *others = sorted(behind[live.name], key=lambda each: _rank(each, objects))
+    container = _container(live, service)
+    try:
+        image = parse(container.image)
+    except Refused as why:
+        return f"Deployment {live.name}: {why}"
+    used = {name for app in apps for name in (app.live.name, app.idle.name)}
+    slots = [each for each in objects.deployments if each.name not in used and each is not live]
+    second = _second(live, service, slots)
+    if len(second) > 1:
+        both = " and ".join(each.name for each in second)
+        return f"Deployment {live.name}: {both} could both be its other slot: delete or rename one of them."
+    for slot in (live, *second):
+        if LABEL in slot.match_labels:
+            return (
+                f"Deployment {slot.name} has {LABEL} in spec.selector, where it can never change: "
+                "create it again without that label there."
+            )
+    idle = second[0] if second else sibling(live, {each.name for each in objects.deployments})
+    preview = _preview(service, live, idle, objects)
+    if not isinstance(preview, str):
+        others = [each for each in others if each.name != preview.name]
+    name = _free(_app_name(service.name), {app.name for app in apps}, _NAME_LIMIT)
+    return Found(name, namespace, service, live, container, image, idle, preview, tuple(others))
+
+
+def _container(live: Deployment, service: Service) -> Container:
+    """The one that the Service leads to; where ports do not tell, the first."""
+    names = {port.target_port for port in service.spec.ports if isinstance(port.target_port, str)}
+    numbers = {port.target_port or port.port for port in service.spec.ports} - names
+    for container in live.pod.containers:
+        if any(port.name in names or port.container_port in numbers for port in container.ports):
+            return container
+    return live.pod.containers[0]
+
+
+def _second(live: Deployment, service: Service, candidates: Iterable[Deployment]) -> list[Deployment]:
+    """The Deployments that can be the other slot. The same image is not enough: a team's workers have it too."""
+    containers = {each.name for each in live.pod.containers}
+    alike = [each for each in candidates if {one.name for one in each.pod.containers} == containers]
+    named = [each for each in alike if are_siblings(live, each)]
+    # The Service would let its pods in, if it had any: nobody has that for another purpose.
+    idle = [each for each in alike if not each.replicas and matches(own(service.selector), each.labels)]
+    return named or idle
+
+
+def _preview(service: Service, live: Deployment, idle: Deployment | Sibling, objects: Objects) -> Service | str:
+    """A Service that shows the other slot, or nothing but what is live under the name that a preview has."""
+    slots = {("Deployment", live.name), ("Deployment", idle.name)}
+    wanted = f"{service.name[: _SERVICE_LIMIT - len(PREVIEW)].rstrip('-')}{PREVIEW}"
+    for each in objects.services:
+        usable = each.spec.type != "ExternalName" and each.selector and all(each.selector.values())
+        if each is service or not usable:
+            continue
+        made_by = keepers(each, objects)
+        makers = {one.name for one in objects.deployments if matches(lasting(each.selector), one.labels)}
+        if each.name == wanted and made_by <= slots and makers <= {live.name, idle.name}:
+            return each
+        shows_idle = matches(lasting(each.selector), idle.labels) and not matches(each.selector, live.labels)
+        if isinstance(idle, Deployment) and shows_idle and made_by <= {("Deployment", idle.name)}:
+            return each
+    return _free(wanted, {each.name for each in objects.services}, _SERVICE_LIMIT)
+
+
+def _app_name(service: str) -> str:
+    return service[:_NAME_LIMIT].rstrip("-")
+
+
+def _free(name: str, taken: Iterable[str], limit: int) -> str:
+    names = {*taken}
+    number = 1
+    free = name
+    while free in names:
+        number += 1
+        free = f"{name[: limit - len(str(number)) - 1].rstrip('-')}-{number}"
+    return free
+
+
+def preview_link(app: Found, objects: Objects) -> str | None:
+    return best_link(app.preview_name, objects.ingresses, objects.routes, objects.gateways)
+
+
+def production_link(app: Found, objects: Objects) -> str | None:
+    return best_link(app.service.name, objects.ingresses, objects.routes, objects.gateways)
