@@ -4,14 +4,10 @@ Nothing that exists is among them. The idle slot is a copy of the live Deploymen
 that one alone: its history, its status, and the marks by which Helm, Argo CD or Flux would take the copy for theirs.
 """
 
-import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
-
-import yaml
 
 from bot.clusters.api import DEPLOYMENT, INGRESS, SERVICE, Json
 from bot.clusters.rights import rules
@@ -19,6 +15,7 @@ from bot.setup.comment import comment
 from bot.setup.objects import Objects
 from bot.setup.sibling import Sibling
 from bot.setup.survey import Found, Survey, preview_link, production_link
+from bot.setup.yaml_text import yaml_text
 
 ROLE = "greenlight"
 """Of the Role and its binding in the namespace of the apps."""
@@ -48,7 +45,7 @@ def manifests(found: Survey, objects: Objects, account: Account) -> str:
             )
         if isinstance(app.idle, Sibling):
             documents.append((_ONCE.format(app=app.name, live=app.live.name), _idle(app, app.idle)))
-    text = "---\n".join(f"{_comment(why)}{_yaml(document)}" for why, document in documents)
+    text = "---\n".join(f"{_lines(why)}{yaml_text(document)}" for why, document in documents)
     return text + "".join(filter(None, (_suggestion(app, objects) for app in found.apps)))
 
 
@@ -161,21 +158,15 @@ def _suggestion(app: Found, objects: Objects) -> str:
     host = f"preview.{urlsplit(link).hostname}"
     port = app.service.spec.ports[0]
     backend = {"name": app.preview_name, "port": {"name": port.name} if port.name else {"number": port.port}}
+    path = {"path": "/", "pathType": "Prefix", "backend": {"service": backend}}
     suggested = {
         "apiVersion": INGRESS.group,
         "kind": INGRESS.name,
         "metadata": {"name": app.preview_name, "namespace": app.namespace},
-        "spec": {
-            "rules": [
-                {
-                    "host": host,
-                    "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": backend}}]},
-                }
-            ]
-        },
+        "spec": {"rules": [{"host": host, "http": {"paths": [path]}}]},
     }
     why = f"{app.name}: for a Preview button an address has to lead to {app.preview_name}. Not applied; such as:"
-    return _comment(why) + textwrap.indent(_yaml(suggested), "# ")
+    return _lines(why) + textwrap.indent(yaml_text(suggested), "# ")
 
 
 def _shared_labels(labels: Mapping[str, str], pods: Mapping[str, str]) -> Json:
@@ -184,38 +175,5 @@ def _shared_labels(labels: Mapping[str, str], pods: Mapping[str, str]) -> Json:
     return {"labels": shared} if shared else {}
 
 
-# How it is written. ---------------------------------------------------------------------------------------------------
-
-_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9._/-]*")
-_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-_SHORT = 40
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """In quotes wherever kubectl's reader might see something else: PyYAML takes `y` and `12e4567` for text, it not."""
-    if "\n" in text:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
-
-
-def _list(dumper: yaml.SafeDumper, items: Sequence[Any]) -> yaml.SequenceNode:
-    short = all(isinstance(each, str) and len(each) <= _SHORT and "\n" not in each for each in items)
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=short)
-
-
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(list, _list)
-
-
-def _yaml(document: Json) -> str:
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=10_000)
-
-
-def _comment(why: str) -> str:
+def _lines(why: str) -> str:
     return "".join(f"{line}\n" for line in comment(why))

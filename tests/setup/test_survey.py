@@ -1,0 +1,256 @@
+"""What a namespace is taken for: which Deployment is live, what else is there, and what is left out, with why."""
+
+import re
+
+import pytest
+from namespaces import IMAGE, changed, deployment, ingress, looked, pod_of, refused, service
+
+from bot.setup.objects import Deployment, Service
+from bot.setup.sibling import SLOT, Sibling
+
+BLUE = {"app": "mochi", "color": "blue"}
+GREEN = {"app": "mochi", "color": "green"}
+
+
+async def test_one_deployment_behind_one_service_is_an_app():
+    outcome = await looked(deployment(), service())
+    app = outcome.app
+    assert (app.name, app.service.name, app.live.name, app.image.name) == (
+        "mochi",
+        "mochi",
+        "mochi",
+        "registry.example.com/mochi",
+    )
+    assert (app.idle.name, app.preview) == ("mochi-b", "mochi-preview")
+    assert outcome.found.left_out == ()
+
+
+async def test_two_slots_and_two_services_that_are_there_are_found():
+    outcome = await looked(
+        deployment("mochi-blue", **BLUE),
+        deployment("mochi-green", replicas=0, **GREEN),
+        service(),
+        service("mochi-preview", **GREEN),
+    )
+    app = outcome.app
+    assert (app.live.name, app.idle.name, app.preview_name) == ("mochi-blue", "mochi-green", "mochi-preview")
+    assert isinstance(app.idle, Deployment)
+    assert isinstance(app.preview, Service)
+    assert outcome.found.left_out == ()
+
+
+async def test_which_slot_is_live_is_read_from_the_pods_and_not_from_a_name():
+    outcome = await looked(
+        deployment("mochi-blue", replicas=0, **BLUE),
+        deployment("mochi-green", **GREEN),
+        service(),
+        service("mochi-preview", **GREEN),
+    )
+    assert (outcome.app.live.name, outcome.app.idle.name) == ("mochi-green", "mochi-blue")
+
+
+async def test_a_second_slot_with_pods_of_its_own_is_the_idle_one_when_the_service_does_not_lead_there():
+    outcome = await looked(
+        deployment("mochi-blue", **BLUE),
+        deployment("mochi-green", **GREEN),
+        service(**BLUE),
+        service("next", **GREEN),
+        ingress("mochi"),
+    )
+    app = outcome.app
+    assert (app.live.name, app.idle.name, app.preview_name) == ("mochi-blue", "mochi-green", "next")
+    assert outcome.found.left_out == ()
+
+
+async def test_what_init_made_is_found_again_whichever_slot_is_live():
+    """After the first release the Services select its label, and `mochi`, where it began, is the idle one."""
+    label = {"greenlight.dev/release": "mochi-1-k3f9q2"}
+    slot = {"app": "mochi", SLOT: "b"}
+    released = changed(
+        deployment("mochi-b", match=slot, **slot),
+        lambda item: item["spec"]["template"]["metadata"]["labels"].update(label),
+    )
+    selector = {"app": "mochi", **label}
+    outcome = await looked(deployment(replicas=0), released, service(**selector), service("mochi-preview", **selector))
+    app = outcome.app
+    assert (app.live.name, app.idle.name, app.preview_name) == ("mochi-b", "mochi", "mochi-preview")
+    assert not {"Service", "Deployment"} & {item["kind"] for item in outcome.printed}
+
+
+async def test_a_worker_with_the_same_image_is_no_slot():
+    """It would be given another image, and another number of pods."""
+    outcome = await looked(
+        deployment("web", app="mochi", part="web"),
+        deployment("worker", replicas=0, app="mochi", part="worker"),
+        service(app="mochi", part="web"),
+    )
+    assert isinstance(outcome.app.idle, Sibling)
+    assert outcome.found.left_out == (
+        "Deployment worker: no Service selects its pods, so there is no traffic to switch.",
+    )
+
+
+async def test_a_preview_environment_of_somebody_else_is_not_taken_over():
+    outcome = await looked(
+        deployment(), deployment("mochi-preview", app="next"), service(), service("mochi-preview", app="next")
+    )
+    mochi = next(app for app in outcome.found.apps if app.name == "mochi")
+    assert mochi.preview == "mochi-preview-2"
+
+
+async def test_a_name_that_is_taken_is_not_used_for_the_second_slot():
+    outcome = await looked(deployment(), deployment("mochi-b", app="other"), service(), service("other", app="other"))
+    mochi = next(app for app in outcome.found.apps if app.name == "mochi")
+    assert mochi.idle.name == "mochi-c"
+    assert mochi.idle.labels[SLOT] == "c"
+
+
+async def test_of_several_services_the_one_that_the_world_uses_is_production():
+    """The others are told: they would send traffic to candidates."""
+    outcome = await looked(
+        deployment(),
+        service("a", spec={"clusterIP": "None"}),
+        service("b"),
+        service("public"),
+        ingress("public"),
+        pod_of("StatefulSet", "database", app="database"),
+    )
+    app = outcome.app
+    assert app.service.name == "public"
+    assert [other.name for other in app.others] == ["b", "a"]
+    assert "Service b selects these pods too, and Greenlight does not switch it" in outcome.comments
+
+
+async def test_every_app_of_a_namespace_gets_its_table():
+    outcome = await looked(
+        deployment("web", app="web"), service("web", app="web"), deployment("api", app="api"), service("api", app="api")
+    )
+    assert [app.name for app in outcome.found.apps] == ["api", "web"]
+
+
+async def test_a_long_name_leads_to_names_that_kubernetes_and_discord_take():
+    long = "a" * 60 + "-b"
+    outcome = await looked(deployment(long), service(long))
+    app = outcome.app
+    assert len(app.name) <= 32
+    assert len(app.preview_name) <= 63
+    assert app.idle.name != long
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", app.preview_name)
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([], ()),
+        (
+            [deployment()],
+            ("Deployment mochi: no Service selects its pods, so there is no traffic to switch.",),
+        ),
+        (
+            [service()],
+            ("Service mochi leads to no pods, and no Deployment makes any.",),
+        ),
+        (
+            [service(spec={"selector": {}})],
+            ("Service mochi has no selector, so there is nothing to switch: give it the labels of the app's pods.",),
+        ),
+        (
+            [deployment(), service(app="mochi", color="")],
+            (
+                "Service mochi selects color with an empty value: give it a value or remove it.",
+                "Deployment mochi: no Service selects its pods, so there is no traffic to switch.",
+            ),
+        ),
+        (
+            [service(spec={"type": "ExternalName", "externalName": "db.example.com"})],
+            ("Service mochi is of type ExternalName: it leads out of the cluster, and there is nothing to switch.",),
+        ),
+        (
+            [pod_of("StatefulSet", "database"), service()],
+            ("Service mochi leads to StatefulSet database: Greenlight releases Deployments.",),
+        ),
+        (
+            [
+                pod_of("ReplicaSet", "mochi-6f9", **{"app": "mochi", "rollouts-pod-template-hash": "6f9"}),
+                service(**{"app": "mochi", "rollouts-pod-template-hash": "6f9"}),
+            ],
+            ("Service mochi leads to the Argo Rollout mochi: Argo Rollouts are not supported yet.",),
+        ),
+        (
+            [deployment(), pod_of("Job", "migrate"), service()],
+            (
+                "Service mochi leads to Job migrate beside a Deployment's pods: give those other labels.",
+                "Deployment mochi: no Service selects its pods, so there is no traffic to switch.",
+            ),
+        ),
+        (
+            [deployment("mochi-blue", **BLUE), deployment("mochi-green", **GREEN), service()],
+            ("Service mochi leads to Deployment mochi-blue and Deployment mochi-green, so it cannot be said ",),
+        ),
+        (
+            [deployment("a", **BLUE), deployment("b", **GREEN), service()],
+            ("Service mochi leads to Deployment a and Deployment b, so it cannot be said which is live: give each ",),
+        ),
+        (
+            [deployment(image="Registry.example.com/Mochi:1"), service()],
+            ("Deployment mochi: `Registry.example.com/Mochi:1` is not an image. ",),
+        ),
+        (
+            [deployment(**{"app": "mochi", "greenlight.dev/release": "x"}), service()],
+            ("Deployment mochi has greenlight.dev/release in spec.selector, where it can never change: ",),
+        ),
+    ],
+    ids=[
+        "empty",
+        "no Service",
+        "no pods",
+        "no selector",
+        "empty value",
+        "ExternalName",
+        "StatefulSet",
+        "Rollout",
+        "Job",
+        "both slots",
+        "two Deployments",
+        "image",
+        "label in selector",
+    ],
+)
+async def test_what_cannot_be_released_is_left_out_with_the_reason(items, said):
+    left_out = refused(await looked(*items))
+    assert len(left_out) == len(said)
+    assert [sentence.startswith(start) for sentence, start in zip(left_out, said, strict=True)] == [True] * len(said), (
+        left_out
+    )
+
+
+async def test_images_by_digest_and_without_a_tag_are_repositories_all_the_same():
+    by_digest = await looked(deployment(image=f"{IMAGE}@sha256:{'0' * 64}"), service())
+    assert by_digest.table["image"] == "registry.example.com/mochi"
+    untagged = await looked(deployment(image="mochi"), service())
+    assert untagged.table["image"] == "docker.io/library/mochi"
+    assert "whatever `latest` was when its pods started" in untagged.comments
+
+
+async def test_of_several_containers_the_one_that_the_service_leads_to_gets_the_image():
+    def with_sidecars(item):
+        containers = item["spec"]["template"]["spec"]["containers"]
+        containers.insert(0, {"name": "proxy", "image": "proxy:1", "ports": [{"name": "admin", "containerPort": 9901}]})
+        containers.append({"name": "cron", "image": IMAGE})
+        item["spec"]["template"]["spec"]["initContainers"] = [{"name": "migrate", "image": IMAGE}]
+
+    outcome = await looked(changed(deployment(), with_sidecars), service())
+    assert outcome.table["container"] == "web"
+    assert "several containers (proxy, web, cron): a release changes web" in outcome.comments
+    assert "Container cron runs an image of the same repository, which a release does not change." in outcome.comments
+    assert "Init container migrate runs an image of the same repository" in outcome.comments
+
+
+async def test_a_port_by_number_tells_the_container_too():
+    def with_proxy(item):
+        proxy = {"name": "proxy", "image": "proxy:1", "ports": [{"containerPort": 8443}]}
+        item["spec"]["template"]["spec"]["containers"].append(proxy)
+
+    by_number = service(spec={"ports": [{"port": 443, "targetPort": 8443}]})
+    outcome = await looked(changed(deployment(), with_proxy), by_number)
+    assert outcome.table["container"] == "proxy"
