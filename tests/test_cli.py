@@ -35,7 +35,7 @@ def greenlight(tmp_path):
 def test_help_names_every_command(greenlight):
     answer = greenlight("--help")
     assert answer.returncode == 0
-    for command in ("run", "demo", "migrate", "check", "healthcheck"):
+    for command in ("init", "check", "run", "demo", "migrate", "healthcheck"):
         assert f"\n  {command} " in answer.stdout
 
 

@@ -1,5 +1,6 @@
 """`greenlight init`: looks at a namespace, writes `greenlight.toml`, prints what is missing. Changes no cluster."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import click
 from bot.clusters.api import KubeApi
 from bot.clusters.errors import ClusterError, Forbidden
 from bot.clusters.namespace import current_namespace
+from bot.release.image import shown
 from bot.setup.look import account, look
 from bot.setup.manifests import manifests
-from bot.setup.objects import Objects
+from bot.setup.objects import LABEL, Objects
 from bot.setup.policy_file import People, policy_file
 from bot.setup.sibling import Sibling
 from bot.setup.survey import Found, Survey, survey
@@ -39,6 +41,7 @@ class Wanted:
 async def init(wanted: Wanted) -> str:
     """Writes both files; the summary for the person. Raises `NotInit`."""
     namespace = wanted.namespace or current_namespace(wanted.kubeconfig, wanted.context)
+    _are_names(namespace, *wanted.account)
     _nothing_is_overwritten(wanted)
     try:
         api = await KubeApi.connect(kubeconfig=wanted.kubeconfig, context=wanted.context)
@@ -57,6 +60,15 @@ async def init(wanted: Wanted) -> str:
     policy = policy_file(found, objects, wanted.people)
     _write({wanted.output: policy, wanted.manifests: manifests(found, objects, acts_as)})
     return "\n".join(_summary(found))
+
+
+def _are_names(*names: str) -> None:
+    for name in names:
+        if not re.fullmatch(LABEL, name):
+            raise NotInit(
+                f"{shown(name)} is not a name in Kubernetes: at most 63 of a-z, 0-9 and `-`, no `-` at the ends. "
+                "Write --namespace mochi, and --service-account greenlight/greenlight."
+            )
 
 
 def _nothing_is_overwritten(wanted: Wanted) -> None:

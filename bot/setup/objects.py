@@ -23,9 +23,10 @@ def _null_is(default: Any) -> BeforeValidator:
     return BeforeValidator(lambda value: default if value is None else value)
 
 
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DnsLabel = Annotated[str, Field(pattern=rf"^{_LABEL}$", max_length=63)]
-Name = Annotated[str, Field(pattern=rf"^{_LABEL}(\.{_LABEL})*$", max_length=253)]
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+"""RFC 1123."""
+DnsLabel = Annotated[str, Field(pattern=rf"^{LABEL}$", max_length=63)]
+Name = Annotated[str, Field(pattern=rf"^{LABEL}(\.{LABEL})*$", max_length=253)]
 Labels = Annotated[dict[str, str], _null_is({})]
 
 
