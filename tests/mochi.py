@@ -49,6 +49,18 @@ def mochi(
     ]
 
 
+def alone(namespace: str, *, image: str, replicas: int = 2) -> list[Json]:
+    """What most teams begin with: one Deployment behind one Service, and an address."""
+    deployment = _deployment(namespace, "mochi", "", image, replicas)
+    for labels in (deployment["spec"]["selector"]["matchLabels"], deployment["spec"]["template"]["metadata"]["labels"]):
+        labels.pop("color", None)
+    return [
+        deployment,
+        _service(namespace, "mochi", {"app": "mochi"}),
+        _ingress(namespace, "mochi", PRODUCTION_HOST, tls=True),
+    ]
+
+
 async def apply(
     api_url: str, token: str, objects: Iterable[Json], *, ssl_context: ssl.SSLContext | None = None
 ) -> None:

@@ -42,6 +42,9 @@ class Target(Protocol):
     def asked(self) -> frozenset[role.Right]:
         """All that bots with such a kubeconfig have tried up to now, allowed or not."""
 
+    def admin_kubeconfig(self) -> Json:
+        """For whoever runs `greenlight init` and kubectl."""
+
     def knows(self, digests: dict[str, str]) -> None:
         """Pods of an image with such a digest do what the tag does that it stands for."""
 
@@ -86,6 +89,9 @@ class Sandbox:
     def asked(self) -> frozenset[role.Right]:
         tried = (attempt for user, attempt in self.cluster.server.asked if user.startswith("system:serviceaccount:"))
         return frozenset(role.Right(each.verb, each.kind.group, each.resource, each.name) for each in tried)
+
+    def admin_kubeconfig(self) -> Json:
+        return self.cluster.kubeconfig()
 
     def knows(self, digests: dict[str, str]) -> None:
         self._digests.update(digests)
@@ -140,6 +146,9 @@ class Real:
 
     def _asked(self) -> list[Json]:
         return self.plane.asked_by(self.user)
+
+    def admin_kubeconfig(self) -> Json:
+        return self.plane.kubeconfig(self.plane.admin_token)
 
     def knows(self, digests: dict[str, str]) -> None:
         self._maker.digests.update(digests)
