@@ -75,6 +75,16 @@ class Team:
         except TimeoutError:
             raise AssertionError(f"The bot did not come up:\n{self.bot.last_lines()}") from None
 
+    @asynccontextmanager
+    async def hired(self, environment: dict[str, str]) -> AsyncIterator[None]:
+        """With the bot at work as somebody else has set it up."""
+        self._environment = environment
+        await self.start_bot()
+        yield
+        await self.bot.stop()
+        assert await self.bot.ended() == 0, self.bot.last_lines()
+        assert self.discord.token not in self.log.read_text()
+
     async def card(self, sign: str, *words: str) -> Message:
         """The newest card, once its first line begins with the sign and has the words in it."""
 

@@ -1,4 +1,4 @@
-"""One Deployment, one Service, and what `greenlight init` prints for them: enough for releases, harmless to the rest."""
+"""One Deployment, one Service, and what `greenlight init` prints for them: enough for releases, harmless to others."""
 
 import json
 from dataclasses import replace
