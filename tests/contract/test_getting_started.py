@@ -1,4 +1,4 @@
-"""The ten minutes: docs/getting-started.md, word for word, on the real control plane, with kubectl and the bot itself."""
+"""The ten minutes: docs/getting-started.md, word for word, on the real control plane, with kubectl and the real bot."""
 
 import asyncio
 import json
@@ -146,7 +146,8 @@ async def test_the_guide_leads_from_one_deployment_to_a_gated_release_and_back(t
     assert (await installed.deployment(LIVE))["spec"] == before[0]["spec"]
 
     await person.succeeds(undo)
-    assert selector(await installed.service(LIVE)) == selector(before[1])
+    service = await installed.service(LIVE)
+    assert (selector(service), service["metadata"].get("annotations")) == (selector(before[1]), None)
     assert await installed.serving(2, LIVE) == blue
     left = {item["metadata"]["name"] for item in (await installed.get(installed.deployments))["items"]}
     assert left == {LIVE}
