@@ -81,6 +81,7 @@ def demo(arguments: tuple[str, ...]) -> None:
 @click.option("-n", "--namespace", help="Where the app runs; by default the namespace of the kubeconfig's context.")
 @click.option("--kubeconfig", envvar="KUBECONFIG", help="By default KUBECONFIG or ~/.kube/config, as for kubectl.")
 @click.option("--context", help="Of the kubeconfig; by default its current one.")
+@click.option("--cluster", metavar="NAME", help="What the file calls this cluster, if it names several.")
 @click.option("--output", default="greenlight.toml", show_default=True, help="The file to write; - prints it.")
 @click.option("--manifests", default="-", show_default=True, help="Where to write what is missing; - prints it.")
 @click.option("--guild", type=int, default=0, help="Id of your Discord server.")
@@ -98,6 +99,7 @@ def init(
     namespace: str | None,
     kubeconfig: str | None,
     context: str | None,
+    cluster: str | None,
     output: str,
     manifests: str,
     guild: int,
@@ -117,7 +119,7 @@ def init(
 
     home, _, account = service_account.partition("/")
     people = People(guild, channel, deployers, approvers)
-    wanted = Wanted(namespace, kubeconfig or None, context, (home, account), people, output, manifests)
+    wanted = Wanted(namespace, kubeconfig or None, context, (home, account), people, cluster, output, manifests)
     try:
         click.echo(asyncio.run(write(wanted)), err=True)
     except NotInit as why:

@@ -13,7 +13,7 @@ from bot.release.image import shown
 from bot.setup.look import account, look
 from bot.setup.manifests import manifests
 from bot.setup.objects import LABEL, Objects
-from bot.setup.policy_file import People, policy_file
+from bot.setup.policy_file import People, Place, policy_file
 from bot.setup.sibling import Sibling
 from bot.setup.survey import Found, Survey, survey
 
@@ -34,6 +34,8 @@ class Wanted:
     account: tuple[str, str]
     """Namespace and name of the ServiceAccount that the bot acts as."""
     people: People
+    cluster: str | None
+    """What the file calls this cluster, for who releases on several; None: it is the only one."""
     output: str
     manifests: str
 
@@ -41,7 +43,9 @@ class Wanted:
 async def init(wanted: Wanted) -> str:
     """Writes both files; the summary for the person. Raises `NotInit`."""
     namespace = wanted.namespace or current_namespace(wanted.kubeconfig, wanted.context)
-    _are_names(namespace, *wanted.account)
+    _are_names(namespace, *wanted.account, *([wanted.cluster] if wanted.cluster else []))
+    if wanted.cluster and not wanted.context:
+        raise NotInit(f"--cluster {wanted.cluster} needs --context: which of your kubeconfig's contexts is it?")
     _nothing_is_overwritten(wanted)
     try:
         api = await KubeApi.connect(kubeconfig=wanted.kubeconfig, context=wanted.context)
@@ -57,7 +61,8 @@ async def init(wanted: Wanted) -> str:
     found = survey(namespace, objects)
     if not found.apps:
         raise NotInit(_nothing(found, objects))
-    policy = policy_file(found, objects, wanted.people)
+    place = Place(wanted.cluster, wanted.context) if wanted.cluster and wanted.context else None
+    policy = policy_file(found, objects, wanted.people, place)
     _write({wanted.output: policy, wanted.manifests: manifests(found, objects, acts_as)})
     return "\n".join(_summary(found))
 

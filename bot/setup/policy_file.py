@@ -30,8 +30,16 @@ class People:
     """Each of these roles has to approve."""
 
 
-def policy_file(found: Survey, objects: Objects, people: People) -> str:
-    """TOML. With all ids of `people` it is a valid policy."""
+@dataclass(frozen=True)
+class Place:
+    """A cluster beside others, by the name that the file gives it."""
+
+    name: str
+    context: str
+
+
+def policy_file(found: Survey, objects: Objects, people: People, place: Place | None = None) -> str:
+    """TOML. With all ids of `people` it is a valid policy. `place` None: the only cluster."""
     lines = [
         *comment(
             f"Written by `greenlight init` from what namespace {found.namespace} holds. Read it, and put ids of "
@@ -47,18 +55,22 @@ def policy_file(found: Survey, objects: Objects, people: People) -> str:
         _line(f"guild = {people.guild}", "your Discord server"),
     ]
     for app in found.apps:
-        lines += ["", *_app(app, objects, people)]
+        lines += ["", *_app(app, objects, people, place)]
+    if place is not None:
+        lines += ["", f"[clusters.{place.name}]", _line(f"context = {_text(place.context)}", "of the bot's kubeconfig")]
     lines += _registries(found.apps)
     if found.left_out:
         lines += ["", "# Not taken for an app:", *bullets(found.left_out)]
     return "\n".join(lines) + "\n"
 
 
-def _app(app: Found, objects: Objects, people: People) -> Iterator[str]:
+def _app(app: Found, objects: Objects, people: People, place: Place | None) -> Iterator[str]:
     target = app.app.target
     yield f"[apps.{app.name}]"
     yield from comment(_what_it_is(app))
     yield from bullets(notes(app, objects))
+    if place is not None:
+        yield f"cluster   = {_text(place.name)}"
     yield f"namespace = {_text(app.namespace)}"
     yield _line(f"channel   = {people.channel}", "its cards go here; in this channel /deploy needs no app")
     yield _line(f"image     = {_text(app.image.name)}", "`/deploy image:green` means this repository at tag green")
@@ -115,8 +127,8 @@ def _line(setting: str, why: str) -> str:
 
 
 def _text(value: str) -> str:
-    # Names and repositories are plain ASCII, where JSON's strings are TOML's.
-    return json.dumps(value)
+    # Names and repositories are plain ASCII, where JSON's strings are TOML's; a context may be called anything.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _ids(roles: Iterable[int]) -> str:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from namespaces import NAMESPACE, PEOPLE, deployment, ingress, service
 
+from bot.policy import read_policy
 from bot.setup.init import NotInit, Wanted
 from bot.setup.init import init as command
 from sandbox.cluster import Cluster, wall_clock
@@ -90,7 +91,9 @@ def init(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     async def called(**changes):
-        plain = Wanted(NAMESPACE, "kubeconfig", None, ("greenlight", "greenlight"), PEOPLE, "greenlight.toml", "-")
+        plain = Wanted(
+            NAMESPACE, "kubeconfig", None, ("greenlight", "greenlight"), PEOPLE, None, "greenlight.toml", "-"
+        )
         return await command(replace(plain, **changes))
 
     return called
@@ -100,6 +103,13 @@ async def test_without_a_namespace_it_takes_the_one_of_the_context(init, cluster
     write_kubeconfig(tmp_path, cluster, namespace=NAMESPACE)
     await init(namespace=None)
     assert 'namespace = "mochi"' in (tmp_path / "greenlight.toml").read_text("utf-8")
+
+
+async def test_one_of_several_clusters_has_a_table_of_its_own(init, tmp_path):
+    await init(cluster="eu-1", context="sandbox")
+    read = read_policy(tmp_path / "greenlight.toml")
+    assert read.apps["mochi"].cluster == "eu-1"
+    assert read.clusters["eu-1"].context == "sandbox"
 
 
 @pytest.mark.parametrize("option", ["output", "manifests"])
@@ -128,9 +138,10 @@ async def test_each_may_go_to_a_file_or_to_the_terminal(init, tmp_path, capsys):
         ({"account": ("greenlight", "")}, "Nothing is not a name in Kubernetes: "),
         ({"output": "no/such/place"}, "no/such/place cannot be written: No such file or directory."),
         ({"context": "staging"}, "no credentials for "),
+        ({"cluster": "eu-1"}, "--cluster eu-1 needs --context: which of your kubeconfig's contexts is it?"),
         ({"kubeconfig": "other"}, "no credentials for "),
     ],
-    ids=["empty", "no name", "no account", "no folder", "no context", "no kubeconfig"],
+    ids=["empty", "no name", "no account", "no folder", "no such context", "no context", "no kubeconfig"],
 )
 async def test_what_cannot_be_done_is_a_sentence(init, tmp_path, capsys, changes, said):
     with pytest.raises(NotInit) as refusal:

@@ -64,6 +64,22 @@ async def test_comments_name_the_addresses_and_the_one_that_is_missing(outcome):
     assert "so the card has no Preview button" in outcome.comments
 
 
+async def test_addresses_are_read_from_http_routes_as_well():
+    route = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "preview", "namespace": NAMESPACE},
+        "spec": {
+            "parentRefs": [{"name": "public", "sectionName": "https"}],
+            "hostnames": ["next.mochi.example.com"],
+            "rules": [{"backendRefs": [{"name": "mochi-preview", "port": 80}]}],
+        },
+    }
+    outcome = await looked(deployment(), service(), ingress(), route)
+    assert "Preview button: https://next.mochi.example.com/" in outcome.comments
+    assert "Ingress" not in manifests(outcome.found, outcome.objects, ACCOUNT)
+
+
 async def test_an_ingress_for_the_preview_is_suggested_and_not_applied(outcome):
     text = manifests(outcome.found, outcome.objects, ACCOUNT)
     assert outcome.made("Ingress") == []

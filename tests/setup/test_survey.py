@@ -1,12 +1,14 @@
 """What a namespace is taken for: which Deployment is live, what else is there, and what is left out, with why."""
 
 import re
+from dataclasses import replace
 
 import pytest
-from namespaces import IMAGE, changed, deployment, ingress, looked, pod_of, refused, service
+from namespaces import IMAGE, NAMESPACE, changed, deployment, ingress, looked, pod_of, refused, service
 
-from bot.setup.objects import Deployment, Service
+from bot.setup.objects import Deployment, Pod, Service, seen
 from bot.setup.sibling import SLOT, Sibling
+from bot.setup.survey import survey
 
 BLUE = {"app": "mochi", "color": "blue"}
 GREEN = {"app": "mochi", "color": "green"}
@@ -119,6 +121,14 @@ async def test_of_several_services_the_one_that_the_world_uses_is_production():
     assert app.service.name == "public"
     assert [other.name for other in app.others] == ["b", "a"]
     assert "Service b selects these pods too, and Greenlight does not switch it" in outcome.comments
+
+
+async def test_a_job_that_has_ended_counts_for_nothing():
+    """Its pods often have the app's labels, and never take traffic again."""
+    outcome = await looked(deployment(), service())
+    ended, _ = seen(Pod, [pod_of("Job", "migrate") | {"status": {"phase": "Succeeded"}}])
+    [app] = survey(NAMESPACE, replace(outcome.objects, pods=outcome.objects.pods + ended)).apps
+    assert app.live.name == "mochi"
 
 
 async def test_every_app_of_a_namespace_gets_its_table():
