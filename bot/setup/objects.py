@@ -95,6 +95,8 @@ class _ContainerPort(_Shape):
 class Container(_Shape):
     name: DnsLabel
     image: str
+    command: Annotated[list[str], _null_is([])] = []
+    args: Annotated[list[str], _null_is([])] = []
     ports: Annotated[list[_ContainerPort], _null_is([])] = []
     readiness_probe: dict[str, Any] | None = None
 

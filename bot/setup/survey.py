@@ -128,8 +128,8 @@ def _app(
     slots = [each for each in objects.deployments if each.name not in used and each is not live]
     second = _second(live, service, slots)
     if len(second) > 1:
-        both = " and ".join(each.name for each in second)
-        return f"Deployment {live.name}: {both} could both be its other slot: delete or rename one of them."
+        both = " and ".join(each.name for each in second[:2])
+        return f"Deployment {live.name}: {both} could both be its other slot: delete or rename one."
     for slot in (live, *second):
         if LABEL in slot.match_labels:
             return (
@@ -156,12 +156,26 @@ def _container(live: Deployment, service: Service) -> Container:
 
 def _second(live: Deployment, service: Service, candidates: Iterable[Deployment]) -> list[Deployment]:
     """The Deployments that can be the other slot. The same image is not enough: a team's workers have it too."""
-    containers = {each.name for each in live.pod.containers}
-    alike = [each for each in candidates if {one.name for one in each.pod.containers} == containers]
+    alike = [each for each in candidates if _container_names(each) == _container_names(live)]
     named = [each for each in alike if are_siblings(live, each)]
-    # The Service would let its pods in, if it had any: nobody has that for another purpose.
-    idle = [each for each in alike if not each.replicas and matches(own(service.selector), each.labels)]
+    # The Service would let its pods in, if it had any, and they would do the same.
+    idle = [
+        each
+        for each in alike
+        if not each.replicas and matches(own(service.selector), each.labels) and _work(each) == _work(live)
+    ]
     return named or idle
+
+
+def _container_names(slot: Deployment) -> set[str]:
+    return {each.name for each in slot.pod.containers}
+
+
+def _work(slot: Deployment) -> dict[str, tuple[list[str], list[str], set[int]]]:
+    return {
+        each.name: (each.command, each.args, {port.container_port for port in each.ports})
+        for each in slot.pod.containers
+    }
 
 
 def _preview(service: Service, live: Deployment, idle: Deployment | Sibling, objects: Objects) -> Service | str:

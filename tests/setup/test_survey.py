@@ -92,10 +92,44 @@ async def test_a_worker_with_the_same_image_is_no_slot():
     )
 
 
-async def test_a_preview_environment_of_somebody_else_is_not_taken_over():
+async def test_a_worker_that_the_service_would_let_in_is_no_slot_either():
+    """Many charts give all Deployments the same labels; one that is scaled by a queue has no pods at night."""
+
+    def works(item):
+        item["spec"]["template"]["spec"]["containers"][0] |= {"args": ["work"], "ports": []}
+
+    worker = changed(deployment("worker", replicas=0, app="mochi", part="worker"), works)
+    outcome = await looked(deployment(), worker, service())
+    assert isinstance(outcome.app.idle, Sibling)
+
+
+async def test_a_second_deployment_without_pods_that_does_the_same_is_the_slot():
     outcome = await looked(
-        deployment(), deployment("mochi-preview", app="next"), service(), service("mochi-preview", app="next")
+        deployment("one", app="mochi", slot="1"), deployment("two", replicas=0, app="mochi", slot="2"), service()
     )
+    assert (outcome.app.live.name, outcome.app.idle.name) == ("one", "two")
+
+
+async def test_two_that_could_both_be_the_slot_are_not_guessed_between():
+    outcome = await looked(
+        deployment("one", app="mochi", slot="1"),
+        deployment("two", replicas=0, app="mochi", slot="2"),
+        deployment("old", replicas=0, app="mochi", slot="0"),
+        service(),
+    )
+    assert refused(outcome)[0] == "Deployment one: old and two could both be its other slot: delete or rename one."
+
+
+async def test_where_no_pod_runs_the_slot_that_is_meant_to_have_some_is_live():
+    outcome = await looked(deployment("mochi-blue", replicas=0, **BLUE), deployment("mochi-green", **GREEN), service())
+    [app] = survey(NAMESPACE, replace(outcome.objects, pods=())).apps
+    assert app.live.name == "mochi-green"
+
+
+@pytest.mark.parametrize("replicas", [1, 0])
+async def test_a_preview_environment_of_somebody_else_is_not_taken_over(replicas):
+    next_version = deployment("mochi-preview", replicas=replicas, app="next")
+    outcome = await looked(deployment(), next_version, service(), service("mochi-preview", app="next"))
     mochi = next(app for app in outcome.found.apps if app.name == "mochi")
     assert mochi.preview == "mochi-preview-2"
 
