@@ -49,11 +49,13 @@ def mochi(
     ]
 
 
-def alone(namespace: str, *, image: str, replicas: int = 2) -> list[Json]:
+def alone(namespace: str, *, image: str, env: list[Json] | None = None) -> list[Json]:
     """What most teams begin with: one Deployment behind one Service, and an address."""
-    deployment = _deployment(namespace, "mochi", "", image, replicas)
-    for labels in (deployment["spec"]["selector"]["matchLabels"], deployment["spec"]["template"]["metadata"]["labels"]):
-        labels.pop("color", None)
+    deployment = _deployment(namespace, "mochi", "", image, 2)
+    spec = deployment["spec"]
+    spec["selector"] = {"matchLabels": {"app": "mochi"}}
+    spec["template"]["metadata"] = {"labels": {"app": "mochi"}}
+    spec["template"]["spec"]["containers"][0]["env"] = env or []
     return [
         deployment,
         _service(namespace, "mochi", {"app": "mochi"}),

@@ -93,7 +93,8 @@ def fill_in(file, team):
 
 async def test_the_guide_leads_from_one_deployment_to_a_gated_release_and_back(target, team, tmp_path):
     look, make, proof, credentials, run, undo = blocks(target.namespace)
-    await target.apply(mochi.alone(target.namespace, image=team.image("blue")))
+    env = [{"name": "COMMIT", "value": "12e4567"}, {"name": "COLOURS", "value": "y"}]
+    await target.apply(mochi.alone(target.namespace, image=team.image("blue"), env=env))
     installed = Mochi(target)
     blue = await installed.serving(2, LIVE)
     before = await installed.deployment(LIVE), await installed.service(LIVE)
@@ -106,10 +107,13 @@ async def test_the_guide_leads_from_one_deployment_to_a_gated_release_and_back(t
         DISCORD_API_URL=team.discord.api_url,
         DISCORD_GATEWAY_URL=team.discord.gateway_url,
     )
+    person = Terminal(tmp_path, KUBECONFIG=str(admin))
 
     await terminal.succeeds(look)
     assert (await installed.deployment(LIVE), await installed.service(LIVE)) == before
     await terminal.succeeds(make)
+    [copied] = (await installed.deployment(IDLE))["spec"]["template"]["spec"]["containers"]
+    assert copied["env"] == env, "text stays text, on the way through YAML and kubectl"
     code, told = await terminal.types(proof)
     assert (code, told.count("0 is not an id of Discord's")) == (2, 4)
     fill_in(tmp_path / "greenlight.toml", team)
@@ -122,25 +126,14 @@ async def test_the_guide_leads_from_one_deployment_to_a_gated_release_and_back(t
     assert await installed.serving(2, LIVE) == blue
 
     async with team.hired(terminal.environment):
-        ann, kim, leo, sam = (team.person(name) for name in ("ann", "kim", "leo", "sam"))
-        await ann.slash(team.channel, "deploy", image="green")
-        waiting = await team.ballot("mochi #1 (green)", "QC", "Lead")
-        green = await installed.serving(2, PREVIEW)
-        assert await installed.serving(2, LIVE) == blue
-        await kim.react(waiting, APPROVE)
-        await leo.react(waiting, APPROVE)
-        live = await team.card("🟢", "mochi #1 (green) is live")
-        assert await installed.serving(2, LIVE) == green
-        label = selector(await installed.service(LIVE))[LABEL]
-        assert {owner(pod) for pod in await installed.pods_with(label)} == {IDLE}
-
-        person = Terminal(tmp_path, KUBECONFIG=str(admin))
+        live = await goes_live(team, installed)
+        green = await installed.serving(2, LIVE)
         code, told = await person.types(make)
         assert (code, 'conflict with "greenlight"' in told) == (1, True), told
         assert await installed.serving(2, LIVE) == green
 
-        form = await sam.click(live, "Roll back")
-        await sam.submit_modal(form, reason="wrong prices")
+        form = await team.person("sam").click(live, "Roll back")
+        await team.person("sam").submit_modal(form, reason="wrong prices")
         await team.card("🟠", "mochi #1 (green) was rolled back by @sam")
         assert await installed.serving(2, LIVE) == blue
     assert (await installed.deployment(LIVE))["spec"] == before[0]["spec"]
@@ -151,3 +144,19 @@ async def test_the_guide_leads_from_one_deployment_to_a_gated_release_and_back(t
     assert await installed.serving(2, LIVE) == blue
     left = {item["metadata"]["name"] for item in (await installed.get(installed.deployments))["items"]}
     assert left == {LIVE}
+
+
+async def goes_live(team, installed):
+    """Step 7: ann deploys, kim and leo look at the preview and approve. The card, once it says so."""
+    blue = await installed.serving(2, LIVE)
+    await team.person("ann").slash(team.channel, "deploy", image="green")
+    waiting = await team.ballot("mochi #1 (green)", "QC", "Lead")
+    green = await installed.serving(2, PREVIEW)
+    assert await installed.serving(2, LIVE) == blue
+    await team.person("kim").react(waiting, APPROVE)
+    await team.person("leo").react(waiting, APPROVE)
+    card = await team.card("🟢", "mochi #1 (green) is live")
+    assert await installed.serving(2, LIVE) == green
+    label = selector(await installed.service(LIVE))[LABEL]
+    assert {owner(pod) for pod in await installed.pods_with(label)} == {IDLE}
+    return card
