@@ -59,7 +59,7 @@ def read_policy(file: Path) -> Policy:
         text = file.read_text("utf-8")
     except FileNotFoundError:
         raise SettingsError(
-            f"{file}: no such file. Copy greenlight.example.toml, or set GREENLIGHT_CONFIG to where yours is."
+            f"{file}: no such file. Let `greenlight init` write one, or set GREENLIGHT_CONFIG to where yours is."
         ) from None
     except (OSError, UnicodeDecodeError) as why:
         raise SettingsError(f"{file}: cannot be read: {why}.") from None

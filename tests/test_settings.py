@@ -485,7 +485,7 @@ def test_a_fault_stays_one_line_of_ordinary_characters(complaint, name):
 
 
 def test_a_file_that_is_not_there_is_told_with_what_to_do():
-    with pytest.raises(SettingsError, match=r"^nowhere\.toml: no such file\. Copy greenlight\.example\.toml, or set "):
+    with pytest.raises(SettingsError, match=r"^nowhere\.toml: no such file\. Let `greenlight init` write one, or set "):
         read_policy(Path("nowhere.toml"))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bot.clusters.cluster import LABEL
 from bot.clusters.reading import HASH, matches
-from bot.setup.objects import Deployment, Objects, Service
+from bot.setup.objects import ROLLOUT_HASH, Deployment, Objects, Service
 from bot.setup.sibling import SLOT, are_siblings
 
 
@@ -55,6 +55,8 @@ def _nothing_to_switch(service: Service) -> str:
         return f"{called} is of type ExternalName: it leads out of the cluster, and there is nothing to switch."
     if not service.selector:
         return f"{called} has no selector, so there is nothing to switch: give it the labels of the app's pods."
+    if ROLLOUT_HASH in service.selector:
+        return f"{called} is switched by an Argo Rollout: Argo Rollouts are not supported yet."
     empty = next((key for key, value in service.selector.items() if not value), None)
     return f"{called} selects {empty} with an empty value: give it a value or remove it." if empty is not None else ""
 

@@ -75,6 +75,10 @@ def _of_pods(app: Found) -> Iterator[str]:
             "Its images are pulled with imagePullSecrets: Greenlight asks the registry for digests with a login of its "
             "own, from DOCKER_CONFIG."
         )
+    apart = bool(app.live.pod.affinity.pod_anti_affinity.required)
+    if apart or any(port.host_port for each in app.live.pod.containers for port in each.ports):
+        why = "required podAntiAffinity" if apart else "a hostPort"
+        yield f"Its pods keep each other off a node ({why}): a candidate waits until there are further nodes for it."
     if any("persistentVolumeClaim" in volume for volume in app.live.pod.volumes):
         yield "Its pods mount a PersistentVolumeClaim: during a release both versions have it open at once."
 

@@ -90,6 +90,7 @@ class Service(_Object):
 class _ContainerPort(_Shape):
     name: Annotated[str, _null_is("")] = ""
     container_port: int
+    host_port: int | None = None
 
 
 class Container(_Shape):
@@ -101,7 +102,18 @@ class Container(_Shape):
     readiness_probe: dict[str, Any] | None = None
 
 
+class _AntiAffinity(_Shape):
+    required: Annotated[
+        list[dict[str, Any]], _null_is([]), Field(alias="requiredDuringSchedulingIgnoredDuringExecution")
+    ] = []
+
+
+class _Affinity(_Shape):
+    pod_anti_affinity: Annotated[_AntiAffinity, _null_is({})] = _AntiAffinity()
+
+
 class _PodSpec(_Shape):
+    affinity: Annotated[_Affinity, _null_is({})] = _Affinity()
     containers: Annotated[list[Container], Field(min_length=1)]
     init_containers: Annotated[list[Container], _null_is([])] = []
     image_pull_secrets: Annotated[list[dict[str, Any]], _null_is([])] = []

@@ -232,6 +232,7 @@ async def test_what_a_team_may_not_think_of_is_told():
         item["metadata"]["labels"]["argocd.argoproj.io/instance"] = "mochi"
         spec = item["spec"]["template"]["spec"]
         del spec["containers"][0]["readinessProbe"]
+        spec["containers"][0]["ports"][0]["hostPort"] = 8080
         spec["imagePullSecrets"] = [{"name": "registry"}]
         spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
 
@@ -240,11 +241,22 @@ async def test_what_a_team_may_not_think_of_is_told():
         "Container web has no readinessProbe",
         "with a login of its own, from DOCKER_CONFIG",
         "both versions have it open at once",
+        "keep each other off a node (a hostPort)",
         "is kept by Argo CD",
         "is headless",
         "No Ingress or HTTPRoute leads to it, so the card has no Production button",
     ):
         assert words in outcome.comments
+
+
+async def test_pods_that_need_a_node_each_need_further_nodes_for_a_candidate():
+    def change(item):
+        term = {"labelSelector": {"matchLabels": {"app": "mochi"}}, "topologyKey": "kubernetes.io/hostname"}
+        apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+        item["spec"]["template"]["spec"]["affinity"] = apart
+
+    outcome = await looked(changed(deployment(), change), service())
+    assert "keep each other off a node (required podAntiAffinity)" in outcome.comments
 
 
 async def test_a_registry_with_a_port_may_be_one_without_tls(outcome):

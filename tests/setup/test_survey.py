@@ -215,9 +215,12 @@ async def test_a_long_name_leads_to_names_that_kubernetes_and_discord_take():
         ),
         (
             [
-                pod_of("ReplicaSet", "mochi-6f9", **{"app": "mochi", "rollouts-pod-template-hash": "6f9"}),
                 service(**{"app": "mochi", "rollouts-pod-template-hash": "6f9"}),
             ],
+            ("Service mochi is switched by an Argo Rollout: Argo Rollouts are not supported yet.",),
+        ),
+        (
+            [pod_of("ReplicaSet", "mochi-6f9", **{"app": "mochi", "rollouts-pod-template-hash": "6f9"}), service()],
             ("Service mochi leads to the Argo Rollout mochi: Argo Rollouts are not supported yet.",),
         ),
         (
@@ -252,6 +255,7 @@ async def test_a_long_name_leads_to_names_that_kubernetes_and_discord_take():
         "empty value",
         "ExternalName",
         "StatefulSet",
+        "Service of a Rollout",
         "Rollout",
         "Job",
         "both slots",
