@@ -32,7 +32,9 @@ class Sibling:
 def sibling(first: Deployment, taken: Collection[str]) -> Sibling:
     """`taken` are the names of the Deployments that exist."""
     name, letter = _name(first.name, taken)
-    labels = {key: _OTHER.get(value, value) for key, value in first.labels.items() if key != LABEL}
+    # Only of what is called by its colour: a team may be called blue as well.
+    other = _OTHER if name == other_colour(first.name) else {}
+    labels = {key: other.get(value, value) for key, value in first.labels.items() if key != LABEL}
     match = {key: labels[key] for key in first.match_labels if key in labels}
     if match == dict(first.match_labels) or not match:
         labels[SLOT] = match[SLOT] = letter

@@ -5,7 +5,7 @@ whatever it leaves out is told with the reason. Which Deployment is live is read
 bot itself reads it, and only where there are no pods from labels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.clusters.cluster import LABEL
@@ -136,8 +136,9 @@ def _app(
                 f"Deployment {slot.name} has {LABEL} in spec.selector, where it can never change: "
                 "create it again without that label there."
             )
-    idle = second[0] if second else sibling(live, {each.name for each in objects.deployments})
-    preview = _preview(service, live, idle, objects)
+    idle = second[0] if second else sibling(live, used | {each.name for each in objects.deployments})
+    shown = {name for app in apps for name in (app.service.name, app.preview_name)}
+    preview = _preview(service, live, idle, objects, shown)
     if not isinstance(preview, str):
         others = [each for each in others if each.name != preview.name]
     name = _free(_app_name(service.name), {app.name for app in apps}, _NAME_LIMIT)
@@ -178,13 +179,15 @@ def _work(slot: Deployment) -> dict[str, tuple[list[str], list[str], set[int]]]:
     }
 
 
-def _preview(service: Service, live: Deployment, idle: Deployment | Sibling, objects: Objects) -> Service | str:
+def _preview(
+    service: Service, live: Deployment, idle: Deployment | Sibling, objects: Objects, used: Collection[str]
+) -> Service | str:
     """A Service that shows the other slot, or nothing but what is live under the name that a preview has."""
     slots = {("Deployment", live.name), ("Deployment", idle.name)}
     wanted = f"{service.name[: _SERVICE_LIMIT - len(PREVIEW)].rstrip('-')}{PREVIEW}"
     for each in objects.services:
         usable = each.spec.type != "ExternalName" and each.selector and all(each.selector.values())
-        if each is service or not usable:
+        if each is service or each.name in used or not usable:
             continue
         made_by = keepers(each, objects)
         makers = {one.name for one in objects.deployments if matches(lasting(each.selector), one.labels)}
@@ -193,7 +196,7 @@ def _preview(service: Service, live: Deployment, idle: Deployment | Sibling, obj
         shows_idle = matches(lasting(each.selector), idle.labels) and not matches(each.selector, live.labels)
         if isinstance(idle, Deployment) and shows_idle and made_by <= {("Deployment", idle.name)}:
             return each
-    return _free(wanted, {each.name for each in objects.services}, _SERVICE_LIMIT)
+    return _free(wanted, {*used, *(each.name for each in objects.services)}, _SERVICE_LIMIT)
 
 
 def _app_name(service: str) -> str:

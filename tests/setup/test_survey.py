@@ -172,6 +172,20 @@ async def test_every_app_of_a_namespace_gets_its_table():
     assert [app.name for app in outcome.found.apps] == ["api", "web"]
 
 
+async def test_apps_with_names_that_are_long_and_alike_share_nothing():
+    names = [f"{'a' * 61}{end}" for end in "xy"]
+    items = [item for name in names for item in (deployment(name, app=name), service(name, app=name))]
+    outcome = await looked(*items)
+    first, second = outcome.found.apps
+    assert {first.name, first.idle.name, first.preview}.isdisjoint({second.name, second.idle.name, second.preview})
+
+
+async def test_a_team_that_is_called_blue_keeps_its_name():
+    """Only a Deployment that is called by its colour has one."""
+    outcome = await looked(deployment(app="mochi", team="blue"), service())
+    assert outcome.app.idle.labels == {"app": "mochi", "team": "blue", SLOT: "b"}
+
+
 async def test_a_long_name_leads_to_names_that_kubernetes_and_discord_take():
     long = "a" * 60 + "-b"
     outcome = await looked(deployment(long), service(long))
