@@ -50,6 +50,10 @@ def manifests(found: Survey, objects: Objects, account: Account) -> str:
 
 
 _PREVIEW = "{app}: the preview Service, which Greenlight points to the candidate."
+_ROLE = (
+    "Exactly what greenlight.toml needs here: by name where something is changed. No Secrets, no exec. Who uses "
+    "deploy/5-admission.yaml names them there too: services {services}; deployments {deployments}."
+)
 # The first apply makes it; a later one must not undo what releases have made of it.
 _ONCE = (
     "{app}: the idle slot, a copy of {live} without pods. Apply it once, with `kubectl apply --server-side`: once a "
@@ -86,8 +90,11 @@ def _account(found: Survey, account: Account) -> Iterator[_Document]:
 
 def _role(found: Survey, account: Account) -> Iterator[_Document]:
     api, metadata = "rbac.authorization.k8s.io", {"name": ROLE, "namespace": found.namespace}
+    targets = [app.app.target for app in found.apps]
+    services = ", ".join(f"'{found.namespace}/{name}'" for each in targets for name in (each.service, each.preview))
+    deployments = ", ".join(f"'{found.namespace}/{name}'" for each in targets for name in each.slots)
     yield (
-        "Exactly what greenlight.toml needs here: by name where something is changed. No Secrets, no exec.",
+        _ROLE.format(services=services, deployments=deployments),
         {
             "apiVersion": f"{api}/v1",
             "kind": "Role",

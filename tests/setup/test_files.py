@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from bot.setup.sibling import SLOT
 from bot.setup.yaml_text import yaml_text
 from sandbox.cluster import Cluster
 
+DEPLOY = Path(__file__).parents[2] / "deploy"
 BLUE = {"app": "mochi", "color": "blue"}
 
 
@@ -107,6 +109,18 @@ async def test_the_api_server_takes_what_is_printed(outcome):
     cluster.apply(item for item in outcome.printed if item["kind"] in {"Deployment", "Service"})
     cluster.settle()
     assert cluster.objects.get("deployments", NAMESPACE, "mochi-b")["spec"]["replicas"] == 0
+
+
+async def test_the_account_is_the_one_that_the_shipped_manifests_use(outcome):
+    """Whoever moves the bot into the cluster finds it there, and applies the same again."""
+    shipped = [item for file in DEPLOY.glob("*.yaml") for item in yaml.safe_load_all(file.read_text("utf-8"))]
+    for kind in ("Namespace", "ServiceAccount"):
+        assert outcome.made(kind) == [item for item in shipped if item["kind"] == kind]
+
+
+async def test_the_names_for_the_policies_stand_above_the_role(outcome):
+    text = manifests(outcome.found, outcome.objects, ACCOUNT).replace("\n# ", " ")
+    assert "services 'mochi/mochi', 'mochi/mochi-preview'; deployments 'mochi/mochi', 'mochi/mochi-b'." in text
 
 
 async def test_an_account_that_exists_is_not_made_again(outcome):
