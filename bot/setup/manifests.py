@@ -49,7 +49,6 @@ def manifests(found: Survey, objects: Objects, account: Account) -> str:
     return text + "".join(filter(None, (_suggestion(app, objects) for app in found.apps)))
 
 
-_PREVIEW = "{app}: the preview Service, which Greenlight points to the candidate."
 _ROLE = (
     "Exactly what greenlight.toml needs here: by name where something is changed. No Secrets, no exec. Who uses "
     "deploy/5-admission.yaml names them there too: services {services}; deployments {deployments}."
