@@ -101,7 +101,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         }
         for api in apis.values():
             stack.push_async_callback(api.close)
-        registry = Registry(settings.docker_config, insecure=settings.insecure_registries)
+        registry = Registry(settings.docker_config, settings.registries)
         stack.push_async_callback(registry.close)
         point_at(settings.discord_api_url, settings.discord_gateway_url)
         client = Greenlight(settings.guild)
@@ -187,7 +187,7 @@ async def _objects(parts: Parts, name: str, settings: Settings) -> str:
 
 
 async def _tags(settings: Settings, image: str) -> str:
-    async with Registry(settings.docker_config, insecure=settings.insecure_registries) as registry:
+    async with Registry(settings.docker_config, settings.registries) as registry:
         return f"{image} has {len(await registry.tags(parse(image)))} tags"
 
 

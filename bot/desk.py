@@ -37,6 +37,7 @@ LINKS_EVERY = 300.0
 TOKEN = 6
 ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: a label should not spell a word
 UNPINNED = "the registry could not say what this tag means, so it is not bound to a digest"
+MIRRORED = "the registry could not be asked what this tag means: its mirror {} says so, and that may be out of date"
 
 
 class AlreadyOpen(Refused):
@@ -59,6 +60,12 @@ class _Asked:
     @property
     def digests(self) -> frozenset[str]:
         return self.resolved.digests if self.resolved else frozenset()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self.resolved is None:
+            return (UNPINNED,)
+        return (MIRRORED.format(self.resolved.mirror),) if self.resolved.mirror else ()
 
     @property
     def reference(self) -> str:
@@ -138,7 +145,7 @@ class Desk:
             previous=start.live,
             created_at=now,
             since=now,
-            notes=() if asked.resolved else (UNPINNED,),
+            notes=asked.notes,
         )
         said = f"{author.name} asked for {asked.called}", f"{asked.image} is {asked.reference}"
         return await self._open(opened, start, *said, replacing=ended)
@@ -306,7 +313,7 @@ class Desk:
             meant = await self._images.resolve(dataclasses.replace(image, digest=None))
         except (ImageNotFound, RegistryError):
             meant = None
-        same = meant is not None and image.digest in meant.digests
+        same = meant is not None and not meant.mirror and image.digest in meant.digests
         return image.short if same else image.at(image.digest).short
 
     async def _check_new(self, app: App, asked: _Asked, start: Start, *, replace: bool) -> None:

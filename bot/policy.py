@@ -6,6 +6,7 @@ file, the line, the table, the key and the fix; a file is taken whole or not at 
 
 import json
 import re
+import ssl
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +17,14 @@ from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bot.duration import parse_duration
+from bot.registry.hosts import RegistryHost, trusting
 from bot.release.app import App, Approval, Native, Notify, Requirement, Switch, Timing
 from bot.release.errors import Refused
-from bot.release.image import parse
+from bot.release.image import one_name, parse
 from bot.toml_places import Loc, TomlPlaces, header
 
 
@@ -47,8 +49,8 @@ class Policy:
 
     guild: int
     apps: Mapping[str, App]
-    insecure_registries: frozenset[str] = frozenset()
-    """`host[:port]` of the registries that are asked without TLS."""
+    registries: Mapping[str, RegistryHost] = field(default_factory=dict)
+    """How those are reached that are not reached by TLS and directly, by `host[:port]`; `docker.io` by that name."""
     clusters: Mapping[str, Credentials] = field(default_factory=dict)
     """By the names that apps use."""
 
@@ -68,7 +70,7 @@ def read_policy(file: Path) -> Policy:
     except tomllib.TOMLDecodeError as why:
         raise SettingsError(f"{file}: is not valid TOML: {why}.") from None
     try:
-        shape = _File.model_validate(document)
+        shape = _File.model_validate(document, context=file.parent)
     except ValidationError as why:
         errors = [error for error in why.errors() if not _follows_from_rollout(document, error["loc"])]
         faults = [(error["loc"], _sentence(error)) for error in errors]
@@ -78,10 +80,10 @@ def read_policy(file: Path) -> Policy:
         places = TomlPlaces(str(file), text, _depth)
         faults.sort(key=lambda fault: places.line(fault[0]) or 0)
         raise SettingsError("\n".join(f"{places.of(loc)}: {sentence}" for loc, sentence in faults))
-    insecure = frozenset(host for host, registry in shape.registries.items() if registry.insecure)
     apps = {name: _app(name, table) for name, table in shape.apps.items()}
+    registries = {one_name(host): _registry(table) for host, table in shape.registries.items()}
     clusters = {name: Credentials(_beside(file, table), table.context) for name, table in shape.clusters.items()}
-    return Policy(shape.guild, MappingProxyType(apps), insecure, MappingProxyType(clusters))
+    return Policy(shape.guild, MappingProxyType(apps), MappingProxyType(registries), MappingProxyType(clusters))
 
 
 # What a value may be. -------------------------------------------------------------------------------------------------
@@ -152,12 +154,37 @@ def _repository(value: str) -> str:
 
 
 def _host(value: str) -> str:
+    if not _is_host(value):
+        _refuse('is not the host of a registry: write [registries."registry.example.com:5000"], in lower case.')
+    return value
+
+
+def _mirror(value: str) -> str:
+    if not _is_host(value):
+        _refuse(
+            f'{_shown(value)} is not the host of a registry: write it like "mirror.example.com:5000", in lower case.'
+        )
+    return one_name(value)
+
+
+def _is_host(value: str) -> bool:
     try:
-        if parse(f"{value}/image").registry == value:
-            return value
+        return parse(f"{value}/image").registry == one_name(value)
     except Refused:
-        pass
-    _refuse('is not the host of a registry: write [registries."registry.example.com:5000"], in lower case.')
+        return False
+
+
+def _ca(value: str, info: ValidationInfo) -> str:
+    """A relative path counts from where the file stands that names it."""
+    path = Path(info.context or "") / Path(value).expanduser()
+    try:
+        trusting(path)
+    except ssl.SSLError:
+        _refuse(f"{_shown(value)} holds no certificate: it must be in PEM, as -----BEGIN CERTIFICATE----- begins it.")
+    except (OSError, ValueError) as why:
+        reason = why.strerror if isinstance(why, OSError) else "not a path"
+        _refuse(f"{_shown(value)} cannot be read ({reason}): name the file with the certificate that vouches for it.")
+    return str(path)
 
 
 def _cluster_name(value: str) -> str:
@@ -261,6 +288,8 @@ class _Cluster(_Table):
 
 class _Registry(_Table):
     insecure: bool = False
+    ca: Annotated[str, AfterValidator(_ca)] | None = None
+    mirrors: list[Annotated[str, AfterValidator(_mirror)]] = []
 
 
 class _File(_Table):
@@ -298,6 +327,10 @@ def _beside(file: Path, table: _Cluster) -> str | None:
     return None if table.kubeconfig is None else str(file.parent / Path(table.kubeconfig).expanduser())
 
 
+def _registry(table: _Registry) -> RegistryHost:
+    return RegistryHost(table.insecure, None if table.ca is None else Path(table.ca), tuple(table.mirrors))
+
+
 # What is wrong between values that are each right. --------------------------------------------------------------------
 
 
@@ -333,6 +366,29 @@ def _contradictions(file: _File) -> Iterator[tuple[Loc, str]]:
             if owner != name:
                 what = f"the {kind} {_shown(object_name)} in {_shown(app.namespace)}"
                 yield (*here, key), f"{what} is app {_shown(owner)}'s already: they would move each other's traffic."
+    yield from _contradictions_of_registries(file.registries)
+
+
+def _contradictions_of_registries(registries: Mapping[str, _Registry]) -> Iterator[tuple[Loc, str]]:
+    written: dict[str, str] = {}
+    for host, registry in registries.items():
+        here: Loc = ("registries", host)
+        first = written.setdefault(one_name(host), host)
+        if first != host:
+            yield here, f"is {_shown(first)} by another name: put all that is said of it into one table."
+        if registry.insecure and registry.ca is not None:
+            yield (
+                (*here, "ca"),
+                "has no use where `insecure` is true: without TLS there is no certificate. Leave one out.",
+            )
+        for index, mirror in enumerate(registry.mirrors):
+            if mirror == one_name(host):
+                yield (
+                    (*here, "mirrors", index),
+                    f"{_shown(mirror)} is the registry itself: name hosts that hold copies.",
+                )
+            elif mirror in registry.mirrors[:index]:
+                yield (*here, "mirrors", index), f"names {_shown(mirror)} twice: leave one of them out."
 
 
 def _roles(app: _App) -> Iterator[tuple[Loc, int]]:

@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.policy import Credentials, Policy, SettingsError, read_policy
+from bot.registry.hosts import RegistryHost
 from bot.release.app import App
 
 __all__ = ["Environment", "LogFormat", "LogLevel", "Settings", "SettingsError", "load"]
@@ -112,8 +113,8 @@ class Environment(BaseSettings):
 class Settings:
     guild: int
     apps: Mapping[str, App]
-    insecure_registries: frozenset[str]
-    """`host[:port]` of the registries that are asked without TLS."""
+    registries: Mapping[str, RegistryHost]
+    """How those are reached that are not reached by TLS and directly, by `host[:port]`."""
     token: SecretStr
     database_url: str
     clusters: Mapping[str, Credentials] = field(default_factory=dict)
@@ -123,7 +124,8 @@ class Settings:
     discord_gateway_url: str | None = None
     """None: the one that the API names."""
     docker_config: Path | None = None
-    """The directory of Docker's `config.json`. None: no registry is told a login; nobody named one."""
+    """The directory of Docker's `config.json`, or of a pull secret's `.dockerconfigjson`. None: no registry is told a
+    login; nobody named one."""
     health: tuple[str, int] | None = None
     """Host and port at which a running bot answers probes. None: nowhere."""
     log_level: LogLevel = LogLevel.INFO
@@ -149,7 +151,7 @@ def load() -> Settings:
     return Settings(
         guild=policy.guild,
         apps=policy.apps,
-        insecure_registries=policy.insecure_registries,
+        registries=policy.registries,
         token=token,
         database_url=environment.database_url,
         discord_api_url=_bare(environment.discord_api_url),

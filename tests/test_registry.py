@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from bot.registry import ImageNotFound, Registry, RegistryError, read_logins
-from bot.registry_access import Access
+from bot.registry import ImageNotFound, Registry, RegistryError, RegistryHost, read_logins
+from bot.registry.access import Access, Turn
 from bot.release.errors import Refused
 from bot.release.image import parse
 from sandbox import registry as sandbox
@@ -21,6 +21,7 @@ from sandbox.registry import Fault
 
 PASSWORD = "correct-horse-battery"
 LOGIN = ("ann", PASSWORD)
+PLAIN = RegistryHost(insecure=True)
 
 
 @pytest.fixture
@@ -66,11 +67,11 @@ async def reach(tmp_path):
     """A client that speaks plain http to these registries, with a login for the first of them if one is given."""
     clients = []
 
-    def connect(*registries, login=None, **settings):
+    def connect(*registries, login=None, like=PLAIN, **settings):
         hosts = [each if isinstance(each, str) else each.host for each in registries]
         if login is not None:
             write_config(tmp_path, {hosts[0]: {"auth": base64.b64encode(":".join(login).encode()).decode()}})
-        client = Registry(tmp_path, **{"insecure": hosts, **settings})
+        client = Registry(tmp_path, dict.fromkeys(hosts, like), **settings)
         clients.append(client)
         return client
 
@@ -100,8 +101,9 @@ def server_tls(certificate):
 
 
 @pytest.fixture
-def client_tls(certificate):
-    return ssl.create_default_context(cafile=certificate[0])
+def vouched(certificate):
+    """A registry that the certificate vouches for."""
+    return RegistryHost(ca=certificate[0])
 
 
 def write_config(folder, auths):
@@ -326,33 +328,33 @@ async def test_a_token_server_that_fails_is_told_of(odd, reach, status, body, sa
     assert says in await refusal(reach(host).resolve(image(host)))
 
 
-async def test_passwords_are_not_sent_to_a_token_server_without_tls(serving, odd, reach, server_tls, client_tls):
+async def test_passwords_are_not_sent_to_a_token_server_without_tls(serving, odd, reach, server_tls, vouched):
     listener = await serving(bearer=True)
     challenge = {"WWW-Authenticate": f'Bearer realm="http://{listener.host}/token"'}
     host = await odd(lambda _: web.Response(status=401, headers=challenge), server_tls)
-    client = reach(host, login=LOGIN, insecure=(), tls=client_tls)
+    client = reach(host, login=LOGIN, like=vouched)
     assert "tokens from an address that is not https" in await refusal(client.resolve(image(host)))
     assert listener.requests == []
 
 
-async def test_nothing_leads_from_https_to_http(serving, odd, reach, server_tls, client_tls):
+async def test_nothing_leads_from_https_to_http(serving, odd, reach, server_tls, vouched):
     listener = await serving()
     elsewhere = {"Location": f"http://{listener.host}/"}
     host = await odd(lambda _: web.Response(status=307, headers=elsewhere), server_tls)
-    client = reach(host, insecure=(), tls=client_tls)
+    client = reach(host, like=vouched)
     assert "not https" in await refusal(client.resolve(image(host)))
     assert listener.requests == []
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(odd, reach, server_tls):
     host = await odd(lambda _: web.Response(), server_tls)
-    assert "no certificate that is trusted" in await refusal(reach(insecure=()).resolve(image(host)))
+    assert "no certificate that is trusted" in await refusal(reach().resolve(image(host)))
 
 
 async def test_plain_http_is_spoken_only_where_the_configuration_says_so(serving, reach):
     registry = await serving()
-    sentence = await refusal(reach(insecure=()).resolve(image(registry)))
-    assert sentence.endswith("If it speaks plain http, list it as insecure.")
+    sentence = await refusal(reach().resolve(image(registry)))
+    assert sentence.endswith("if it speaks plain http, list it as insecure.")
     assert registry.requests == []
 
 
@@ -557,7 +559,8 @@ async def test_dates_of_any_spelling_do_no_harm(odd, reach, created):
 
 
 def test_docker_hub_is_asked_at_its_own_host():
-    url = Access(None, (), 1, None, "").url(parse("nginx:1.27"), "manifests/1.27")
+    nginx = parse("nginx:1.27")
+    url = Access(None, {}, "").url(Turn(nginx, nginx.registry, 0), "manifests/1.27")
     assert str(url) == "https://registry-1.docker.io/v2/library/nginx/manifests/1.27"
 
 
@@ -617,7 +620,7 @@ async def test_a_registry_that_is_away_is_not_asked_at_every_key(serving, reach)
 async def test_no_bug_of_ours_escapes_into_autocomplete(serving, reach, monkeypatch):
     registry = await serving()
     client = reach(registry)
-    monkeypatch.setattr("bot.registry.is_tag", None)
+    monkeypatch.setattr("bot.registry.client.is_tag", None)
     with capture_logs() as logged:
         assert await client.suggest(image(registry), "", within=30) == []
     assert [(entry["log_level"], entry["event"]) for entry in logged] == [("error", "tags not refreshed")]
@@ -626,7 +629,7 @@ async def test_no_bug_of_ours_escapes_into_autocomplete(serving, reach, monkeypa
 async def test_closing_ends_what_still_goes_on(serving):
     registry = await serving()
     registry.faults = [Fault(silent=True)]
-    async with asyncio.timeout(5), Registry(insecure=[registry.host], within=60) as client:
+    async with asyncio.timeout(5), Registry(None, {registry.host: PLAIN}, within=60) as client:
         assert await client.suggest(image(registry), "", within=0.01) == []
         running = [task for task in asyncio.all_tasks() if "_refresh" in repr(task)]
         assert len(running) == 1

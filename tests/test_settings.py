@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bot import policy as shape
 from bot.duration import parse_duration
 from bot.policy import Credentials, read_policy
+from bot.registry import RegistryHost
 from bot.release.app import Native, Notify, Requirement, Switch
 from bot.settings import Environment, LogFormat, LogLevel, SettingsError, load
 
@@ -91,7 +92,7 @@ def test_a_short_file_is_enough_and_the_rest_has_the_documented_defaults(policy)
     assert (app.approval.expires, app.approval.switch) == (timedelta(minutes=30), Switch.AUTO)
     assert (app.timing.stage_within, app.timing.warm_for) == (timedelta(minutes=10), timedelta(hours=1))
     assert (app.pin, app.notify, app.links, app.images) == (True, Notify.CHANNEL, {}, ())
-    assert read.insecure_registries == frozenset()
+    assert read.registries == {}
 
 
 def test_every_key_reaches_the_app(policy):
@@ -127,7 +128,7 @@ def test_every_key_reaches_the_app(policy):
     assert app.timing.warm_for == timedelta(hours=2)
     assert app.approval.by_author
     assert (app.approval.expires, app.approval.switch) == (timedelta(minutes=45), Switch.BUTTON)
-    assert read.insecure_registries == {"localhost:5000"}
+    assert read.registries == {"localhost:5000": RegistryHost(insecure=True), "registry.example.com": RegistryHost()}
 
 
 def test_an_id_may_be_written_in_quotes(policy):

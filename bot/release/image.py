@@ -2,7 +2,8 @@
 
 Pure text, no network. An `Image` that exists is legal and normalised, so two names are the same image exactly when they
 are equal. The grammar is that of distribution/reference, which Docker, containerd and the kubelet share; it is narrowed
-where a legal name is more likely an attack or a slip: sha256 digests only, lower-case hosts, real port numbers.
+where a legal name is more likely an attack or a slip: sha256 digests only, lower-case hosts that DNS can look up, real
+port numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ REFERENCE_LIMIT = NAME_LIMIT + len(":") + 128 + len("@sha256:") + 64
 _SHOWN_LIMIT = 60
 _LISTED_LIMIT = 5  # of the longest names there are: then a refusal still fits into one Discord message
 
-_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1035: at most 63
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[(?P<ipv6>[0-9a-f:]+)\])(?::(?P<port>[1-9][0-9]{{0,4}}))?")
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
@@ -106,6 +107,11 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def one_name(host: str) -> str:
+    """The one name of a registry that has several: `docker.io` for each of its aliases, any other host for itself."""
+    return DOCKER_HUB if host in DOCKER_HUB_ALIASES else host
+
+
 def parse(text: str) -> Image:
     """Read a full reference as Docker and the kubelet do: `mochi:green` is `docker.io/library/mochi:green`.
 
@@ -120,8 +126,9 @@ def parse(text: str) -> Image:
     if not slash or not (host == "localhost" or "." in host or ":" in host):
         host, path = DOCKER_HUB, name
     repository, colon, tag = path.partition(":")
-    if host in DOCKER_HUB_ALIASES:
-        host, repository = DOCKER_HUB, repository if "/" in repository else f"library/{repository}"
+    host = one_name(host)
+    if host == DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
     try:
         return Image(host, repository, tag if colon else None, digest if at else None)
     except Refused as why:

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from bot.policy import read_policy
+from bot.registry import RegistryHost
 from sandbox import demo as demonstration
 from sandbox.demo import Demo, configuration, step
 from sandbox.discord import DiscordServer, Message
@@ -49,7 +50,7 @@ def test_the_bot_accepts_the_demos_configuration(tmp_path, fast):
         encoding="utf-8",
     )
     policy = read_policy(file)
-    assert policy.insecure_registries == {"127.0.0.1:5000"}
+    assert policy.registries == {"127.0.0.1:5000": RegistryHost(insecure=True)}
     assert policy.apps["mochi"].image == "127.0.0.1:5000/mochi"
 
 

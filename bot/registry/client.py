@@ -1,7 +1,13 @@
-"""What an image registry knows: which digest a tag means, and which tags there are.
+"""Asks registries which digest a tag means, and which tags there are.
 
 Speaks the OCI distribution API. Every call ends within one deadline and fails only with a sentence: `ImageNotFound` or
 `RegistryError`.
+
+Mirrors. A digest is asked of the mirrors first, as containerd does, and believed by its bytes alone; so they take the
+load off a registry that rations. What a *tag* means, and which tags there are, only the registry itself knows: a mirror
+may be hours behind, and a person who deploys `green` means today's. So the registry is asked first, and its "not there"
+is final; a mirror is asked only when the registry is away or does not let us in, and then `Resolved.mirror` says so,
+for the card.
 """
 
 from __future__ import annotations
@@ -9,26 +15,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import ssl
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import structlog
 from yarl import URL
 
-from bot.registry_access import Access, Answer, ImageNotFound, Login, RegistryError, read_logins
+from bot.registry.access import Access, Turn
+from bot.registry.answer import Answer
+from bot.registry.errors import ImageNotFound, RegistryError
+from bot.registry.hosts import RegistryHost
 from bot.release.errors import Refused
 from bot.release.image import DOCKER_HUB, Image, is_digest, is_tag
 
-__all__ = ["ImageNotFound", "Login", "Registry", "RegistryError", "Resolved", "read_logins"]
-
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _INDEXES = frozenset(
     {"application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"}
@@ -43,6 +52,7 @@ _PAGES = 10
 _DATED = 30  # tags
 _AT_ONCE = 6  # requests
 _CHOICES = 25  # Discord's limit for autocomplete
+_REST = 30.0  # seconds
 _NO_DATE = datetime.min.replace(tzinfo=UTC)
 
 
@@ -52,6 +62,8 @@ class Resolved:
 
     digest: str
     platforms: frozenset[str] = frozenset()
+    mirror: str = ""
+    """The mirror that said what a tag means, because the registry itself could not be asked."""
 
     @property
     def digests(self) -> frozenset[str]:
@@ -72,24 +84,25 @@ class Registry:
     """A client of all registries, for as long as the process lives; `async with`, or `close()` at the end.
 
     `docker_config` is the directory of docker's `config.json`, read again at every login since passwords rotate;
-    registries in `insecure` (`host:port`) are spoken to by plain http; `within` is each call's deadline in seconds;
-    suggested tags are `fresh` for that many seconds; `tls` says whom to trust, if not whom the system trusts.
+    `hosts` says how a registry is reached that is not reached by TLS and directly; `within` is each call's deadline in
+    seconds; suggested tags are `fresh` for that many seconds.
     """
 
     def __init__(
         self,
         docker_config: Path | None = None,
+        hosts: Mapping[str, RegistryHost] = MappingProxyType({}),
         *,
-        insecure: Collection[str] = (),
         within: float = 10.0,
         fresh: float = 15.0,
-        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._access = Access(docker_config, insecure, within, tls, _ACCEPT)
+        self._access = Access(docker_config, hosts, _ACCEPT)
+        self._hosts = hosts
         self._within = within
         self._fresh = fresh
         self._known: dict[str, _Known] = {}
         self._created: dict[str, datetime] = {}
+        self._resting: dict[str, float] = {}  # mirrors that did not answer → until when they are left alone
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,13 +122,17 @@ class Registry:
         reference = image.digest or image.tag
         if reference is None:
             raise Refused(f"`{image}` names no version: add a tag or a digest.")
+        until = self._deadline()
         try:
-            async with self._access.deadline(image.registry):
-                digest, kind = await self._digest(image, reference)
-                if kind not in _INDEXES:
-                    return Resolved(digest)
-                # By digest: the tag may have moved since.
-                return Resolved(digest, _platforms(await self._manifest(image, digest)))
+            digest, kind, host = await self._at_best(
+                image, until, lambda turn: self._digest(turn, reference), by_digest=image.digest is not None
+            )
+            mirror = "" if image.digest is not None or host == image.registry else host
+            if kind not in _INDEXES:
+                return Resolved(digest, mirror=mirror)
+            # By digest: the tag may have moved since.
+            index = await self._content(image, digest, until)
+            return Resolved(digest, _platforms(index), mirror)
         except ImageNotFound as why:
             raise ImageNotFound(f"{why}{self._what_there_is(image)}") from None
 
@@ -126,11 +143,11 @@ class Registry:
         and ordered by the date their image was built; the others follow in sort order. Docker Hub counts such look-ups
         as pulls and rations those, so its tags are in sort order only. At most 10,000 tags are read.
         """
-        until = asyncio.get_running_loop().time() + self._within
-        async with self._access.deadline(image.registry, until):
-            names = await self._list(image)
+        until = self._deadline()
+        names, host = await self._at_best(image, until, self._list, by_digest=False)
         names.sort(key=_natural, reverse=True)
-        dates = {} if image.registry == DOCKER_HUB else await self._dates(image, names[:_DATED], until)
+        turn = Turn(image, host, until)
+        dates = {} if image.registry == DOCKER_HUB else await self._dates(turn, names[:_DATED])
         return sorted(names, key=lambda tag: dates.get(tag, _NO_DATE), reverse=True)
 
     async def suggest(self, image: Image, typed: str, *, within: float = 1.0) -> list[str]:
@@ -160,43 +177,85 @@ class Registry:
             known.fresh_until = time.monotonic() + self._fresh
             known.refresh = None
 
-    async def _digest(self, image: Image, reference: str) -> tuple[str, str]:
-        """What the reference means now, and the media type of that."""
-        answer = await self._access.ask(image, f"manifests/{reference}", method="HEAD")
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._within
+
+    async def _at_best(self, image: Image, until: float, ask: Callable[[Turn], Awaitable[T]], *, by_digest: bool) -> T:
+        """What the first host answers that can; the order is that of this module's docstring.
+
+        Each host may take an equal share of the time that is left, so that one that is silent leaves some to the next.
+        """
+        home, mirrors = image.registry, self._mirrors(image, rested=by_digest)
+        hosts = [*mirrors, home] if by_digest else [home, *mirrors]
+        told: dict[str, RegistryError | ImageNotFound] = {}
+        for place, host in enumerate(hosts):
+            now = asyncio.get_running_loop().time()
+            turn = Turn(image, host, now + (until - now) / (len(hosts) - place))
+            try:
+                async with self._access.within(turn):
+                    return await ask(turn)
+            except (RegistryError, ImageNotFound) as why:
+                if host == home and isinstance(why, ImageNotFound):
+                    raise
+                told[host] = why
+                if host != home and isinstance(why, RegistryError):
+                    self._resting[host] = time.monotonic() + _REST
+                if place + 1 < len(hosts):
+                    log.warning("another host is asked", host=host, image=str(image), why=str(why))
+        neither = " Its mirrors did not help either." if mirrors else ""
+        raise RegistryError(f"{told[home]}{neither}") from told[home]
+
+    def _mirrors(self, image: Image, *, rested: bool) -> list[str]:
+        mirrors = self._hosts.get(image.registry, RegistryHost()).mirrors
+        now = time.monotonic()
+        return [host for host in mirrors if not rested or self._resting.get(host, 0.0) <= now]
+
+    async def _digest(self, turn: Turn, reference: str) -> tuple[str, str, str]:
+        """What the reference means at this host now, the media type of that, and the host."""
+        if turn.at_mirror:
+            # A copy is believed by its bytes and not by what it says of them.
+            answer = await self._manifest(turn, reference)
+            return _sha256(answer.body), answer.kind, turn.host
+        answer = await self._access.ask(turn, f"manifests/{reference}", method="HEAD")
         digest = answer.headers.get("Docker-Content-Digest", "")
         if is_digest(digest) and answer.kind in _INDEXES | _MANIFESTS:
-            _check_same(image, {digest, reference if is_digest(reference) else digest})
+            _check_same(turn, {digest, reference if is_digest(reference) else digest})
         else:
             # Not every registry says it all without the body.
-            answer = await self._manifest(image, reference)
+            answer = await self._manifest(turn, reference)
             digest = _sha256(answer.body)
-        return digest, answer.kind
+        return digest, answer.kind, turn.host
 
-    async def _manifest(self, image: Image, reference: str) -> Answer:
+    async def _manifest(self, turn: Turn, reference: str) -> Answer:
         """A manifest or index whose bytes have the digest that was announced, and the one that was asked for."""
-        answer = await self._access.ask(image, f"manifests/{reference}")
+        answer = await self._access.ask(turn, f"manifests/{reference}")
         digest = _sha256(answer.body)
         announced = answer.headers.get("Docker-Content-Digest", digest)
-        _check_same(image, {digest, announced, reference if is_digest(reference) else digest})
+        _check_same(turn, {digest, announced, reference if is_digest(reference) else digest})
         if answer.kind not in _INDEXES | _MANIFESTS:
-            raise RegistryError(f"What {image.registry} has as `{image}` is not an image that a cluster can run.")
+            raise RegistryError(f"What {turn.host} has as `{turn.image}` is not an image that a cluster can run.")
         return answer
 
-    async def _list(self, image: Image) -> list[str]:
+    async def _content(self, image: Image, digest: str, until: float) -> Answer:
+        """The manifest or index of that digest, wherever it is had."""
+        return await self._at_best(image, until, lambda turn: self._manifest(turn, digest), by_digest=True)
+
+    async def _list(self, turn: Turn) -> tuple[list[str], str]:
+        """The tags that this host knows, and the host."""
         path = f"tags/list?n={_PAGE}"
         found: dict[str, None] = {}
-        url: URL | None = self._access.url(image, path)
+        url: URL | None = self._access.url(turn, path)
         for _ in range(_PAGES):
             if url is None:
                 break
-            answer = await self._access.ask(image, path, url=url)
+            answer = await self._access.ask(turn, path, url=url)
             listed = answer.json().get("tags")
             if isinstance(listed, list):  # null where a repository has none
                 found |= dict.fromkeys(each for each in listed if isinstance(each, str) and is_tag(each))
             url = answer.next_page(url)
-        return list(found)
+        return list(found), turn.host
 
-    async def _dates(self, image: Image, tags: list[str], until: float) -> dict[str, datetime]:
+    async def _dates(self, turn: Turn, tags: list[str]) -> dict[str, datetime]:
         """When those were built, as far as that can be found out in time. Raises nothing: dates are a nicety."""
         dates: dict[str, datetime] = {}
         few = asyncio.Semaphore(_AT_ONCE)
@@ -204,33 +263,39 @@ class Registry:
         async def look_up(tag: str) -> None:
             async with few:
                 try:
-                    dates[tag] = await self._built(image, tag)
+                    dates[tag] = await self._built(turn, tag)
                 except (RegistryError, Refused, aiohttp.ClientError, ValueError) as why:
-                    log.debug("no date for a tag", image=image.name, tag=tag, why=type(why).__name__)
+                    log.debug("no date for a tag", image=turn.image.name, tag=tag, why=type(why).__name__)
 
         try:
-            async with asyncio.timeout_at(until), asyncio.TaskGroup() as group:
+            async with asyncio.timeout_at(turn.until), asyncio.TaskGroup() as group:
                 for tag in tags:
                     group.create_task(look_up(tag))
         except TimeoutError:
-            log.info("dates of tags are incomplete", image=image.name, known=len(dates), wanted=len(tags))
+            log.info("dates of tags are incomplete", image=turn.image.name, known=len(dates), wanted=len(tags))
         return dates
 
-    async def _built(self, image: Image, tag: str) -> datetime:
-        digest, kind = await self._digest(image, tag)
+    async def _built(self, turn: Turn, tag: str) -> datetime:
+        digest, kind, _ = await self._digest(turn, tag)
         if digest not in self._created:
-            manifest = await self._manifest(image, digest)
+            manifest = await self._content(turn.image, digest, turn.until)
             if kind in _INDEXES:
-                manifest = await self._manifest(image, min(_platforms(manifest)))
+                manifest = await self._content(turn.image, min(_platforms(manifest)), turn.until)
             config = manifest.json().get("config")
             blob = config.get("digest") if isinstance(config, dict) else None
             if not isinstance(blob, str) or not is_digest(blob):
-                raise RegistryError(f"`{image.name}:{tag}` has no config.")
-            answer = await self._access.ask(image, f"blobs/{blob}")
-            _check_same(image, {_sha256(answer.body), blob})
-            created = datetime.fromisoformat(str(answer.json().get("created")))
+                raise RegistryError(f"`{turn.image.name}:{tag}` has no config.")
+            created = datetime.fromisoformat(str((await self._blob(turn, blob)).json().get("created")))
             self._created[digest] = created if created.tzinfo else created.replace(tzinfo=UTC)
         return self._created[digest]
+
+    async def _blob(self, turn: Turn, digest: str) -> Answer:
+        async def ask(turn: Turn) -> Answer:
+            answer = await self._access.ask(turn, f"blobs/{digest}")
+            _check_same(turn, {_sha256(answer.body), digest})
+            return answer
+
+        return await self._at_best(turn.image, turn.until, ask, by_digest=True)
 
     def _what_there_is(self, image: Image) -> str:
         known = self._known.get(image.name, _Known()).tags
@@ -240,10 +305,10 @@ class Registry:
         return f" Newest tags: {', '.join(f'`{tag}`' for tag in known[:3])}." if known else ""
 
 
-def _check_same(image: Image, digests: set[str]) -> None:
+def _check_same(turn: Turn, digests: set[str]) -> None:
     if len(digests) > 1:
         raise RegistryError(
-            f"{image.registry} sent something else for `{image.name}` than the digest says, so it cannot be trusted. "
+            f"{turn.host} sent something else for `{turn.name}` than the digest says, so it cannot be trusted. "
             "Whoever runs that registry, or a proxy before it, must look."
         )
 
