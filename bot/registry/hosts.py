@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
@@ -35,12 +36,20 @@ def trusting(ca: Path) -> ssl.SSLContext:
 def proxy_for(url: URL) -> URL | None:
     """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for `url`. Raises ValueError if that is no address.
 
-    Read by hand and not by aiohttp's `trust_env`, which would send logins from a `.netrc` as well.
+    What is on this machine is reached directly, as everything that is written in Go does it. Read by hand and not by
+    aiohttp's `trust_env`, which would send logins from a `.netrc` as well.
     """
     text = getproxies().get(url.scheme, "")
-    if not text or proxy_bypass(url.host_port_subcomponent or ""):
+    if not text or _is_here(url.host or "") or proxy_bypass(url.host_port_subcomponent or ""):
         return None
     proxy = URL(text if "://" in text else f"http://{text}")
     if proxy.scheme not in {"http", "https"} or not proxy.host:
         raise ValueError
     return proxy
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

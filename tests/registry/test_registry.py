@@ -2,128 +2,20 @@
 
 import asyncio
 import base64
-import json
 import socket
-import ssl
-import subprocess
 import traceback
 
 import pytest
 from aiohttp import web
+from asking import LOGIN, PASSWORD, PLAIN, image, paths, refusal, write_config
 from structlog.testing import capture_logs
 
-from bot.registry import ImageNotFound, Registry, RegistryError, RegistryHost, read_logins
+from bot.registry import ImageNotFound, Registry, RegistryError, read_logins
 from bot.registry.access import Access, Turn
 from bot.release.errors import Refused
 from bot.release.image import parse
 from sandbox import registry as sandbox
 from sandbox.registry import Fault
-
-PASSWORD = "correct-horse-battery"
-LOGIN = ("ann", PASSWORD)
-PLAIN = RegistryHost(insecure=True)
-
-
-@pytest.fixture
-async def serving():
-    """Start the sandbox's registries, and stop them when the test is over."""
-    started = []
-
-    async def start(*args, **kwargs):
-        registry = sandbox.Registry(*args, **kwargs)
-        started.append(registry)
-        await registry.start()
-        return registry
-
-    yield start
-    for registry in started:
-        await registry.stop()
-
-
-@pytest.fixture
-async def odd():
-    """Start a server that answers everything by `answer(request)`, over TLS if given a context; yields its host."""
-    runners = []
-
-    async def start(answer, tls=None):
-        async def handle(request):
-            return answer(request)
-
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", handle)
-        runner = web.AppRunner(app, access_log=None)
-        runners.append(runner)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-        return f"127.0.0.1:{runner.addresses[0][1]}"
-
-    yield start
-    for runner in runners:
-        await runner.cleanup()
-
-
-@pytest.fixture
-async def reach(tmp_path):
-    """A client that speaks plain http to these registries, with a login for the first of them if one is given."""
-    clients = []
-
-    def connect(*registries, login=None, like=PLAIN, **settings):
-        hosts = [each if isinstance(each, str) else each.host for each in registries]
-        if login is not None:
-            write_config(tmp_path, {hosts[0]: {"auth": base64.b64encode(":".join(login).encode()).decode()}})
-        client = Registry(tmp_path, dict.fromkeys(hosts, like), **settings)
-        clients.append(client)
-        return client
-
-    async with asyncio.timeout(60):
-        yield connect
-        for client in clients:
-            await client.close()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that only its own file vouches for, with its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=greenlight"
-    extensions = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "keyUsage=digitalSignature,keyCertSign"]
-    command = [*made.split(), *extensions, "-out", str(cert), "-keyout", str(key)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return cert, key
-
-
-@pytest.fixture
-def server_tls(certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
-
-
-@pytest.fixture
-def vouched(certificate):
-    """A registry that the certificate vouches for."""
-    return RegistryHost(ca=certificate[0])
-
-
-def write_config(folder, auths):
-    (folder / "config.json").write_text(json.dumps({"auths": auths}), encoding="utf-8")
-
-
-def image(registry, version="green", repository="mochi"):
-    host = registry if isinstance(registry, str) else registry.host
-    return parse(f"{host}/{repository}{'@' if version.startswith('sha256:') else ':'}{version}")
-
-
-def paths(registry, part=""):
-    return [asked.path for asked in registry.requests if part in asked.path]
-
-
-async def refusal(awaitable, kind=RegistryError):
-    with pytest.raises(kind) as raised:
-        await awaitable
-    return str(raised.value)
-
 
 # What a reference means
 
