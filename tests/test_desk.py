@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from bot.clusters.errors import ClusterError
-from bot.desk import UNPINNED, AlreadyOpen
+from bot.desk import MIRRORED, UNPINNED, AlreadyOpen
 from bot.registry import ImageNotFound, RegistryError
 from bot.release.app import Timing
 from bot.release.approvals import Vote
@@ -61,6 +61,20 @@ async def test_i9_a_registry_that_is_away_blocks_a_deploy_unless_the_app_does_no
             (UNPINNED,),
         )
     await world.store.close()
+
+
+async def test_who_approves_is_told_that_only_a_mirror_knew_the_tag(world):
+    """S13: a mirror may be behind, and then `green` is not what the person who typed it means."""
+    world.shelf.mirror = "mirror.example.com"
+    release = await world.deploy("green")
+    assert release.pinned
+    assert release.notes == (MIRRORED.format("mirror.example.com"),)
+
+
+async def test_a_mirror_s_word_makes_no_tag_the_name_of_a_digest(world):
+    world.shelf.mirror = "mirror.example.com"
+    release = await world.deploy(f"{REPOSITORY}:green@{digest('green')}")
+    assert (release.asked, release.notes) == (f"mochi@{digest('green')[7:19]}", ())
 
 
 async def test_i3_a_release_is_bound_to_the_digest_that_was_shown(world):

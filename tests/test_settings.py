@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from pathlib import Path
@@ -77,6 +78,13 @@ def in_app(line: str) -> str:
     return changed('namespace = "mochi"\n', f'namespace = "mochi"\n{line}\n')
 
 
+def make_certificate(file: Path) -> None:
+    made = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=x -keyout /dev/null -out"
+    )
+    subprocess.run([*made.split(), str(file)], check=True, capture_output=True, timeout=60)
+
+
 # What a right file means. ---------------------------------------------------------------------------------------------
 
 
@@ -148,6 +156,29 @@ def test_every_key_stands_in_the_example_file():
     tables = (shape._App, shape._Approval, shape._Timing, shape._Links, shape._Registry, shape._Require)
     keys = {key for table in tables for key in shape._keys(table)} - {"approval", "timing"}
     assert {key for key in keys if f"{key} " not in example} == set()
+
+
+@pytest.mark.parametrize("alias", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+def test_docker_hub_is_one_registry_by_whichever_name(policy, alias):
+    read = policy(f'{GOOD}[registries."{alias}"]\nmirrors = ["mirror.example.com", "mirror.example.org:5000"]')
+    assert read.registries == {"docker.io": RegistryHost(mirrors=("mirror.example.com", "mirror.example.org:5000"))}
+
+
+def test_a_certificate_s_file_counts_from_where_the_settings_stand(policy, tmp_path, monkeypatch):
+    """The two are mounted together, and nobody knows in which directory the process starts."""
+    make_certificate(tmp_path / "ca.pem")
+    monkeypatch.chdir("/")
+    for written in ("ca.pem", tmp_path / "ca.pem"):
+        read = policy(f'{GOOD}[registries."a.example"]\nca = "{written}"')
+        assert read.registries["a.example"].ca == tmp_path / "ca.pem"
+
+
+def test_a_certificate_is_of_no_use_without_tls(complaint, tmp_path):
+    make_certificate(tmp_path / "ca.pem")
+    assert complaint(f'{GOOD}[registries."a.example"]\ninsecure = true\nca = "ca.pem"') == (
+        'greenlight.toml:16: [registries."a.example"] ca: has no use where `insecure` is true: '
+        "without TLS there is no certificate. Leave one out."
+    )
 
 
 def test_two_apps_may_share_a_channel_and_a_namespace(policy):
@@ -432,6 +463,62 @@ ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-clic
             'greenlight.toml:14: [registries] "https://x": is not the host of a registry: '
             'write [registries."registry.example.com:5000"], in lower case.',
             id="a registry's host",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."a.example"]\nmirors = ["b.example"]',
+            'greenlight.toml:15: [registries."a.example"] mirors: is not known; did you mean `mirrors`?',
+            id="a misspelt key of a registry",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."a.example"]\nmirrors = "b.example"',
+            'greenlight.toml:15: [registries."a.example"] mirrors: must be a list, [ … ], not "b.example".',
+            id="one mirror for a list",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."a.example"]\nmirrors = ["b.example", "https://c.example"]',
+            'greenlight.toml:15: [registries."a.example"] mirrors[1]: "https://c.example" is not the host of a '
+            'registry: write it like "mirror.example.com:5000", in lower case.',
+            id="a mirror's host",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."a.example"]\nmirrors = ["b.example", "b.example"]',
+            'greenlight.toml:15: [registries."a.example"] mirrors[1]: names "b.example" twice: leave one of them out.',
+            id="a mirror twice",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."docker.io"]\nmirrors = ["registry-1.docker.io"]',
+            'greenlight.toml:15: [registries."docker.io"] mirrors[0]: "docker.io" is the registry itself: '
+            "name hosts that hold copies.",
+            id="a mirror of itself",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."a.example"]\nca = true',
+            'greenlight.toml:15: [registries."a.example"] ca: must be text in quotes, not true.',
+            id="a truth for a file",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."a.example"]\nca = "nowhere.pem"',
+            'greenlight.toml:15: [registries."a.example"] ca: "nowhere.pem" cannot be read (No such file or directory)'
+            ": name the file with the certificate that vouches for it.",
+            id="no file with a certificate",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."a.example"]\nca = "greenlight.toml"',
+            'greenlight.toml:15: [registries."a.example"] ca: "greenlight.toml" holds no certificate: '
+            "it must be in PEM, as -----BEGIN CERTIFICATE----- begins it.",
+            id="a file without a certificate",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."a.example"]\nca = "a\\u0000b"',
+            'greenlight.toml:15: [registries."a.example"] ca: "a\\u0000b" cannot be read (not a path): '
+            "name the file with the certificate that vouches for it.",
+            id="a path that is none",
+        ),
+        pytest.param(
+            f'{GOOD}[registries."docker.io"]\n[registries."index.docker.io"]\ninsecure = false',
+            'greenlight.toml:15: [registries] "index.docker.io": is "docker.io" by another name: '
+            "put all that is said of it into one table.",
+            id="docker.io twice",
         ),
         pytest.param(
             f"guild = {GUILD}\napps = {{}}",

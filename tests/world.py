@@ -168,11 +168,12 @@ class Drawn:
 
 
 class Shelf:
-    """The registry: tags with their digests; `away` makes it fail."""
+    """The registry: tags with their digests; `away` makes it fail, `mirror` then says what a tag means."""
 
     def __init__(self) -> None:
         self.tags = {tag: digest(tag) for tag in TAGS}
         self.away: Exception | None = None
+        self.mirror = ""
 
     async def resolve(self, image: Image) -> Resolved:
         if self.away:
@@ -181,7 +182,7 @@ class Shelf:
             return Resolved(image.digest)
         if image.tag not in self.tags:
             raise ImageNotFound(f"`{image.short}` is not in {image.registry}.")
-        return Resolved(self.tags[image.tag])
+        return Resolved(self.tags[image.tag], mirror=self.mirror)
 
     async def suggest(self, image: Image, typed: str) -> list[str]:
         return [tag for tag in self.tags if typed in tag][:25]
