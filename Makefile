@@ -24,14 +24,17 @@ PYTEST := $(BIN)/python -m pytest --hypothesis-profile=ci
 # examples, claim by claim; the enumeration and everything else run without the tracer, which makes them three times slower.
 CORE := tests/test_image.py $(addprefix tests/release/test_,machine.py verbs.py record.py approvals.py)
 
+# What needs nothing but this checkout; the rest is `make test-cluster`.
+HERE := not cluster and not registry
+
 test: $(VENV)/has-dev ## run the tests
 ifeq ($(ARGUMENTS),)
 	@$(BIN)/python -m coverage erase
 	$(PYTEST) -n 2 $(CORE) --cov --cov-report=
 	$(BIN)/python -m coverage report --include='bot/release/*' --fail-under=100 --skip-covered --show-missing
-	$(PYTEST) -n 2 -m "not cluster" $(addprefix --ignore=,$(CORE))
+	$(PYTEST) -n 2 -m "$(HERE)" $(addprefix --ignore=,$(CORE))
 else
-	$(PYTEST) -n 2 -m "not cluster" $(ARGUMENTS)
+	$(PYTEST) -n 2 -m "$(HERE)" $(ARGUMENTS)
 endif
 
 check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations make the tables
@@ -41,9 +44,10 @@ check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations m
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_migrations.py
 
-test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver; needs Go, the first build takes ten minutes
+test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver and registry; needs Go, and ten minutes once
+	sh tests/registry/install.sh $(CLUSTER)/bin
 	sh tests/cluster/build.sh $(CLUSTER)/bin
-	GREENLIGHT_REQUIRE_CLUSTER=1 $(PYTEST) -m cluster $(ARGUMENTS)
+	GREENLIGHT_REQUIRE_CLUSTER=1 GREENLIGHT_REQUIRE_REGISTRY=1 $(PYTEST) -m "cluster or registry" $(ARGUMENTS)
 
 bench: $(VENV)/has-sandbox ## how long people wait, as ratios to a bare patch in the same run
 	@$(BIN)/python -m benchmarks $(ARGUMENTS)
