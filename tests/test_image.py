@@ -1,7 +1,9 @@
 """The image grammar: what people may type, what it means, and what hostile text meets."""
 
+import json
 import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -13,6 +15,8 @@ from bot.release.image import NAME_LIMIT, REFERENCE_LIMIT, Image, is_digest, par
 HEX = "1a2b3c4d5e6f" + "0" * 52
 DIGEST = f"sha256:{HEX}"
 HOME = "registry.example.com/mochi"
+# Each: a text, the reference that it is, and the image that it means to the app of HOME and nginx; null where refused.
+CORPUS = json.loads((Path(__file__).parent / "image_references.json").read_text("utf-8"))
 
 parts = st.from_regex(r"[a-z0-9]{1,6}((\.|_|__|-{1,3})[a-z0-9]{1,6}){0,2}", fullmatch=True)
 hosts = st.sampled_from(
@@ -153,6 +157,54 @@ def test_hostile_text_is_refused_with_a_sentence(typed, says):
         resolve_text(typed, HOME, app="mochi")
     assert says in str(refusal.value)
     assert_safe_to_show(str(refusal.value))
+
+
+def test_s12_the_corpus_of_hostile_text_means_what_is_written_there():
+    """One test for all, since it takes longer to name 380 than to read them."""
+    assert len({text for text, _, _ in CORPUS}) == len(CORPUS) > 350
+    read = [(text, _outcome(parse, text), _outcome(_typed, text)) for text, _, _ in CORPUS]
+    assert read == [tuple(each) for each in CORPUS]
+
+
+def test_s12_whatever_is_done_to_the_corpus_stays_within_the_app_s_repositories():
+    """What is accepted is exactly the repository of the app or of its list, however it was written."""
+    for text, _, _ in CORPUS:
+        for changed in (
+            text,
+            text.swapcase(),
+            f"{text}:green",
+            f"{text}@{DIGEST}",
+            f" {text}",
+            f"{HOME}/{text}",
+            text * 2,
+        ):
+            meant = _outcome(_typed, changed)
+            if meant is not None:
+                assert parse(meant).name in (HOME, "docker.io/library/nginx"), changed
+
+
+def _typed(text):
+    return resolve_text(text, HOME, ["nginx"])
+
+
+def _outcome(read, text):
+    try:
+        return str(read(text))
+    except Refused as refusal:
+        assert_safe_to_show(str(refusal))
+        return None
+
+
+@given(st.sampled_from([text for text, _, _ in CORPUS]), st.data())
+def test_s12_near_the_corpus_too_it_is_an_image_or_a_refusal(text, data):
+    """One character taken out, put in or changed: grammars break at their edges."""
+    at = data.draw(st.integers(0, len(text)))
+    taken = data.draw(st.integers(0, 1))
+    changed = text[:at] + data.draw(st.sampled_from([*"aA0:/@.-_[]% \n\u202e", ""])) + text[at + taken :]
+    for read in (parse, _typed):
+        meant = _outcome(read, changed)
+        if meant is not None:
+            assert str(parse(meant)) == meant
 
 
 @pytest.mark.parametrize(
