@@ -90,7 +90,9 @@ class Access:
                 return await self.ask(turn, path, url=url)
             case 412:
                 # Harbor's answer where it was told to hold back what is vulnerable or not signed.
-                raise RegistryError(f"{host} holds `{turn.image}` back by its own rules. Look there for which, and why.")
+                raise RegistryError(
+                    f"{host} holds `{turn.image}` back by its own rules. Look there for which, and why."
+                )
             case 429:
                 raise RegistryError(rationed(answer))
             case status if status in _AWAY:

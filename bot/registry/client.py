@@ -141,7 +141,8 @@ class Registry:
 
         The API gives tags without dates. So the 30 that sort highest (as versions do: v1.10 before v1.9) are looked up
         and ordered by the date their image was built; the others follow in sort order. Docker Hub counts such look-ups
-        as pulls and rations those, so its tags are in sort order only. At most 10,000 tags are read.
+        as pulls and rations those, so its tags are in sort order only. At most ten pages are read: 10,000 tags from
+        most registries, 500 from Quay.
         """
         until = self._deadline()
         names, host = await self._at_best(image, until, self._list, by_digest=False)

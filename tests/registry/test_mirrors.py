@@ -1,12 +1,14 @@
 """Mirrors: a digest is had from the nearest copy; what a tag means is not a copy's to say while it need not be."""
 
+import hashlib
+
 import pytest
 from aiohttp import web
 from asking import LOGIN, PLAIN, auth, image, paths, refusal, write_config
 from structlog.testing import capture_logs
 
 from bot.registry import ImageNotFound, RegistryHost
-from sandbox.registry import Fault
+from sandbox.registry import MANIFEST, Fault
 
 
 @pytest.fixture
@@ -92,13 +94,17 @@ async def test_a_mirror_that_has_it_not_or_lies_is_passed_over(serving, reach, f
     assert resolved.digests == {digest, *home.platforms("mochi", "green")}
 
 
-async def test_what_a_mirror_announces_is_not_taken_for_what_it_sends(serving, odd, reach):
+OTHER = "sha256:" + hashlib.sha256(b"{}").hexdigest()
+
+
+@pytest.mark.parametrize("says", ["what it was asked for", "what it sends", "nothing"])
+async def test_what_a_mirror_announces_is_not_taken_for_what_it_sends(serving, odd, reach, says):
     """A HEAD would cost it nothing to answer with the digest that it was asked for."""
     home = await serving()
     digest = home.digest("mochi", "green")
-    kind = "application/vnd.oci.image.manifest.v1+json"
-    lie = {"Content-Type": kind, "Docker-Content-Digest": digest}
-    liar = await odd(lambda _: web.Response(body=b"{}", headers=lie))
+    announced = {"what it was asked for": digest, "what it sends": OTHER}.get(says)
+    lie = {} if announced is None else {"Docker-Content-Digest": announced}
+    liar = await odd(lambda _: web.Response(body=b"{}", headers={"Content-Type": MANIFEST, **lie}))
     resolved = await reach(hosts=mirrored(home, liar)).resolve(image(home, digest))
     assert resolved.platforms == home.platforms("mochi", "green")
 

@@ -387,6 +387,13 @@ async def test_tags_without_dates_are_ordered_as_versions(serving, reach):
     assert await reach(registry).tags(image(registry)) == ["v2", "v1.10", "v1.9-rc", "v1.9"]
 
 
+async def test_a_date_is_not_taken_from_bytes_that_are_not_those_of_the_config(serving, reach):
+    registry = await serving({"mochi": ["v2", "v1"]})
+    assert await reach(registry).tags(image(registry)) == ["v1", "v2"]  # v1 was built last
+    registry.faults = [Fault("/blobs/", tampered=True)]
+    assert await reach(registry).tags(image(registry)) == ["v2", "v1"]
+
+
 async def test_dates_that_do_not_come_in_time_are_done_without(serving, reach):
     registry = await serving({"mochi": ["v1", "v3", "v2"]})
     registry.faults = [Fault("/blobs/", silent=True)]
