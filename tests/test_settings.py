@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot import policy as shape
@@ -589,14 +589,20 @@ TOML_VALUES = st.recursive(
 )
 
 
-@given(st.sampled_from(GOOD.splitlines()), TOML_VALUES)
+WHOLE = f'{GOOD}[registries."a.example"]\ninsecure = false\nmirrors = ["b.example"]\n'
+
+
+@given(st.sampled_from([*WHOLE.splitlines(), "ca = "]), TOML_VALUES)
+@example("ca = ", ".")
+@example("ca = ", "a" * 5000)
 def test_any_value_in_any_place_is_taken_or_refused_in_lines(tmp_path_factory, line, value):
     """Never a traceback: whoever starts the bot is no Python programmer."""
     key, equals, _ = line.partition(" = ")
     if not equals:
         return
     file = tmp_path_factory.getbasetemp() / "any.toml"
-    file.write_text(GOOD.replace(line, f"{key} = {json.dumps(value)}"), "utf-8")
+    changed = f"{key} = {json.dumps(value)}"
+    file.write_text(WHOLE.replace(line, changed) if line in WHOLE else WHOLE + changed, "utf-8")
     try:
         read_policy(file)
     except SettingsError as why:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -202,7 +203,9 @@ class Registry:
                 if host != home and isinstance(why, RegistryError):
                     self._resting[host] = time.monotonic() + _REST
                 if place + 1 < len(hosts):
-                    log.warning("another host is asked", host=host, image=str(image), why=str(why))
+                    # A mirror that does not have it yet is an ordinary mirror.
+                    level = logging.INFO if isinstance(why, ImageNotFound) else logging.WARNING
+                    log.log(level, "another host is asked", host=host, image=str(image), why=str(why))
         neither = " Its mirrors did not help either." if mirrors else ""
         raise RegistryError(f"{told[home]}{neither}") from told[home]
 

@@ -157,8 +157,10 @@ async def test_each_host_is_told_its_own_login_and_no_other(serving, reach, tmp_
 
 
 async def test_the_log_says_why_a_mirror_was_passed_over(serving, reach):
-    home, mirror = await serving(), await serving(credentials=LOGIN)
+    home, closed, empty = await serving(), await serving(credentials=LOGIN), await serving({"mochi": []})
+    digest = min(home.platforms("mochi", "green"))
     with capture_logs() as logged:
-        await reach(hosts=mirrored(home, mirror)).resolve(image(home, home.digest("mochi", "green")))
-    assert [(each["event"], each["host"]) for each in logged] == [("another host is asked", mirror.host)]
-    assert f"add a login for {mirror.host}" in logged[0]["why"]
+        await reach(hosts=mirrored(home, closed, empty)).resolve(image(home, digest))
+    assert {each["event"] for each in logged} == {"another host is asked"}
+    assert [(each["host"], each["log_level"]) for each in logged] == [(closed.host, "warning"), (empty.host, "info")]
+    assert f"add a login for {closed.host}" in logged[0]["why"]
