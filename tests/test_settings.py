@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot import policy as shape
 from bot.duration import parse_duration
 from bot.policy import Credentials, read_policy
+from bot.policy import tables as shape
 from bot.registry import RegistryHost
 from bot.release.app import Native, Notify, Requirement, Switch
 from bot.settings import Environment, LogFormat, LogLevel, SettingsError, load
@@ -153,8 +153,16 @@ def test_the_example_file_is_valid():
 def test_every_key_stands_in_the_example_file():
     """People learn the keys from it."""
     example = (Path(__file__).parent.parent / "greenlight.example.toml").read_text("utf-8")
-    tables = (shape._App, shape._Approval, shape._Timing, shape._Links, shape._Registry, shape._Require)
-    keys = {key for table in tables for key in shape._keys(table)} - {"approval", "timing"}
+    tables = (
+        shape.AppTable,
+        shape.ApprovalTable,
+        shape.TimingTable,
+        shape.LinksTable,
+        shape.RegistryTable,
+        shape.RequireTable,
+        shape.ClusterTable,
+    )
+    keys = {key for table in tables for key in shape.keys_of(table)} - {"approval", "timing"}
     assert {key for key in keys if f"{key} " not in example} == set()
 
 

@@ -1,0 +1,80 @@
+"""What is wrong between values of `greenlight.toml` that are each right."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bot.policy.tables import AppTable, FileTable, RegistryTable
+from bot.policy.values import shown
+from bot.release.image import one_name
+from bot.toml_places import Loc
+
+
+def contradictions(file: FileTable) -> Iterator[tuple[Loc, str]]:
+    taken: dict[tuple[str, str, str, str], str] = {}
+    for name, table in file.clusters.items():
+        if not table.context and not table.kubeconfig:
+            yield (
+                ("clusters", name),
+                'says nothing: write `context = "<a context of your kubeconfig>"`, or `kubeconfig = "<file>"`.',
+            )
+    for name, app in file.apps.items():
+        here: Loc = ("apps", name)
+        if app.service == app.preview:
+            yield (
+                (*here, "preview"),
+                f"{shown(app.preview)} is also `service`: the preview needs a Service of its own.",
+            )
+        if app.cluster and app.cluster not in file.clusters:
+            known = ", ".join(shown(each) for each in file.clusters) or "none"
+            yield (
+                (*here, "cluster"),
+                f"{shown(app.cluster)} is no table [clusters.{app.cluster}] of this file; there is {known}.",
+            )
+        for loc, role in _roles(app):
+            if role == file.guild:
+                # Discord: the role that everybody has carries the id of its guild.
+                yield (*here, *loc), f"{role} is the server's own id, and so the role @everyone: name a real role."
+        objects = [("Service", "service", app.service), ("Service", "preview", app.preview)]
+        objects += [("Deployment", "slots", slot) for slot in app.slots]
+        for kind, key, object_name in objects:
+            owner = taken.setdefault((app.cluster, app.namespace, kind, object_name), name)
+            if owner != name:
+                what = f"the {kind} {shown(object_name)} in {shown(app.namespace)}"
+                yield (*here, key), f"{what} is app {shown(owner)}'s already: they would move each other's traffic."
+    yield from _of_registries(file.registries)
+
+
+def _of_registries(registries: Mapping[str, RegistryTable]) -> Iterator[tuple[Loc, str]]:
+    written: dict[str, str] = {}
+    for host, registry in registries.items():
+        here: Loc = ("registries", host)
+        first = written.setdefault(one_name(host), host)
+        if first != host:
+            yield here, f"is {shown(first)} by another name: put all that is said of it into one table."
+        if registry.insecure and registry.ca is not None:
+            yield (
+                (*here, "ca"),
+                "has no use where `insecure` is true: without TLS there is no certificate. Leave one out.",
+            )
+        for index, mirror in enumerate(registry.mirrors):
+            if mirror == one_name(host):
+                yield (
+                    (*here, "mirrors", index),
+                    f"{shown(mirror)} is the registry itself: name hosts that hold copies.",
+                )
+            elif mirror in registry.mirrors[:index]:
+                yield (*here, "mirrors", index), f"names {shown(mirror)} twice: leave one of them out."
+
+
+def _roles(app: AppTable) -> Iterator[tuple[Loc, int]]:
+    for key in ("deployers", "rollbackers"):
+        for index, role in enumerate(getattr(app, key)):
+            yield (key, index), role
+    for number, requirement in enumerate(app.approval.require):
+        for index, role in enumerate(requirement.roles):
+            yield ("approval", "require", number, "roles", index), role
+
+
+def follows_from_rollout(document: dict[str, Any], loc: Loc) -> bool:
+    # Whoever names a Rollout has no slots to name; to ask for them would be the wrong advice.
+    return loc[-1] in {"service", "preview", "slots"} and loc[0] == "apps" and "rollout" in document["apps"][loc[1]]

@@ -1,0 +1,130 @@
+"""The tables of `greenlight.toml` and their keys."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.policy.values import (
+    Address,
+    AppName,
+    CertificateFile,
+    Channel,
+    ClusterName,
+    Duration,
+    Guild,
+    Mirror,
+    Name,
+    RegistryName,
+    Repository,
+    Role,
+    Slots,
+    some,
+)
+from bot.release.app import Approval, Notify, Switch, Timing
+from bot.toml_places import Loc
+
+
+class Table(BaseModel):
+    # Strict: "yes" is not true and 5 is not "5". TOML has no tuples, hence the lists below.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RequireTable(Table):
+    roles: Annotated[list[Role], some("nobody could ever approve")]
+    count: Annotated[int, Field(ge=1)] = 1
+
+
+class ApprovalTable(Table):
+    require: Annotated[
+        list[RequireTable], some("nobody would have to approve; write [{ roles = [<role id>], count = 1 }]")
+    ]
+    by_author: Annotated[bool, Field(alias="self")] = False
+    expires: Duration = Approval.expires
+    switch: Annotated[Switch, Field(strict=False)] = Switch.AUTO
+
+
+class TimingTable(Table):
+    stage_within: Duration = Timing.stage_within
+    promote_within: Duration = Timing.promote_within
+    grace: Duration = Timing.grace
+    bake_for: Duration = Timing.bake_for
+    warm_for: Duration = Timing.warm_for
+
+
+class LinksTable(Table):
+    production: Address | None = None
+    preview: Address | None = None
+
+
+class AppTable(Table):
+    namespace: Name
+    channel: Channel
+    image: Repository
+    service: Name
+    preview: Name
+    slots: Slots
+    container: Name | None = None
+    deployers: Annotated[list[Role], some("nobody could deploy; write the ids of the roles that may")]
+    rollbackers: list[Role] = []
+    images: list[Repository] = []
+    pin: bool = True
+    notify: Annotated[Notify, Field(strict=False)] = Notify.CHANNEL
+    cluster: str = ""
+    links: LinksTable = LinksTable()
+    approval: ApprovalTable
+    timing: TimingTable = TimingTable()
+
+
+class ClusterTable(Table):
+    context: str | None = None
+    kubeconfig: str | None = None
+
+
+class RegistryTable(Table):
+    insecure: bool = False
+    ca: CertificateFile | None = None
+    mirrors: list[Mirror] = []
+
+
+class FileTable(Table):
+    guild: Guild
+    apps: Annotated[
+        dict[AppName, AppTable],
+        some("there is nothing to release; add a table [apps.<name>], as in greenlight.example.toml"),
+    ]
+    clusters: dict[ClusterName, ClusterTable] = {}
+    registries: dict[RegistryName, RegistryTable] = {}
+
+
+def table_at(parents: Sequence[str]) -> type[BaseModel]:
+    match [*parents]:
+        case ["apps", _]:
+            return AppTable
+        case ["apps", _, "approval"]:
+            return ApprovalTable
+        case ["apps", _, "approval", "require"]:
+            return RequireTable
+        case ["apps", _, "timing"]:
+            return TimingTable
+        case ["apps", _, "links"]:
+            return LinksTable
+        case ["clusters", _]:
+            return ClusterTable
+        case _:
+            return RegistryTable if parents else FileTable
+
+
+def keys_of(table: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in table.model_fields.items()]
+
+
+def depth(loc: Loc) -> int:
+    """How many parts of the path are tables that people write with a header of their own."""
+    match loc:
+        case ("apps", _, "approval" | "timing" | "links", *_):
+            return 3
+        case ("apps" | "clusters" | "registries", *_):
+            return 2
+        case _:
+            return 0
