@@ -1,35 +1,46 @@
 """The Kubernetes API as the bot uses it: raw JSON, a deadline on every call, errors as sentences.
 
-One `KubeApi` per cluster, built once: an ApiClient costs 20 ms of blocked event loop. Objects stay raw JSON: the typed
-models decode six times slower and are fifty times larger than what is read from them.
+One `KubeApi` per cluster, built once. Objects stay raw JSON: the client's typed models decode six times slower and are
+fifty times larger than what is read from them; of the client only the credentials are taken.
 """
 
 import asyncio
 import contextlib
 import json
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import ApiClient, ApiException, Configuration
+from yarl import URL
 
-from bot.clusters.errors import Away, ClusterError, Forbidden, Gone, Missing, Stale
+from bot.clusters.credentials import Access, Credentials
+from bot.clusters.errors import Away, Busy, ClusterError, Forbidden, Gone, Missing, Stale
+from bot.clusters.unreachable import unreachable
 
 Json = dict[str, Any]
 Patch = Sequence[Mapping[str, Any]]
 
-DEADLINE = 10.0
-"""Seconds for one call; the client has no deadline of its own."""
-SILENCE = 90.0
-"""Seconds after which a watch that says nothing, not even a bookmark (sent every minute), is taken for dead."""
 WATCH_FOR = 300
-PAGE = 500
+LONGEST_EVENT = 2**21
+"""Bytes: what an API server stores is at most 1.5 MiB large."""
+PAGE, PAGES = 500, 200
 MANAGER = "greenlight"
+PATCH_TYPE = "application/json-patch+json"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds; tests have less of it."""
+
+    call: float = 10.0
+    """For one call, with all that goes with it."""
+    write: float = 3.0
+    """For a write that is not admitted yet."""
+    silence: float = 90.0
+    """After which a watch that says nothing, not even a bookmark (sent every minute), is taken for dead."""
 
 
 @dataclass(frozen=True)
@@ -117,60 +128,80 @@ class KubeApi:
     `kubeconfig` None means the credentials of the pod, or the default kubeconfig where there is no pod. `name` is what
     people call the cluster; by default the context's. Credentials are read by the first call, and by each one after it
     until that succeeds, so that a cluster which is set up wrongly can be put right while the bot runs.
+
+    Nothing is sent twice but what was refused unread (401, 429), and no redirect is followed.
     """
 
-    def __init__(self, *, kubeconfig: str | None = None, context: str | None = None, name: str = "") -> None:
-        self._kubeconfig = kubeconfig
-        self._context = context
-        self._given = name
-        self._name = name or "the cluster"
-        self._known: ApiClient | None = None
-        self._loading = asyncio.Lock()
+    def __init__(
+        self,
+        *,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        name: str = "",
+        patience: Patience | None = None,
+    ) -> None:
+        self._credentials = Credentials(kubeconfig, context, name)
+        self._patience = patience or Patience()
+        self._opened: aiohttp.ClientSession | None = None
 
     @classmethod
-    async def connect(cls, *, kubeconfig: str | None = None, context: str | None = None, name: str = "") -> "KubeApi":
+    async def connect(
+        cls,
+        *,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        name: str = "",
+        patience: Patience | None = None,
+    ) -> "KubeApi":
         """With credentials read; asks the cluster nothing yet. Raises `ClusterError`."""
-        api = cls(kubeconfig=kubeconfig, context=context, name=name)
+        api = cls(kubeconfig=kubeconfig, context=context, name=name, patience=patience)
         await api.load()
         return api
 
     async def load(self) -> None:
         """Read the credentials, unless they are. Raises `ClusterError`."""
-        async with self._loading:
-            if self._known is None:
-                configuration = Configuration()
-                found = await _load(configuration, self._kubeconfig, self._context, self._name)
-                self._name = self._given or found
-                self._known = ApiClient(configuration)
-                self._known.user_agent = MANAGER
+        await self._credentials.access()
 
     @property
-    def _client(self) -> ApiClient:
-        if self._known is None:
-            raise RuntimeError("called before credentials were read")
-        return self._known
+    def _name(self) -> str:
+        return self._credentials.name
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            # Which proxy to take stands in `Access`; what a .netrc says is not meant for a cluster.
+            self._opened = aiohttp.ClientSession(
+                read_bufsize=LONGEST_EVENT, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            )
+        return self._opened
 
     async def close(self) -> None:
-        if self._known is not None:
-            await self._known.close()
+        await self._credentials.close()
+        if self._opened is not None:
+            await self._opened.close()
 
     async def version(self) -> str:
         """The API server's version, for example `v1.34.4`."""
-        return str((await self._call("GET", _Call("version")))["gitVersion"])
+        return str((await self._call("GET", _Call("version"))).get("gitVersion", "unknown"))
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Json:
         return await self._call("GET", _Call("get", kind, namespace, name))
 
     async def list(self, kind: Kind, namespace: str, *, labels: str = "") -> Listing:
+        call = _Call("list", kind, namespace)
         items: list[Json] = []
         query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
-        while True:
-            page = await self._call("GET", _Call("list", kind, namespace), query=query)
-            items += page.get("items") or []
-            metadata = page.get("metadata") or {}
-            if not metadata.get("continue"):
-                return Listing(items, str(metadata.get("resourceVersion", "")))
-            query["continue"] = metadata["continue"]
+        for _ in range(PAGES):
+            page = await self._call("GET", call, query=query)
+            with self._named(call):
+                found, metadata = page.get("items") or [], page.get("metadata") or {}
+                if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+                    raise TypeError(type(found))
+                items += found
+                if not metadata.get("continue"):
+                    return Listing(items, str(metadata.get("resourceVersion", "")))
+                query["continue"] = str(metadata["continue"])
+        raise Away(f"the API server of {self._name} does not come to an end ({call})")
 
     async def patch(self, kind: Kind, namespace: str, name: str, patch: Patch) -> Json:
         body = [dict(operation) for operation in patch]
@@ -186,17 +217,19 @@ class KubeApi:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_FOR),
         }
-        timeout = aiohttp.ClientTimeout(total=WATCH_FOR + SILENCE, sock_connect=DEADLINE, sock_read=SILENCE)
+        silence = self._patience.silence
+        limit = aiohttp.ClientTimeout(total=WATCH_FOR + silence, sock_read=silence)
         with self._named(call):
-            response = await self._send("GET", call.path, query, None, timeout)
-            try:
+            async with asyncio.timeout(self._patience.call):
+                response = await self._send("GET", call, query, None, limit)
                 if response.status != HTTPStatus.OK:
-                    raise _error(response.status, await response.read(), call, self._name)
+                    raise await self._refusal(response, call)
+            try:
                 async for line in response.content:
-                    event: Json = json.loads(line)
+                    event = parsed(line)
                     if event["type"] == "ERROR":
-                        status = event.get("object") or {}
-                        raise _error(int(status.get("code", 500)), json.dumps(status).encode(), call, self._name)
+                        status = event["object"]
+                        raise _error(int(status["code"]), json.dumps(status).encode(), call, self._name)
                     # Whoever consumes events may rely on these.
                     _ = event["object"]["metadata"]["resourceVersion"]
                     yield event
@@ -207,88 +240,141 @@ class KubeApi:
         self, method: str, call: _Call, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Json:
         with self._named(call):
-            timeout = aiohttp.ClientTimeout(total=DEADLINE)
-            response = await self._send(method, call.path, query, body, timeout)
-            data = await response.read()
-            if not response.ok:
-                raise _error(response.status, data, call, self._name)
-            answer: Json = json.loads(data)
-            if not isinstance(answer, dict):
-                raise TypeError(type(answer))
-            return answer
+            # For all of it: a body that comes byte by byte, a plugin that is slow, and waiting as long as a 429 asks.
+            async with asyncio.timeout(self._patience.call):
+                response = await self._admitted(method, call, query, body)
+                if response.status not in range(200, 300):
+                    raise await self._refusal(response, call)
+                try:
+                    return parsed(await response.read())
+                except ValueError as error:
+                    if response.content_type.endswith("json"):
+                        raise
+                    raise Away(
+                        f"the API server of {self._name} cannot be reached: something between answers {call} with "
+                        f"{response.content_type}"
+                    ) from error
+
+    async def _admitted(
+        self, method: str, call: _Call, query: Mapping[str, str] | None, body: Any
+    ) -> aiohttp.ClientResponse:
+        """The answer, after waiting as often as the API server says that it has too much to do just now.
+
+        It says so before it has done anything (API priority and fairness). A write waits less: it was decided upon a
+        look that grows old.
+        """
+        now = asyncio.get_running_loop().time
+        end = now() + (self._patience.write if method == "PATCH" else self._patience.call)
+        while True:
+            response = await self._send(method, call, query, body, aiohttp.ClientTimeout(total=None))
+            pause = _retry_after(response)
+            if pause is None:
+                return response
+            if now() + pause >= end:
+                await response.read()
+                raise _busy(self._name, call, f" before {pause:.0f} s have passed")
+            response.close()
+            await asyncio.sleep(pause)
 
     async def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, limit: aiohttp.ClientTimeout
+        self, method: str, call: _Call, query: Mapping[str, str] | None, body: Any, limit: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """The answer, whatever its status, with its body still to be read within the time-out."""
-        await self.load()
-        response = await self._send_once(method, path, query, body, limit)
-        if response.status != HTTPStatus.UNAUTHORIZED:
-            return response
-        # Tokens rotate: read the file, or ask the exec plugin, once more.
-        response.close()
-        await _load(self._client.configuration, self._kubeconfig, self._context, self._name)
-        return await self._send_once(method, path, query, body, limit)
+        access = await self._credentials.access()
+        try:
+            response = await self._send_once(access, method, call, query, body, limit)
+            if response.status != HTTPStatus.UNAUTHORIZED:
+                return response
+            response.close()
+            # Tokens rotate: read the file, or ask the exec plugin, once more.
+            await self._credentials.renew(access)
+        except aiohttp.ClientSSLError:
+            # So do certificates, also the cluster's own; without a handshake nothing was sent.
+            await self._credentials.renew(access)
+            if self._credentials.current.trust is access.trust:
+                raise
+        return await self._send_once(self._credentials.current, method, call, query, body, limit)
 
     async def _send_once(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, limit: aiohttp.ClientTimeout
+        self,
+        access: Access,
+        method: str,
+        call: _Call,
+        query: Mapping[str, str] | None,
+        body: Any,
+        limit: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json"}
-        if method == "PATCH":
+        headers = {"Accept": "application/json", "User-Agent": MANAGER}
+        if body is not None:
             # Without it a patch of a custom object would go out under the wrong type.
-            headers["Content-Type"] = "application/json-patch+json"
-        response: aiohttp.ClientResponse = await self._client.call_api(
-            path,
+            headers["Content-Type"] = PATCH_TYPE if method == "PATCH" else "application/json"
+        authorization = await access.authorization()
+        if authorization:
+            headers["Authorization"] = authorization
+        return await self._session.request(
             method,
-            query_params=list((query or {}).items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-            _preload_content=False,  # else the client decodes into its typed models
-            _request_timeout=limit,
+            URL(access.host + call.path + (f"?{urlencode(query)}" if query else ""), encoded=True),
+            data=None if body is None else json.dumps(body),
+            headers=headers,
+            allow_redirects=False,
+            ssl=access.trust,
+            server_hostname=access.server_name,
+            proxy=access.proxy,
+            timeout=limit,
         )
-        return response
+
+    async def _refusal(self, response: aiohttp.ClientResponse, call: _Call) -> ClusterError:
+        data = await response.read()
+        if response.status in range(300, 400):
+            there = URL(response.headers.get("Location", "")).host or "another place"
+            name = self._credentials.name
+            return Away(
+                f"the API server of {name} cannot be reached: {call} was sent on to {there}, where it does not go"
+            )
+        return _error(response.status, data, call, self._name)
 
     @contextlib.contextmanager
-    def _named(self, what: _Call) -> Any:
+    def _named(self, what: _Call) -> Iterator[None]:
         """Every way in which a call can fail becomes a `ClusterError` that names the call and the cluster."""
         try:
             yield
         except ClusterError:
             raise
         except TimeoutError as error:
+            if self._credentials.reading:
+                raise ClusterError(
+                    f"no credentials for {self._name} yet ({what}): still reading {self._credentials.source}"
+                ) from error
             raise Away(f"the API server of {self._name} did not answer in time ({what})") from error
         except (aiohttp.ClientError, OSError) as error:
-            where = self._client.configuration.host
-            raise Away(f"the API server of {self._name} cannot be reached at {where} ({what}: {error})") from error
-        except (ApiException, config.ConfigException) as error:
-            raise Away(f"no credentials for {self._name} right now ({what}: {error})") from error
-        except (ValueError, KeyError, TypeError) as error:
+            raise Away(unreachable(self._credentials, str(what), error)) from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Away(f"the API server of {self._name} sent an answer that cannot be read ({what})") from error
 
 
-async def _load(configuration: Configuration, kubeconfig: str | None, context: str | None, called: str) -> str:
-    """Put credentials into `configuration`; the name of what they are for. Raises `ClusterError`."""
-    none = f"no credentials for {called}"
-    if kubeconfig is not None and not _is_there(kubeconfig):
-        raise ClusterError(f"{none}: {kubeconfig} is no file: mend KUBECONFIG, or `kubeconfig` in the file.")
-    try:
-        if kubeconfig is None and context is None:
-            with contextlib.suppress(config.ConfigException):
-                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-                return "this cluster"
-        await config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
-        return context or str((config.list_kube_config_contexts(kubeconfig)[1] or {})["name"])
-    except Exception as error:  # whatever stands in that file, the client raises as it comes
-        if kubeconfig is None and not _is_there("~/.kube/config"):
-            raise ClusterError(f"{none}: this is no pod, and there is no ~/.kube/config. Set KUBECONFIG.") from error
-        where, why = kubeconfig or "~/.kube/config", " ".join(str(error).split())[:200]
-        raise ClusterError(f"{none}: {where} cannot be used: {why}") from error
+def parsed(data: bytes) -> Json:
+    """A JSON object. Raises ValueError or RecursionError.
+
+    Half of a surrogate pair is no text: JSON can say it, and whoever stores or sends it would fail.
+    """
+    answer = json.loads(data)
+    if not isinstance(answer, dict):
+        raise ValueError(f"a {type(answer).__name__} and no object")  # noqa: TRY004 - of the value, not of a caller
+    if b"\\ud" in data.lower():
+        json.dumps(answer, ensure_ascii=False).encode()
+    return answer
 
 
-def _is_there(kubeconfig: str) -> bool:
-    """As kubectl reads it: several files, of which those that do not exist are passed over."""
-    return any(Path(each).expanduser().is_file() for each in kubeconfig.split(os.pathsep))
+def _busy(cluster: str, what: _Call, until: str = "") -> Busy:
+    return Busy(f"the API server of {cluster} has too much to do and does not {what}{until} (429)")
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds until it may be sent again; None when it was admitted, or nothing is said about that."""
+    asked = response.headers.get("Retry-After", "")
+    if response.status != HTTPStatus.TOO_MANY_REQUESTS or not asked.isascii() or not asked.isdecimal():
+        return None
+    return max(1.0, float(asked[:9]))
 
 
 def _error(status: int, body: bytes, what: _Call, cluster: str) -> ClusterError:
@@ -312,6 +398,8 @@ def _error(status: int, body: bytes, what: _Call, cluster: str) -> ClusterError:
             return Missing(f"not found on {cluster}: {what}")
         case 409 | 422:
             return Stale(f"the API server of {cluster} refused to {what}: {message or status}")
+        case 429:
+            return _busy(cluster, what)
         case 410:
             return Gone(f"too old to {what} on {cluster}")
         case 400 | 405 | 406 | 415:

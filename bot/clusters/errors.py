@@ -27,3 +27,7 @@ class Missing(ClusterError):
 
 class Forbidden(ClusterError):
     """The bot's rights do not cover it (401, 403)."""
+
+
+class Busy(ClusterError):
+    """The API server has too much to do (429): nothing was done, later it will be."""

@@ -9,7 +9,7 @@ import pytest
 import role
 
 import mochi
-from bot.clusters.api import SERVICE, KubeApi
+from bot.clusters.api import SERVICE, KubeApi, Patience
 from bot.clusters.errors import Forbidden
 from bot.clusters.watch import Watch
 from bot.release.record import Phase
@@ -47,10 +47,15 @@ class Followed:
 
 
 @pytest.fixture
-async def api(target, tmp_path):
+def patience():
+    return Patience()
+
+
+@pytest.fixture
+async def api(target, tmp_path, patience):
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(json.dumps(await target.kubeconfig(role.rules())))
-    made = await KubeApi.connect(kubeconfig=str(kubeconfig))
+    made = await KubeApi.connect(kubeconfig=str(kubeconfig), patience=patience)
     yield made
     await made.close()
 
@@ -122,13 +127,10 @@ async def test_a_connection_that_was_reset_goes_on_from_where_it_was(followed, i
 
 
 @only_sandbox
-async def test_a_connection_that_says_nothing_is_given_up(monkeypatch, followed, installed, sandbox):
+@pytest.mark.parametrize("patience", [Patience(silence=0.2)])
+async def test_a_connection_that_says_nothing_is_given_up(followed, installed, sandbox):
     """Half-open: only the missing bookmarks tell."""
-    monkeypatch.setattr("bot.clusters.api.SILENCE", 0.2)
     server = sandbox.cluster.server
-    await server.until_watching(1)
-    server.drop_watches()  # from here on with the shorter patience
-    await server.until_watching(0)
     await server.until_watching(1)
     server.mute_watches()
     again = server.faults.hold("GET", "watch=true")
