@@ -22,6 +22,7 @@ As a server, for unmodified clients, on real time:
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -101,11 +102,11 @@ class Cluster:
     def now(self) -> datetime:
         return self._clock() + self._skipped
 
-    async def start(self, port: int = 0) -> str:
+    async def start(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> str:
         """Starts the API server, the controllers and the pods' own server; answers with the API server's URL."""
         await self.pods.start()
         self._loop.start()
-        return await self.server.start(port)
+        return await self.server.start(port, tls=tls)
 
     async def stop(self) -> None:
         """Leaves no socket and no task behind."""

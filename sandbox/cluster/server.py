@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from sandbox.cluster import discovery, errors
+from sandbox.cluster import discovery, errors, mishaps
 from sandbox.cluster.access import Access, Attempt, reviewed
 from sandbox.cluster.errors import ApiError
-from sandbox.cluster.faults import Effect, Fault, Faults
+from sandbox.cluster.faults import Effect, Faults
 from sandbox.cluster.objects import Objects
 from sandbox.cluster.patches import PatchType
 from sandbox.cluster.paths import Target, target_of
@@ -80,7 +80,7 @@ class ClusterServer:
         self._stopping = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
-    async def start(self, port: int = 0) -> str:
+    async def start(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> str:
         """Listens on loopback and answers with the URL; port 0 takes a free one."""
         self._stopping.clear()
         app = web.Application(client_max_size=_LARGEST_BODY)
@@ -88,9 +88,8 @@ class ClusterServer:
         # A watch must end when its client goes.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=tls).start()
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
         return self.url
 
     async def stop(self) -> None:
@@ -137,6 +136,16 @@ class ClusterServer:
         else:
             self._loud.set()
 
+    def lie_on_watches(self) -> None:
+        """The open watches never tell what happens from now on, and their bookmarks say that nothing did."""
+        for watch in self._watches:
+            watch.lies = True
+
+    async def say_on_watches(self, data: bytes) -> None:
+        """Sends these bytes on every open watch, whatever they are."""
+        for watch in tuple(self._watches):
+            await watch.say(data)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         if request.method not in _WRITES:
@@ -149,7 +158,7 @@ class ClusterServer:
 
     async def _answered(self, request: web.Request, body: bytes) -> web.StreamResponse:
         fault = self.faults.take(request.method, request.path_qs)
-        if fault is not None and (early := await self._befall(fault, request)) is not None:
+        if fault is not None and (early := await mishaps.before(fault, request, self._stopping)) is not None:
             return early
         user = ""
         try:
@@ -161,29 +170,7 @@ class ClusterServer:
         lost = fault is not None and fault.effect is Effect.LOSE
         if request.method in _WRITES:
             self._log(request, body, user, _NO_ANSWER if lost else response.status)
-        if lost:
-            return _cut(request)
-        if fault is not None and fault.effect is Effect.TRUNCATE and isinstance(response, web.Response):
-            return await _cut_short(request, response)
-        return response
-
-    async def _befall(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
-        """What a fault does before the request is served; None: go on and serve it."""
-        match fault.effect:
-            case Effect.ANSWER:
-                error = ApiError(fault.status, "", f"fault: {fault.status} on order")
-                headers = {"Retry-After": "1"} if fault.status in {429, 503} else None
-                return _answer(error.body(), fault.status, headers)
-            case Effect.RESET:
-                return _cut(request)
-            case Effect.SILENCE:
-                await self._stopping.wait()
-                return _cut(request)
-            case Effect.HOLD if fault.seconds:
-                await asyncio.sleep(fault.seconds)
-            case Effect.HOLD:
-                await fault.released.wait()
-        return None
+        return response if fault is None else await mishaps.after(fault, request, response)
 
     def _log(self, request: web.Request, body: bytes, user: str, status: int) -> None:
         agent = request.headers.get("User-Agent", "")
@@ -257,7 +244,7 @@ class ClusterServer:
         try:
             return await watch.run()
         except ConnectionResetError:  # the client went, or we dropped it
-            return _cut(request)
+            return mishaps.cut(request)
         finally:
             self._watches.discard(watch)
             self._count_watches()
@@ -360,26 +347,6 @@ class ClusterServer:
 
 def _answer(body: Json, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.json_response(body, status=status, headers=headers)
-
-
-def _cut(request: web.Request) -> web.Response:
-    """Ends the connection without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-async def _cut_short(request: web.Request, response: web.Response) -> web.StreamResponse:
-    whole = response.body if isinstance(response.body, bytes) else b""
-    cut = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
-    cut.content_length = len(whole)
-    await cut.prepare(request)
-    await cut.write(whole[: len(whole) // 2])
-    with suppress(ConnectionResetError):
-        await cut.drain()
-    if request.transport is not None:
-        request.transport.close()
-    return cut
 
 
 def _is_new(item: Json) -> bool:
