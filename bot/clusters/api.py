@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from bot.clusters.credentials import Access, Credentials
@@ -194,12 +195,12 @@ class KubeApi:
         for _ in range(PAGES):
             page = await self._call("GET", call, query=query)
             with self._named(call):
-                found, metadata = page.get("items") or [], page.get("metadata") or {}
-                if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+                found, metadata = page["items"], page["metadata"]  # without them it is no list, and no empty one either
+                if not isinstance(found, list | None) or not all(isinstance(item, dict) for item in found or ()):
                     raise TypeError(type(found))
-                items += found
+                items += found or ()
                 if not metadata.get("continue"):
-                    return Listing(items, str(metadata.get("resourceVersion", "")))
+                    return Listing(items, str(metadata["resourceVersion"]))
                 query["continue"] = str(metadata["continue"])
         raise Away(f"the API server of {self._name} does not come to an end ({call})")
 
@@ -327,10 +328,8 @@ class KubeApi:
         data = await response.read()
         if response.status in range(300, 400):
             there = URL(response.headers.get("Location", "")).host or "another place"
-            name = self._credentials.name
-            return Away(
-                f"the API server of {name} cannot be reached: {call} was sent on to {there}, where it does not go"
-            )
+            why = f"{call} was sent on to {there} and not followed"
+            return Away(f"the API server of {self._name} cannot be reached: {why}")
         return _error(response.status, data, call, self._name)
 
     @contextlib.contextmanager
@@ -348,7 +347,7 @@ class KubeApi:
             raise Away(f"the API server of {self._name} did not answer in time ({what})") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Away(unreachable(self._credentials, str(what), error)) from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (HttpProcessingError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Away(f"the API server of {self._name} sent an answer that cannot be read ({what})") from error
 
 

@@ -1,0 +1,57 @@
+"""What the tests of a failing API server share: the cluster of the sandbox, reached as the bot reaches it."""
+
+import contextlib
+import json
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+for _folder in ("contract", "cluster"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / _folder))
+
+import mochi  # noqa: E402 - the lines above are for what follows
+from bot.clusters.api import KubeApi, Patience  # noqa: E402
+from sandbox.cluster import Cluster, wall_clock  # noqa: E402
+from world import REPOSITORY  # noqa: E402
+
+Json = dict[str, Any]
+NAMESPACE = "mochi"
+SHORT = Patience(call=0.6, write=0.4, silence=0.4)
+"""For faults that only patience ends."""
+
+
+@asynccontextmanager
+async def cluster(tls: ssl.SSLContext | None = None, **settings: Any) -> AsyncIterator[Cluster]:
+    """Mochi with blue live, served."""
+    made = Cluster(now=wall_clock, seed=7, **settings)
+    made.apply(mochi.mochi(NAMESPACE, live_image=f"{REPOSITORY}:blue"))
+    await made.start(tls=tls)
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+def kubeconfig(place: Path, cluster: Cluster, *, user: Json | None = None, **more: Any) -> Path:
+    """A file for this cluster; `user` instead of its administrator's token, `more` goes to its `cluster`."""
+    made = cluster.kubeconfig()
+    made["clusters"][0]["cluster"] |= more
+    if user is not None:
+        made["users"][0]["user"] = user
+    place.write_text(json.dumps(made))
+    return place
+
+
+@asynccontextmanager
+async def reached(kubeconfig: Path | None, patience: Patience | None = None) -> AsyncIterator[KubeApi]:
+    api = await KubeApi.connect(kubeconfig=None if kubeconfig is None else str(kubeconfig), patience=patience)
+    async with contextlib.aclosing(_closing(api)):
+        yield api
+
+
+class _closing:  # noqa: N801 - `aclosing` wants the method under this name
+    def __init__(self, api: KubeApi) -> None:
+        self.aclose = api.close
