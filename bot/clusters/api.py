@@ -19,7 +19,7 @@ from yarl import URL
 
 from bot.clusters.credentials import Access, Credentials
 from bot.clusters.errors import Away, Busy, ClusterError, Forbidden, Gone, Missing, Stale
-from bot.clusters.unreachable import unreachable
+from bot.clusters.unreachable import is_about_certificates, unreachable
 
 Json = dict[str, Any]
 Patch = Sequence[Mapping[str, Any]]
@@ -289,8 +289,10 @@ class KubeApi:
             response.close()
             # Tokens rotate: read the file, or ask the exec plugin, once more.
             await self._credentials.renew(access)
-        except aiohttp.ClientSSLError:
-            # So do certificates, also the cluster's own; without a handshake nothing was sent.
+        except aiohttp.ClientError as error:
+            if not is_about_certificates(error):
+                raise
+            # So do certificates, also the cluster's own; without a handshake nothing was done.
             await self._credentials.renew(access)
             if self._credentials.current.trust is access.trust:
                 raise

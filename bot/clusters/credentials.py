@@ -166,8 +166,8 @@ async def _load(configuration: Configuration, kubeconfig: str | None, context: s
 def _access(configuration: Configuration, before: Access | None) -> Access:
     host = str(configuration.host)
     proxy = configuration.proxy or proxy_for(URL(host), os.environ)
-    if proxy and URL(proxy).scheme not in {"http", "https"}:
-        raise ValueError(f"the proxy to {host} is of a kind that is not supported: only http:// and https:// are")
+    if proxy and (URL(proxy).scheme not in {"http", "https"} or not URL(proxy).host):
+        raise ValueError(f"the proxy to {host} has to be http://host:port or https://host:port")
     named = (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
     files = (*(Path(each).read_bytes() if each else None for each in named), str(configuration.verify_ssl).encode())
     # A new context means new connections, which nobody needs for a new token.

@@ -22,9 +22,9 @@ def unreachable(credentials: Credentials, what: str, error: Exception) -> str:
             f"{where}: the proxy {shown(access.proxy)} {answer}; it is set by proxy-url in {credentials.source}, or by "
             "HTTPS_PROXY in the environment, where NO_PROXY names what needs none"
         )
-    if said and "CERTIFICATE" in said and access.has_certificate:
+    if "ALERT" in said and ("CERTIFICATE" in said or "UNKNOWN_CA" in said) and access.has_certificate:
         return f"{where}: it does not take the client certificate in {credentials.source} ({_words(said)})"
-    if said and "CERTIFICATE" in said:
+    if "ALERT" in said and ("CERTIFICATE" in said or "HANDSHAKE" in said) and not access.has_certificate:
         return f"{where}: it wants a client certificate, and {credentials.source} has none ({_words(said)})"
     return f"{where[:-1]}: {_line(error)})"
 
@@ -38,12 +38,17 @@ def _untrusted(error: Exception, source: str) -> str:
     return f"its certificate is signed by nobody who is trusted ({why}): correct the certificate authority in {source}"
 
 
+def is_about_certificates(error: BaseException) -> bool:
+    """Nothing was sent, or nothing was read: these come before all else."""
+    return isinstance(error, aiohttp.ClientSSLError) or "CERTIFICATE" in _alert(error)
+
+
 def _alert(error: BaseException) -> str:
     """What the other side said in TLS, for example `TLSV13_ALERT_CERTIFICATE_REQUIRED`; "" when it was not TLS."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, ssl.SSLError):
-            return seen.reason or str(seen)
+        if isinstance(seen, ssl.SSLError) and getattr(seen, "reason", None):  # aiohttp's own errors have none
+            return str(seen.reason)
         seen = seen.__cause__ or getattr(seen, "os_error", None)
     return ""
 
