@@ -11,7 +11,7 @@ from bot.clusters.watch import FIRST_PAUSE, LONGEST_PAUSE, Watch
 
 
 def service(name: str, version: int, **labels) -> dict:
-    return {"metadata": {"name": name, "resourceVersion": str(version), "labels": labels}}
+    return {"metadata": {"name": name, "resourceVersion": str(version), "labels": labels}, "spec": {}}
 
 
 @dataclass
@@ -195,6 +195,56 @@ async def test_an_api_server_that_is_away_is_asked_less_and_less_often():
         server.interrupt(Away("away"))
         await kept.until(lambda: len(kept.pauses) == 11)
         assert kept.pauses[-1] == FIRST_PAUSE
+
+
+MALFORMED = [
+    {"type": "ADDED", "object": {"metadata": {"name": "a", "resourceVersion": "11"}}},
+    {"type": "ADDED", "object": {"metadata": {"resourceVersion": "11"}, "spec": {}}},
+    {"type": "ADDED", "object": {"metadata": {"name": "a", "resourceVersion": "11", "labels": {"a": 1}}, "spec": {}}},
+    {"type": "DELETED", "object": {"metadata": {"name": ["a"], "resourceVersion": "11"}, "spec": {}}},
+    {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": 11}}},
+    {"type": "RENAMED", "object": service("a", 11)},
+    {"type": ["ADDED"], "object": service("a", 11)},
+]
+
+
+@pytest.mark.parametrize("event", MALFORMED, ids=str)
+async def test_i9_an_event_that_cannot_be_read_is_trouble_and_not_the_end(event):
+    """The bot lives by its watches: one that ended would end it."""
+    server = Server({"a": service("a", 3)})
+    async with Kept(server) as kept:
+        server._tell(event["type"], event["object"])
+        await kept.until(lambda: kept.watch.trouble is not None)
+        assert kept.watch.objects == {"a": service("a", 3)}
+        server._log.clear()
+        server.apply("a", color="green")
+        await kept.until(lambda: kept.agrees() and kept.watch.trouble is None)
+
+
+async def test_i9_a_list_with_something_that_cannot_be_read_is_trouble_until_it_can():
+    server = Server({"a": {"metadata": {"name": "a"}}})
+    watch = Watch(server, SERVICE, "mochi", lambda: None)
+    pauses = []
+
+    async def pause(seconds):
+        pauses.append(watch.trouble)
+        server.objects["a"] = service("a", 3)
+        await asyncio.sleep(0)
+
+    task = asyncio.create_task(watch.run(pause))
+    await watch.listed.wait()
+    task.cancel()
+    assert "Service a cannot be read: metadata.resourceVersion is not what" in str(pauses[0])
+    assert (watch.trouble, watch.objects) == (None, {"a": service("a", 3)})
+
+
+async def test_the_end_of_something_unknown_is_no_news():
+    server = Server()
+    async with Kept(server) as kept:
+        server._tell("DELETED", service("never-seen", 11))
+        server.apply("a")
+        await kept.until(kept.agrees)
+        assert kept.watch.trouble is None
 
 
 @pytest.mark.parametrize("ends", [lambda server: server.close(), lambda server: server.interrupt(Gone("too old"))])

@@ -143,9 +143,11 @@ def _given_back(service: Json, present: Selector) -> Selector | None:
     text = (service["metadata"].get("annotations") or {}).get(BEFORE)
     try:
         before = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(before, dict) or LABEL in present or present == before or before.items() - present.items():
+    if not isinstance(before, dict) or not all(isinstance(value, str) for value in before.values()):
+        return None  # somebody wrote it by hand
+    if LABEL in present or present == before or before.items() - present.items():
         return None
     return before
 

@@ -31,3 +31,7 @@ class Forbidden(ClusterError):
 
 class Busy(ClusterError):
     """The API server has too much to do (429): nothing was done, later it will be."""
+
+
+class Malformed(ClusterError):
+    """An object is not as Kubernetes makes them: what it means cannot be told."""

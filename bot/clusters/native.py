@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -21,13 +22,15 @@ from bot.clusters.api import (
     Kind,
 )
 from bot.clusters.cluster import LABEL, Links, Start, Write
-from bot.clusters.errors import ClusterError, Forbidden, Missing
+from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing
 from bot.clusters.links import best_link
 from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name
+from bot.clusters.shape import all_sound, sound
 from bot.clusters.view import NativeView
 from bot.clusters.watch import Watch
 from bot.release.app import App
-from bot.release.record import Release
+from bot.release.record import Phase, Release
+from bot.release.snapshot import Traffic
 
 WATCHED = (SERVICE, DEPLOYMENT, POD, ENDPOINT_SLICE)
 WRITTEN = {kind.name: kind for kind in (SERVICE, DEPLOYMENT)}
@@ -81,7 +84,13 @@ class NativeCluster:
             self._api.list(POD, app.namespace),
             self._api.list(ENDPOINT_SLICE, app.namespace, labels=f"{SERVICE_NAME}={target.service}"),
         )
-        found = adoption.Found(service, preview, (first, second), _alive(pods.items), slices.items)
+        found = adoption.Found(
+            sound(SERVICE, service),
+            sound(SERVICE, preview),
+            (sound(DEPLOYMENT, first), sound(DEPLOYMENT, second)),
+            _alive(all_sound(POD, pods.items)),
+            all_sound(ENDPOINT_SLICE, slices.items),
+        )
         troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
         unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
         return replace(adoption.start(app, found, self._store_id), unheard=unheard)
@@ -109,46 +118,53 @@ class NativeCluster:
         )
 
     async def look(self, app: App, release: Release) -> NativeView:
-        """Read everything side by side, in one round trip; the look's age counts from before the first read."""
-        read_at, target = self._now(), app.target
+        """Read everything side by side, in one round trip; the look's age counts from before the first read.
+
+        What is malformed, refused or late is an error, but where nobody needs it: see `_knows_the_way_back`.
+        """
+        read_at, target, doubts = self._now(), app.target, list[ClusterError]()
         both = f"{SERVICE_NAME} in ({target.service},{target.preview})"
         (service, preview, first, second), (slices, candidates, previous, autoscaled) = await asyncio.gather(
             asyncio.gather(
                 self._api.get(SERVICE, app.namespace, target.service),
-                self._present(SERVICE, app.namespace, target.preview),
-                self._present(DEPLOYMENT, app.namespace, target.slots[0]),
-                self._present(DEPLOYMENT, app.namespace, target.slots[1]),
+                self._present(SERVICE, app.namespace, target.preview, doubts),
+                self._present(DEPLOYMENT, app.namespace, target.slots[0], doubts),
+                self._present(DEPLOYMENT, app.namespace, target.slots[1], doubts),
             ),
             asyncio.gather(
-                self._api.list(ENDPOINT_SLICE, app.namespace, labels=both),
-                self._api.list(POD, app.namespace, labels=f"{LABEL}={release.label}"),
-                self._api.list(POD, app.namespace, labels=_written(release.previous.widest)),
+                self._listed(ENDPOINT_SLICE, app.namespace, both, doubts),
+                self._listed(POD, app.namespace, f"{LABEL}={release.label}", doubts),
+                self._listed(POD, app.namespace, _written(release.previous.widest), doubts),
                 self._autoscaled(app.namespace),
             ),
         )
         slots = [slot for slot in (first, second) if slot is not None]
-        self._autoscalers[app.namespace] = autoscaled
-        for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, slots)):
-            for item in filter(None, items):
-                self._watches[app.namespace, kind.name].put(item)
-        pods = {name(pod): pod for pod in (*candidates.items, *previous.items)}
-        return NativeView(
+        view = NativeView(
             app,
             release,
-            service=service,
+            service=sound(SERVICE, service),
             preview=preview,
             slots=slots,
-            pods=_alive(pods.values()),
-            slices=slices.items,
+            pods=_alive({name(pod): pod for pod in (*candidates, *previous)}.values()),
+            slices=slices,
             autoscaled=autoscaled,
             store_id=self._store_id,
             read_at=read_at,
             fresh=True,
         )
+        if doubts and not _knows_the_way_back(view):
+            raise doubts[0]
+        self._autoscalers[app.namespace] = autoscaled
+        for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, slots)):
+            for item in filter(None, items):
+                self._watches[app.namespace, kind.name].put(item)
+        return view
 
     async def send(self, write: Write) -> None:
         written = await self._api.patch(WRITTEN[write.kind], write.namespace, write.name, write.patch)
-        self._watches[write.namespace, write.kind].put(written)
+        # It is written, whatever became of the answer; the watch tells what it was.
+        with suppress(Malformed):
+            self._watches[write.namespace, write.kind].put(sound(WRITTEN[write.kind], written))
 
     async def links(self, app: App) -> Links:
         ingresses, routes, gateways = await asyncio.gather(
@@ -162,17 +178,36 @@ class NativeCluster:
 
         return Links(link(app.target.service, "production"), link(app.target.preview, "preview"))
 
-    async def _present(self, kind: Kind, namespace: str, called: str) -> Json | None:
-        """None when somebody deleted it: what is not there must not keep anybody from going back to what is."""
+    async def _present(self, kind: Kind, namespace: str, called: str, doubts: list[ClusterError]) -> Json | None:
+        """None when somebody deleted it: what is not there must not keep anybody from going back to what is.
+
+        None as well, and a doubt more, when it cannot be told.
+        """
         try:
-            return await self._api.get(kind, namespace, called)
+            return sound(kind, await self._api.get(kind, namespace, called))
         except Missing:
             return None
+        except ClusterError as error:
+            doubts.append(error)
+            return None
+
+    async def _listed(self, kind: Kind, namespace: str, labels: str, doubts: list[ClusterError]) -> list[Json]:
+        """Those that can be read, and a doubt more when there are others."""
+        found: list[Json] = []
+        try:
+            for item in (await self._api.list(kind, namespace, labels=labels)).items:
+                try:
+                    found.append(sound(kind, item))
+                except Malformed as error:
+                    doubts.append(error)
+        except ClusterError as error:
+            doubts.append(error)
+        return found
 
     async def _autoscaled(self, namespace: str) -> frozenset[str] | None:
         """None while it cannot be told: whoever goes back does not need to know."""
         try:
-            autoscalers = await self._optional(AUTOSCALER, namespace)
+            autoscalers = all_sound(AUTOSCALER, await self._optional(AUTOSCALER, namespace))
         except ClusterError:
             return None
         targets = [item["spec"]["scaleTargetRef"] for item in autoscalers]
@@ -184,6 +219,14 @@ class NativeCluster:
             return (await self._api.list(kind, namespace)).items
         except (Missing, Forbidden):
             return []
+
+
+def _knows_the_way_back(view: NativeView) -> bool:
+    """What is malformed, refused or late blocks a promotion, and never a rollback: then the Service and ready pods of
+    the previous version are all that is needed.
+    """
+    seen = view.snapshot
+    return view.release.phase is Phase.REVERTING and seen.traffic is Traffic.CANDIDATE and seen.previous.ready > 0
 
 
 def _alive(pods: Iterable[Json]) -> list[Json]:

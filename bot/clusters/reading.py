@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.clusters.api import Json
@@ -104,22 +104,31 @@ def owner(pod: Json) -> str:
 
 
 def changed_by(item: Json | None, *path: str) -> str:
-    """Who last wrote the field at `path`, for example `kubectl-edit at 14:02 UTC` (from managedFields)."""
+    """Who last wrote the field at `path`, for example `kubectl-edit at 14:02 UTC` (from managedFields).
+
+    Whatever is strange there is passed over: it is a kindness, and keeps nobody from anything.
+    """
     if item is None:
         return "somebody who deleted it"
     latest: tuple[datetime, str] | None = None
-    for entry in item["metadata"].get("managedFields") or []:
-        if not entry.get("time") or not _owns(entry.get("fieldsV1") or {}, path):
-            continue
-        when = datetime.fromisoformat(entry["time"])
-        if latest is None or when >= latest[0]:
+    entries = item["metadata"].get("managedFields")
+    for entry in entries if isinstance(entries, list) else ():
+        when = _moment(entry.get("time")) if isinstance(entry, dict) and _owns(entry.get("fieldsV1"), path) else None
+        if when is not None and (latest is None or when >= latest[0]):
             latest = (when, str(entry.get("manager", "somebody")))
     return f"{latest[1]} at {latest[0]:%H:%M} UTC" if latest else "somebody"
 
 
-def _owns(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+def _moment(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _owns(fields: Any, path: tuple[str, ...]) -> bool:
     for key in path:
-        if f"f:{key}" not in fields:
+        if not isinstance(fields, dict) or f"f:{key}" not in fields:
             return False
         fields = fields[f"f:{key}"]
     return True

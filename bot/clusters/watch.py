@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from bot.clusters.api import Api, Json, Kind
-from bot.clusters.errors import ClusterError, Gone
+from bot.clusters.errors import ClusterError, Gone, Malformed
+from bot.clusters.shape import all_sound, sound
 
 log = structlog.get_logger()
 
@@ -63,7 +64,8 @@ class Watch:
 
     async def _list(self) -> None:
         listing = await self._api.list(self._kind, self._namespace)
-        before, self.objects = self.objects, {item["metadata"]["name"]: item for item in listing.items}
+        items = all_sound(self._kind, listing.items)
+        before, self.objects = self.objects, {item["metadata"]["name"]: item for item in items}
         self._version = listing.resource_version
         self.trouble = None
         self.listed.set()
@@ -74,16 +76,28 @@ class Watch:
 
     async def _follow(self) -> None:
         async for event in self._api.watch(self._kind, self._namespace, self._version or ""):
-            seen = event["object"]
-            self._version = seen["metadata"]["resourceVersion"]
+            kind, seen = str(event["type"]), event["object"]
+            if kind not in {"ADDED", "MODIFIED", "DELETED", "BOOKMARK"}:
+                self._version = None  # whatever it told, the next list has it
+                raise Malformed(f"the watch of {self._kind.plural} tells of {kind[:50]}, which is unknown here")
+            if kind != "BOOKMARK":
+                sound(self._kind, seen)
+            self._version = _resource_version(seen)
             self.trouble, self._heard = None, True
-            if event["type"] == "BOOKMARK":
+            if kind == "BOOKMARK":
                 continue
-            if event["type"] == "DELETED":
+            if kind == "DELETED":
                 self.objects.pop(seen["metadata"]["name"], None)
             else:
                 self.put(seen)
             self._changed()
+
+
+def _resource_version(seen: Json) -> str:
+    version = seen["metadata"]["resourceVersion"]
+    if not isinstance(version, str):
+        raise Malformed("the watch tells of a resourceVersion that is no text")
+    return version
 
 
 def _version(seen: Json) -> int:
