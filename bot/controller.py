@@ -189,7 +189,8 @@ class Controller:
         transaction that records the intent to switch.
         """
         stored, refused = release, set[tuple[str, str]]()
-        view = None if unheard and release.phase in SWITCHING else self._cluster.seen(app, release)
+        # A watch may be silent, or lie, and not know it: what time brings is not asked of its cache.
+        view = None if unheard else self._cluster.seen(app, release)
         ballots = Ballots(await self._store.votes(release))
         pending: list[Event] = []
         for _ in range(STEPS):

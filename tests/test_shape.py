@@ -194,7 +194,7 @@ def test_i9_whatever_gets_past_the_door_begins_a_release_or_says_why_not(data):
     pods = readable(POD, [data.draw(broken(pod)) for pod in found.pods])
     slices = readable(ENDPOINT_SLICE, [data.draw(broken(piece)) for piece in found.slices])
     try:
-        start = adoption.start(example(), adoption.Found(service, found.preview, slots, pods, slices))
+        start = adoption.start(example(), adoption.Found(service, found.preview, slots, pods, slices), "0a1b")
     except ClusterError:
         return
     assert start.slot in (mochi.LIVE, mochi.IDLE)

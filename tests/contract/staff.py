@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.clusters.api import Api, Json, Kind, KubeApi, Listing, Patch
+from bot.clusters.api import Api, Json, Kind, KubeApi, Listing, Patch, Patience
 from bot.clusters.native import NativeCluster
 from bot.controller import Controller, Moment
 from bot.desk import Desk
@@ -190,11 +190,13 @@ class Greenlight:
 
 
 @asynccontextmanager
-async def greenlight(app: App, kubeconfig: Path, database: Path) -> AsyncIterator[Greenlight]:
+async def greenlight(
+    app: App, kubeconfig: Path, database: Path, patience: Patience | None = None
+) -> AsyncIterator[Greenlight]:
     """At work for `app`, with the credentials of the kubeconfig and a SQLite file, already migrated, as its memory."""
     url, clock = f"sqlite+aiosqlite:///{database}", Clock()
     store = Store(connect(url), clock.now)
-    api = await KubeApi.connect(kubeconfig=str(kubeconfig))
+    api = await KubeApi.connect(kubeconfig=str(kubeconfig), patience=patience)
     try:
         async with Greenlight(app, api, store, await store.identity(), clock).working() as bot:
             yield bot
