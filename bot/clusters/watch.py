@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from bot.clusters.api import Api, Json, Kind
-from bot.clusters.errors import ClusterError, Gone, Malformed
+from bot.clusters.errors import ClusterError, Forbidden, Gone, Malformed
 from bot.clusters.shape import all_sound, sound
 
 log = structlog.get_logger()
@@ -31,6 +31,8 @@ class Watch:
         self._changed = changed
         self._version: str | None = None
         self._heard = False
+        self._said = ""
+        """The trouble that the log was told of last."""
         self.objects: dict[str, Json] = {}
         self.listed = asyncio.Event()
         self.trouble: ClusterError | None = None
@@ -55,9 +57,11 @@ class Watch:
             except Gone:
                 self._version = None
             except ClusterError as error:
-                if self.trouble is None:
+                if str(error) != self._said:
                     log.warning("watch interrupted", kind=self._kind.name, namespace=self._namespace, reason=str(error))
-                self.trouble = error
+                self.trouble, self._said = error, str(error)
+                if isinstance(error, Forbidden):
+                    self._version = None  # a list says at once that the right is there now, a quiet watch does not
             wait = FIRST_PAUSE if self._heard else wait
             await pause(wait)
             wait = min(2 * wait, LONGEST_PAUSE)
@@ -83,7 +87,7 @@ class Watch:
             if kind != "BOOKMARK":
                 sound(self._kind, seen)
             self._version = _resource_version(seen)
-            self.trouble, self._heard = None, True
+            self.trouble, self._heard, self._said = None, True, ""
             if kind == "BOOKMARK":
                 continue
             if kind == "DELETED":
