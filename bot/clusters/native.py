@@ -84,10 +84,6 @@ class NativeCluster:
             self._api.list(POD, app.namespace),
             self._api.list(ENDPOINT_SLICE, app.namespace, labels=f"{SERVICE_NAME}={target.service}"),
         )
-        for kind in WATCHED:
-            trouble = self._watches[app.namespace, kind.name].trouble
-            if isinstance(trouble, Forbidden):  # a release would be looked at once a minute, and nobody would know why
-                raise trouble
         found = adoption.Found(
             sound(SERVICE, service),
             sound(SERVICE, preview),

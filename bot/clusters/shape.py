@@ -213,6 +213,6 @@ def all_sound(kind: Kind, items: Iterable[Json]) -> list[Json]:
 
 
 def _name(item: Json) -> str:
-    metadata = item.get("metadata")
+    metadata = item.get("metadata") if isinstance(item, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return name[:253] if isinstance(name, str) else "without a name"

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from bot.clusters.api import Api, Json, Kind
-from bot.clusters.errors import ClusterError, Forbidden, Gone, Malformed
+from bot.clusters.errors import ClusterError, Gone, Malformed
 from bot.clusters.shape import all_sound, sound
 
 log = structlog.get_logger()
@@ -31,8 +31,6 @@ class Watch:
         self._changed = changed
         self._version: str | None = None
         self._heard = False
-        self._said = ""
-        """The trouble that the log was told of last."""
         self.objects: dict[str, Json] = {}
         self.listed = asyncio.Event()
         self.trouble: ClusterError | None = None
@@ -57,11 +55,9 @@ class Watch:
             except Gone:
                 self._version = None
             except ClusterError as error:
-                if str(error) != self._said:
+                if self.trouble is None:
                     log.warning("watch interrupted", kind=self._kind.name, namespace=self._namespace, reason=str(error))
-                self.trouble, self._said = error, str(error)
-                if isinstance(error, Forbidden):
-                    self._version = None  # a list says at once that the right is there now, a quiet watch does not
+                self.trouble = error
             wait = FIRST_PAUSE if self._heard else wait
             await pause(wait)
             wait = min(2 * wait, LONGEST_PAUSE)
@@ -87,7 +83,7 @@ class Watch:
             if kind != "BOOKMARK":
                 sound(self._kind, seen)
             self._version = _resource_version(seen)
-            self.trouble, self._heard, self._said = None, True, ""
+            self.trouble, self._heard = None, True
             if kind == "BOOKMARK":
                 continue
             if kind == "DELETED":

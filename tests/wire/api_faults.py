@@ -15,7 +15,7 @@ for _folder in ("contract", "cluster"):
     sys.path.insert(0, str(Path(__file__).parents[1] / _folder))
 
 import role  # noqa: E402 - the lines above are for what follows
-from installed import Mochi  # noqa: E402
+from installed import Mochi, selectors  # noqa: E402
 from staff import Greenlight, greenlight  # noqa: E402
 from targets import Sandbox  # noqa: E402
 
@@ -25,6 +25,8 @@ from bot.release.app import Timing  # noqa: E402
 from bot.store import migrate  # noqa: E402
 from sandbox.cluster import Cluster, wall_clock  # noqa: E402
 from world import REPOSITORY, TAGS, digest, example  # noqa: E402
+
+__all__ = ["NAMESPACE", "SHORT", "Mochi", "Sandbox", "cluster", "crew", "kubeconfig", "reached", "selectors"]
 
 Json = dict[str, Any]
 NAMESPACE = "mochi"

@@ -12,7 +12,6 @@ from staff import PATIENCE
 
 import mochi
 from bot.clusters.cluster import LABEL
-from bot.clusters.errors import Forbidden
 from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import SAM
@@ -235,23 +234,3 @@ async def test_a_watch_that_tells_nonsense_does_not_stop_a_release(everybody, ne
     await target.cluster.server.say_on_watches(ODD_NEWS[news])
     await bot.release("green")
     assert len(switches(target)) == 1
-
-
-async def test_a_right_to_watch_that_is_missing_is_named_when_a_release_is_asked_for(everybody):
-    target, _, bot = everybody
-    watch = bot.cluster._watches[bot.app.namespace, "Pod"]
-    target.cluster.access.deny("watch", "pods")
-    target.cluster.server.drop_watches()
-    await met(lambda: watch.trouble is not None)
-    named = r"^Greenlight may not watch pods in mochi on sandbox: add to its Role in mochi: `- .*\[pods\].*\[watch\]}`$"
-    with pytest.raises(Forbidden, match=named):
-        await bot.deploy("green")
-    target.cluster.access.permit()
-    await met(lambda: watch.trouble is None)
-    await bot.release("green")
-
-
-async def met(holds):
-    async with asyncio.timeout(PATIENCE):
-        while not holds():  # noqa: ASYNC110 - a watch tells nobody of its trouble
-            await asyncio.sleep(0)
