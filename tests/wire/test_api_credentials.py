@@ -89,6 +89,21 @@ async def test_many_who_are_refused_together_ask_the_plugin_once(served, plugin)
     assert len(plugin.pids) == 2
 
 
+async def test_whoever_is_refused_late_takes_what_was_read_meanwhile(served, plugin):
+    plugin.prints(served.token)
+    async with reached(plugin.kubeconfig(served)) as api, asyncio.timeout(10):
+        held = served.server.faults.hold("GET")
+        late = asyncio.create_task(api.get(*GET))
+        await held.met.wait()
+        fresh = secrets.token_hex(8)
+        revoke(served, served.token, instead=fresh)
+        plugin.prints(fresh)
+        await api.get(*GET)
+        held.released.set()
+        await late
+    assert len(plugin.pids) == 2
+
+
 async def test_a_token_that_is_never_taken_is_asked_for_once_a_call(served, plugin):
     plugin.prints(served.token)
     async with reached(plugin.kubeconfig(served)) as api:
