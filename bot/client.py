@@ -8,7 +8,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import discord
+import discord.client
 import structlog
 import yarl
 from discord import app_commands
@@ -17,6 +19,7 @@ from discord.ext.commands.view import StringView
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bot.budget import Backoff, Budget
 from bot.desk import Desk
 from cogs import words
 from cogs.answer import OtherGuild, Pressed, Written, explain
@@ -36,6 +39,8 @@ log = structlog.get_logger()
 # The bot never speaks; discord.py would warn about it at every start.
 discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
+# There is no other way to tell it how long to wait.
+discord.client.ExponentialBackoff = Backoff  # type: ignore[assignment, attr-defined]
 
 
 def point_at(api_url: str | None, gateway_url: str | None) -> None:
@@ -54,7 +59,9 @@ class Greenlight(commands.Bot):
 
     def __init__(self, guild: int) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, guild_reactions=True)
+        self.budget = Budget()
         super().__init__(
+            http_trace=self.budget.trace(),
             command_prefix=commands.when_mentioned,
             intents=intents,
             help_command=None,
@@ -64,6 +71,7 @@ class Greenlight(commands.Bot):
             max_messages=None,
             strip_after_prefix=True,
         )
+        self._pace_websockets()
         self.guild = discord.Object(guild)
         self.people = People(self, guild)
         self.cards = Cards(self, guild)
@@ -80,6 +88,35 @@ class Greenlight(commands.Bot):
     def connected(self) -> bool:
         """Whether the gateway is open and has told what there is; discord.py itself stays ready while it is away."""
         return self.is_ready() and not self.is_closed() and self.ws.open
+
+    def _pace_websockets(self) -> None:
+        open_one = self.http.ws_connect
+
+        async def in_turn(url: str, **options: Any) -> aiohttp.ClientWebSocketResponse:
+            await self.budget.turn()
+            return await open_one(url, **options)
+
+        self.http.ws_connect = in_turn  # type: ignore[method-assign]
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        await super().before_identify_hook(shard_id, initial=initial)
+        self.budget.identified()
+
+    async def connect(self, *, reconnect: bool = True) -> None:
+        """As discord.py does, but an event that it cannot read costs a session, not the bot.
+
+        Raises `ConnectionClosed` and `PrivilegedIntentsRequired`: Discord does not want the bot back like this.
+        """
+        while not self.is_closed():
+            try:
+                await super().connect(reconnect=reconnect)
+            except (discord.ConnectionClosed, discord.PrivilegedIntentsRequired):
+                raise
+            except Exception:
+                log.exception("the connection to Discord broke")
+                self.dispatch("disconnect")
+                if self.ws is not None:
+                    await self.ws.close()
 
     async def setup_hook(self) -> None:
         desk = self._desk

@@ -31,6 +31,10 @@ log = structlog.get_logger()
 
 STOP_WITHIN = 8.0
 LOGIN_EVERY = 60.0
+NO_ANSWER = (discord.HTTPException, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
+"""What it looks like when Discord does not answer, or something else does in its place."""
+AUTHENTICATION_FAILED = 4004
+BAD_TOKEN = "Discord does not accept the token: copy it again from the Developer Portal (Bot → Reset Token)."  # noqa: S105
 
 
 class StartError(Exception):
@@ -69,6 +73,7 @@ async def serve(settings: Settings) -> None:
         await _until_one_ends(
             stop.wait(),
             _stay_on_discord(parts.client, settings),
+            _while_token_is_good(parts.client),
             parts.controller.run(),
             parts.cluster.follow(),
             parts.desk.keep_links(),
@@ -199,28 +204,43 @@ async def _discord(client: Greenlight, settings: Settings) -> str:
 async def _stay_on_discord(client: Greenlight, settings: Settings) -> None:
     """Until closed. While Discord is away the rest of the bot works on: what was asked for is still done."""
     async for attempt in tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception_type((discord.HTTPException, aiohttp.ClientError, OSError)),
+        retry=tenacity.retry_if_exception_type(NO_ANSWER),
         wait=tenacity.wait_random_exponential(multiplier=1, max=LOGIN_EVERY),
         before_sleep=_log_why,
     ):
         with attempt:
             await _log_in(client, settings)
-    await client.connect()
+    try:
+        await client.connect()
+    except discord.PrivilegedIntentsRequired as error:
+        raise StartError(
+            "Discord does not let the bot in: the Developer Portal has not granted the intents that it asks for."
+        ) from error
+    except discord.ConnectionClosed as error:
+        if error.code == AUTHENTICATION_FAILED:
+            raise StartError(BAD_TOKEN) from error
+        raise StartError(f"Discord closed the connection for good (code {error.code}).") from error
+
+
+async def _while_token_is_good(client: Greenlight) -> None:
+    """Any call may be the first to hear that it is not; to go on with it would have our address banned."""
+    await client.budget.revoked.wait()
+    raise StartError(BAD_TOKEN)
 
 
 def _log_why(state: tenacity.RetryCallState) -> None:
     why = state.outcome.exception() if state.outcome else None
-    log.warning("Discord does not answer", attempt=state.attempt_number, error=str(why))
+    log.warning("Discord does not answer", attempt=state.attempt_number, error=str(why) or repr(why))
 
 
 async def _log_in(client: Greenlight, settings: Settings) -> None:
     try:
         await client.login(settings.token.get_secret_value())
     except discord.LoginFailure as error:
-        raise StartError(
-            "Discord does not accept the token: copy it again from the Developer Portal (Bot → Reset Token)."
-        ) from error
+        raise StartError(BAD_TOKEN) from error
     except discord.Forbidden as error:
+        if not error.code:  # it is not Discord that says so, but what stands before it
+            raise
         raise StartError(
             f"The bot may not register its commands in guild {settings.guild}: is the guild right, "
             "and was the bot invited with the scopes `bot` and `applications.commands`?"

@@ -4,6 +4,7 @@ Discord wants an answer to an interaction within 3 seconds, so it is acknowledge
 interactions go to that person only; an answer to a written message is a reply that notifies nobody.
 """
 
+import asyncio
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -26,6 +27,9 @@ from cogs.text import plain, sentence
 
 log = structlog.get_logger()
 
+TAKEN_WITHIN = 3.0
+"""Seconds after which Discord takes no first answer to an interaction any more, so nobody need go on trying."""
+ANSWERED_WITHIN = 60.0
 AWAY = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
 """What a call to Discord may raise that is not our fault."""
 
@@ -53,7 +57,8 @@ class Request(ABC):
     ) -> None:
         """Never raises: that an answer is lost changes nothing of what was done."""
         try:
-            await self._answer(content, [embed] if embed is not None else [], view or MISSING)
+            async with asyncio.timeout(ANSWERED_WITHIN):
+                await self._answer(content, [embed] if embed is not None else [], view or MISSING)
         except AWAY as error:
             log.warning("answer lost", error=str(error))
 
@@ -79,7 +84,8 @@ class Pressed(Request):
         if self._interaction.response.is_done():
             return True
         try:
-            await self._interaction.response.defer(ephemeral=True, thinking=True)
+            async with asyncio.timeout(TAKEN_WITHIN):
+                await self._interaction.response.defer(ephemeral=True, thinking=True)
         except AWAY as error:
             log.warning("not acknowledged", interaction=self._interaction.id, error=str(error))
             return False
@@ -121,6 +127,16 @@ def request_of(ctx: commands.Context[commands.Bot]) -> Request:
 def text_channel(place: object) -> int:
     """The id of a channel, of a thread that of its parent; 0 when Discord did not say."""
     return int(getattr(place, "parent_id", None) or getattr(place, "id", None) or 0)
+
+
+@asynccontextmanager
+async def taking(request: Request) -> AsyncIterator[None]:
+    """Acknowledge beside what is done inside, which waits for nobody: for what may safely be done twice."""
+    acknowledged = asyncio.create_task(request.take())
+    try:
+        yield
+    finally:
+        await acknowledged
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ nonce made from what it is: after a crash in between, Discord answers a repeated
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import discord
@@ -32,12 +32,17 @@ log = structlog.get_logger()
 
 POSTED_WITHIN = 5.0
 """Seconds that a command waits for the card it wants to link to."""
-RETRY, RETRY_AT_MOST = 10.0, 60.0
-FORBIDDEN, FORBIDDEN_AT_MOST = 60.0, 600.0  # 10,000 refusals in ten minutes would ban our address
+RETRY, RETRY_AT_MOST = 2.0, 60.0
+REFUSED, REFUSED_AT_MOST = 60.0, 600.0  # 10,000 refusals in ten minutes would ban our address
 EDITED_TOO_OFTEN = 30046
 """Discord's code for an old message that was edited too often in the last hour."""
 THREAD_THERE = 160004
+THREAD_CLOSED = {50083, 160005}
+"""Discord's codes for a thread that is archived or locked."""
+THREADLESS_FOR = 600.0
+"""Seconds for which a thread that may not be written into is left alone."""
 MENTIONED_ROLES = 50
+_LIMITED = 429
 REACTED = "+"
 """At the end of a card's fingerprint: the bot's two reactions are below it."""
 
@@ -60,6 +65,7 @@ class Cards:
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._failures: Counter[str] = Counter()
         self._threadless: set[int] = set()
+        """Messages and channels for which no thread is written into."""
         self._there: dict[str, asyncio.Event] = {}
 
     def attend(self, desk: Desk) -> None:
@@ -143,6 +149,8 @@ class Cards:
                     self._try_later(release, error)
                     return
                 except Exception as error:
+                    if self._client.is_closed():  # we stop, and what is not drawn yet is drawn at the next start
+                        return
                     log.exception("card not drawn", release=release)
                     self._try_later(release, error)
                     return
@@ -169,10 +177,12 @@ class Cards:
         shown = face(view, around)
         card = await self._edit(before, view, shown) if before is not None else await self._post(view, shown)
         card = await self._react(card, stored, shown)
-        card = await self._tell(card, events, view, around)
-        await self._ping(card, view)
         if before is None or before.shown != card.shown:
             await self._draw_neighbours(stored)
+        try:
+            card = await self._tell(card, events, view, around)
+        finally:  # whose turn it is does not wait for a thread
+            await self._ping(await desk.store.card(stored) or card, view)
 
     async def _draw_neighbours(self, release: Release) -> None:
         """What another card says of this release: that it was replaced by it, or is live no longer."""
@@ -228,11 +238,12 @@ class Cards:
             nonce=_nonce(release.label, "card", lost.message if lost else 0),
         )
         card = lost or Card(release.label, view.app.channel, message.id)
-        card = replace(card, channel=view.app.channel, message=message.id, shown=shown.fingerprint)
+        known = shown.fingerprint if shows(message, shown) else ""
+        card = replace(card, channel=view.app.channel, message=message.id, shown=known)
         await self._attended.store.save_card(card)
         if there := self._there.get(release.label):
             there.set()
-        return card
+        return card if known else await self._edit(card, view, shown)
 
     async def _edit(self, card: Card, view: View, shown: Face) -> Card:
         if card.shown.removesuffix(REACTED) == shown.fingerprint:
@@ -277,22 +288,35 @@ class Cards:
     async def _tell(self, card: Card, events: Sequence[Event], view: View, around: Around) -> Card:
         """One line for each event that the thread does not have yet."""
         for telling in tellings(events, CONTENT - 600):
+            told = telling.told
             if telling.text or telling.ends:
                 thread = await self._thread(card, view)
                 if thread is None:
                     return card
                 card = replace(card, thread=thread.id)
                 try:
-                    await self._say(thread, card, telling, view, around)
+                    said = await self._say(thread, card, telling, view, around)
                 except discord.NotFound:  # somebody deleted the thread, and so does not want it
                     self._threadless.add(card.message)
-            card = replace(card, told=telling.told)
+                except discord.HTTPException as error:
+                    if not isinstance(error, discord.Forbidden) and error.code not in THREAD_CLOSED:
+                        raise
+                    self._leave_thread(card.message, card, error)
+                    return card
+                else:
+                    told = telling.told_by(said)
+            card = replace(card, told=told)
             await self._attended.store.save_card(card)
+            if told < telling.told:  # the rest comes in a message of its own
+                return await self._tell(card, [event for event in events if event.id > told], view, around)
         return card
 
     async def _say(
         self, thread: discord.abc.Messageable, card: Card, telling: Telling, view: View, around: Around
-    ) -> None:
+    ) -> str:
+        """What the thread says then. It is less than was to be told when an earlier message got there after all, whose
+        answer was lost: both begin behind `card.told`, so they have one nonce, and Discord answers with the earlier.
+        """
         text, mentioned = telling.text, _NOBODY
         if telling.ends and view.app.notify is not Notify.OFF:
             author = view.release.author.id
@@ -300,9 +324,16 @@ class Cards:
             mentioned = discord.AllowedMentions(
                 everyone=False, roles=False, replied_user=False, users=[discord.Object(author)]
             )
-        if text:
-            nonce = _nonce(card.release, "told", telling.told)
-            await thread.send(clip(text, CONTENT), allowed_mentions=mentioned, nonce=nonce)
+        if not text:
+            return ""
+        nonce = _nonce(card.release, "told after", card.told)
+        return (await thread.send(clip(text, CONTENT), allowed_mentions=mentioned, nonce=nonce)).content
+
+    def _leave_thread(self, place: int, card: Card, error: Exception) -> None:
+        """What is not told now is told when it may be again; the card works without."""
+        log.warning("the thread may not be written into", release=card.release, channel=card.channel, error=str(error))
+        self._threadless.add(place)
+        asyncio.get_running_loop().call_later(THREADLESS_FOR, self._threadless.discard, place)
 
     async def _thread(self, card: Card, view: View) -> discord.PartialMessageable | None:
         """The card works without: None where we may not have one."""
@@ -313,8 +344,8 @@ class Cards:
         name = line(words.thread_name(view.release.title, version(view.release)), THREAD_NAME)
         try:
             thread = await self._message(card).create_thread(name=name)
-        except discord.Forbidden:
-            self._threadless.add(card.channel)
+        except discord.Forbidden as error:
+            self._leave_thread(card.channel, card, error)
             return None
         except discord.HTTPException as error:
             if error.code != THREAD_THERE:
@@ -336,8 +367,9 @@ class Cards:
         )
         reference = discord.MessageReference(message_id=card.message, channel_id=card.channel, fail_if_not_exists=False)
         nonce = _nonce(card.release, "turn", 0)
-        if view.app.notify is Notify.THREAD and card.thread is not None:
-            await self._place(card.thread).send(text, allowed_mentions=mentioned, nonce=nonce)
+        thread = await self._thread(card, view) if view.app.notify is Notify.THREAD else None
+        if thread is not None:
+            await thread.send(text, allowed_mentions=mentioned, nonce=nonce)
         else:
             await self._place(card.channel).send(text, allowed_mentions=mentioned, reference=reference, nonce=nonce)
         await self._attended.store.save_card(replace(card, pinged=True))
@@ -351,9 +383,32 @@ class Cards:
 
 def retry_after(error: Exception, failures: int) -> float:
     """Seconds until the next attempt after that many failures in a row; rarer where nobody expects us to be."""
-    hopeless = isinstance(error, (discord.Forbidden, discord.NotFound))
-    first, most = (FORBIDDEN, FORBIDDEN_AT_MOST) if hopeless else (RETRY, RETRY_AT_MOST)
-    return min(most, first * 2.0 ** min(failures - 1, 10))
+    status = getattr(error, "status", 0)
+    refused = status in {401, 403, 404, 429}
+    first, most = (REFUSED, REFUSED_AT_MOST) if refused else (RETRY, RETRY_AT_MOST)
+    said = _said(error) if status == _LIMITED else None
+    return min(most, first * 2.0 ** min(failures - 1, 10)) if said is None else said
+
+
+def _said(error: Exception) -> float | None:
+    """How long to wait as whoever limits us says it, be it Discord or what stands before it."""
+    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        return max(0.0, float(headers.get("Retry-After", "")))
+    except ValueError:
+        return None
+
+
+def shows(message: discord.Message, shown: Face) -> bool:
+    """Whether it is this that was posted, and not an earlier face of the card, which Discord answers with when it has
+    seen the nonce before.
+    """
+    if message.content != shown.content or len(message.embeds) != 1:
+        return False
+    [there], wanted = message.embeds, shown.embed
+    return all(
+        getattr(there, part) == getattr(wanted, part) for part in ("title", "description", "fields", "footer", "author")
+    )
 
 
 def _nonce(label: str, what: str, number: int) -> int:

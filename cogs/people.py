@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Collection, Mapping
 
-import aiohttp
 import discord
 
 from bot.ports import Unreachable
@@ -36,11 +35,22 @@ class People:
         guild = self._client.get_guild(self._guild)
         if guild is None or guild.unavailable:
             raise Unreachable("Discord has not sent the server's data yet")
+        # Shielded: discord.py never lifts its pause for everything again when whoever met the limit stops waiting.
+        asking = asyncio.gather(*(_member(guild, each) for each in ids))
         try:
-            found = await asyncio.gather(*(_member(guild, each) for each in ids))
-        except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unreachable(str(error)) from error
+            found = await asyncio.shield(asking)
+        except Exception as error:  # an answer that cannot be understood is none
+            raise Unreachable(str(error) or repr(error)) from error
+        except asyncio.CancelledError:
+            asking.add_done_callback(_heard)
+            raise
         return {each.id: each for each in found if each is not None}
+
+
+def _heard(asked: "asyncio.Future[list[Person | None]]") -> None:
+    """Nobody waits for the answer any more; that it failed is no news then."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 async def _member(guild: discord.Guild, each: int) -> Person | None:

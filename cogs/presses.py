@@ -3,10 +3,12 @@
 Like a button, a form carries in its custom id what it is about: it may be filled in after a restart.
 """
 
+import asyncio
 import re
 from typing import Any
 
 import discord
+import structlog
 from discord.ext import commands
 
 from bot.desk import Desk
@@ -15,7 +17,7 @@ from bot.release.record import Phase
 from bot.release.verbs import Verb, ask
 from bot.view import Kind, View
 from cogs import words
-from cogs.answer import Pressed, answering
+from cogs.answer import AWAY, TAKEN_WITHIN, Pressed, answering, taking
 from cogs.buttons import AGAIN, ID, custom_id, verb_of
 from cogs.card import image_name
 from cogs.cards import Cards
@@ -23,10 +25,14 @@ from cogs.limits import INPUT_PLACEHOLDER, MODAL_TITLE
 from cogs.people import person
 from cogs.text import clip, code, line
 
+log = structlog.get_logger()
+
 REASON_LIMIT = 200
 FORM_WITHIN = 15 * 60.0
 """Seconds that Discord lets somebody fill in a form."""
 
+_FAILS = 500
+"""From here on, a status says that Discord fails; below, that it refuses."""
 _ASKS_BACK = {Verb.ROLL_BACK, Verb.REJECT}
 # Twice is once: the second finds the release on its way back already.
 _SAFE_UNCONFIRMED = {Verb.ROLL_BACK, Verb.REJECT, Verb.ABANDON}
@@ -46,8 +52,7 @@ class Presses(commands.Cog):
             view = await self._view(app, number)
             verb = verb_of(action)
             if verb in _ASKS_BACK:
-                _check(view, verb, interaction)
-                await interaction.response.send_modal(_form(view, verb))
+                await self._ask_back(request, interaction, view, verb)
                 return
             taken = await request.take()
             if not taken and verb not in _SAFE_UNCONFIRMED:
@@ -67,13 +72,27 @@ class Presses(commands.Cog):
         if interaction.type is not discord.InteractionType.modal_submit or match is None:
             return
         request = Pressed(interaction)
-        await request.take()  # all forms are about verbs that are safe unconfirmed: nothing missing blocks a rollback
         async with answering(request):
-            verb = verb_of(match["action"])
-            if verb not in _ASKS_BACK:
-                raise Refused(words.OLD_BUTTON)
-            view = await self._view(match["app"], int(match["number"]))
-            await self._do(request, view, verb, line(_typed(data), REASON_LIMIT))
+            async with taking(request):  # all forms are about verbs that are safe unconfirmed
+                verb = verb_of(match["action"])
+                if verb not in _ASKS_BACK:
+                    raise Refused(words.OLD_BUTTON)
+                view = await self._view(match["app"], int(match["number"]))
+                await self._ask(request, view, verb, line(_typed(data), REASON_LIMIT))
+            await self._say_done(request, view, verb)
+
+    async def _ask_back(self, request: Pressed, interaction: discord.Interaction, view: View, verb: Verb) -> None:
+        """Show the form. While Discord fails, a rollback is not kept waiting for one that nobody sees."""
+        _check(view, verb, interaction)
+        try:
+            async with asyncio.timeout(TAKEN_WITHIN):
+                await interaction.response.send_modal(_form(view, verb))
+        except AWAY as error:
+            log.warning("form not shown", interaction=interaction.id, error=str(error))
+            refused = isinstance(error, discord.HTTPException) and error.status < _FAILS  # such as: taken by another
+            if refused or verb is not Verb.ROLL_BACK:
+                raise Refused(words.NOT_ANSWERED) from error
+            await self._do(request, view, verb, "")
 
     async def _view(self, app: str, number: int) -> View:
         release = await self._desk.release(app, number) if app in self._desk.apps else None
@@ -82,8 +101,14 @@ class Presses(commands.Cog):
         return await self._desk.view(release)
 
     async def _do(self, request: Pressed, view: View, verb: Verb, reason: str) -> None:
+        await self._ask(request, view, verb, reason)
+        await self._say_done(request, view, verb)
+
+    async def _ask(self, request: Pressed, view: View, verb: Verb, reason: str) -> None:
         release = await self._desk.ask(view.release.app, view.release.number, verb, request.person, reason)
         self._cards.changed(release)
+
+    async def _say_done(self, request: Pressed, view: View, verb: Verb) -> None:
         # A version that is brought back by a release of its own is taken back all the same.
         await request.answer(words.done(verb, view.release.title, way_back(view) if verb is Verb.ROLL_BACK else ""))
 

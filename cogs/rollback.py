@@ -7,7 +7,7 @@ from bot.desk import Desk
 from bot.release.approvals import holds
 from bot.release.verbs import Verb
 from cogs import words
-from cogs.answer import request_of
+from cogs.answer import request_of, taking
 from cogs.apps import choices, meant
 from cogs.cards import Cards
 from cogs.people import person
@@ -24,11 +24,11 @@ class Rollback(commands.Cog):
     @app_commands.describe(app=words.APP, reason=words.ROLLBACK_REASON)
     async def rollback(self, ctx: commands.Context[commands.Bot], app: str | None = None, *, reason: str = "") -> None:
         request = request_of(ctx)
-        await request.take()  # a rollback is safe twice, and nothing missing blocks it
-        chosen = meant(self._desk.apps, app, request.channel)
-        before = await self._desk.newest(chosen.name)
-        kind = way_back(await self._desk.view(before)) if before is not None else ""
-        asked = await self._desk.roll_back(chosen, request.person, line(reason, REASON_LIMIT))
+        async with taking(request):  # a rollback is safe twice, and nothing missing blocks it
+            chosen = meant(self._desk.apps, app, request.channel)
+            before = await self._desk.newest(chosen.name)
+            kind = way_back(await self._desk.view(before)) if before is not None else ""
+            asked = await self._desk.roll_back(chosen, request.person, line(reason, REASON_LIMIT))
         title = asked.title
         if asked.restores is not None and (before is None or asked.number != before.number):
             title, kind = f"{asked.app} #{asked.restores}", words.back_by_redeploy(code(asked.asked, 60))

@@ -21,21 +21,29 @@ class Telling:
     text: str
     told: int
     ends: bool
+    steps: tuple[tuple[int, str], ...] = ()
+    """By id of an event, the text of a message that would have told up to it."""
+
+    def told_by(self, said: str) -> int:
+        """Up to which event a message tells that begins where this one does."""
+        return max((told for told, text in self.steps if text == said), default=self.told)
 
 
 def tellings(events: Iterable[Event], room: int = CONTENT) -> Iterator[Telling]:
     """Messages of at most `room` characters. Events without a text are for machines, and told by silence."""
     lines: list[str] = []
+    steps: list[tuple[int, str]] = []
     told, ends = 0, False
     for event in events:
         said = _line(event)
         if said and lines and length("\n".join([*lines, said])) > room:
-            yield Telling("\n".join(lines), told, ends)
-            lines, ends = [], False
+            yield Telling("\n".join(lines), told, ends, tuple(steps))
+            lines, steps, ends = [], [], False
         lines += [said] if said else []
         told, ends = event.id, ends or event.kind in ENDS
+        steps.append((told, "\n".join(lines)))
     if told:
-        yield Telling("\n".join(lines), told, ends)
+        yield Telling("\n".join(lines), told, ends, tuple(steps))
 
 
 def _line(event: Event) -> str:

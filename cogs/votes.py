@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 AGAIN_AFTER = 10.0
 """Seconds until the reactions are listed again when Discord did not answer."""
+LEFT_ALONE_FOR = 600.0
+"""Seconds for which no reaction is taken off in a channel where that was forbidden: whoever plays with reactions there
+must not bring us the 10,000 refusals for which Discord bans an address."""
 _VARIATION = "\ufe0f"
 _MEANS = {words.APPROVE: True, words.VETO: False}
 
@@ -42,6 +45,10 @@ class Votes(commands.Cog):
         self._people = people
         self._wake = wake
         self._session = 0
+        self._away = False
+        """Whether our guild is not there, although Discord is."""
+        self._left_alone: set[int] = set()
+        """Channels in which no reaction is taken off: we may not."""
         self._again: asyncio.TimerHandle | None = None
         # Votes on one card are taken in turn, and never while they are being listed.
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -58,9 +65,10 @@ class Votes(commands.Cog):
             voter = person(event.member) if event.member is not None else await self._member(event.user_id)
             if voter is None:
                 return
-            if await self._desk.vote(release, voter, approve):
-                await self._take_off(event)
+            refused = await self._desk.vote(release, voter, approve)
         self._cards.changed(release)
+        if refused:  # outside its turn: nobody's vote waits for Discord to answer
+            await self._take_off(event)
 
     @commands.Cog.listener()
     async def on_raw_reaction_remove(self, event: discord.RawReactionActionEvent) -> None:
@@ -106,6 +114,39 @@ class Votes(commands.Cog):
         await self._catch_up()
 
     @commands.Cog.listener()
+    async def on_guild_unavailable(self, guild: discord.Guild) -> None:
+        """Discord is there, but for our guild: nothing that happens in it is heard."""
+        if guild.id == self._guild:
+            log.warning("Discord has an outage that takes our server out", guild=guild.id)
+            self._away = True
+            await self.on_disconnect()
+
+    @commands.Cog.listener()
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """The bot was taken out of it: as long as it is not invited again, that is no different."""
+        if guild.id == self._guild:
+            log.error("the bot is no longer in the server: invite it again", guild=guild.id)
+            self._away = True
+            await self.on_disconnect()
+
+    @commands.Cog.listener()
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        if guild.id == self._guild and self._away:
+            await self._catch_up()
+
+    @commands.Cog.listener()
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        await self.on_guild_available(guild)
+
+    @commands.Cog.listener()
+    async def on_guild_role_delete(self, role: discord.Role) -> None:
+        """Open cards say whether anybody is left who can approve."""
+        if role.guild.id == self._guild:
+            for release in await self._desk.store.current():
+                if release.app in self._desk.apps and release.phase.open:
+                    self._cards.changed(release)
+
+    @commands.Cog.listener()
     async def on_disconnect(self) -> None:
         self._session += 1
         if self._again is not None:
@@ -118,7 +159,11 @@ class Votes(commands.Cog):
 
         Nothing else is drawn: the controller looks at each app when it starts, and says what its card lacks.
         """
-        session = self._session
+        session, guild = self._session, self._client.get_guild(self._guild)
+        self._away = guild is None or guild.unavailable
+        if self._away:
+            log.warning("our server is not there yet", guild=self._guild)
+            return
         try:
             current = [release for release in await self._desk.store.current() if release.app in self._desk.apps]
             waiting = [release for release in current if release.phase in {Phase.READY, Phase.PROMOTING}]
@@ -154,10 +199,19 @@ class Votes(commands.Cog):
         async with self._turn(card.message):
             try:
                 votes = await self._listed(card)
-            except (discord.NotFound, discord.Forbidden) as error:
-                log.warning("a card cannot be read: its votes are void", release=release, error=str(error))
+            except discord.NotFound as error:
+                log.warning("a card is gone: its votes are void", release=release, error=str(error))
                 votes = []
                 await self._cards.lost(release)
+            except discord.Forbidden as error:
+                # It is there, and may even be edited: to post it anew would help nobody.
+                log.warning(
+                    "a card may not be read, so its votes are void: give the bot View Channel and Read Message History",
+                    release=release,
+                    channel=card.channel,
+                    error=str(error),
+                )
+                votes = []
             except (*AWAY, Unreachable) as error:
                 log.warning("votes not listed", release=release, error=str(error))
                 return False
@@ -195,12 +249,18 @@ class Votes(commands.Cog):
 
     async def _take_off(self, event: discord.RawReactionActionEvent) -> None:
         """Why it does not count is in the journal, so the thread will tell; without the right to, it stays there."""
+        if event.channel_id in self._left_alone:
+            return
         channel = self._client.get_partial_messageable(event.channel_id, guild_id=self._guild)
         try:
             message = channel.get_partial_message(event.message_id)
             await message.remove_reaction(event.emoji, discord.Object(event.user_id))
         except AWAY as error:
-            log.info("reaction stays", message=event.message_id, error=str(error))
+            log.info("reaction stays", message=event.message_id, channel=event.channel_id, error=str(error))
+            if isinstance(error, discord.Forbidden):
+                self._left_alone.add(event.channel_id)
+                later = asyncio.get_running_loop().call_later
+                later(LEFT_ALONE_FOR, self._left_alone.discard, event.channel_id)
 
     def _meaning(self, event: discord.RawReactionActionEvent) -> bool | None:
         mine = self._client.user is not None and event.user_id == self._client.user.id

@@ -42,12 +42,17 @@ class Connection:
         self._zlib = zlib.compressobj() if request.query.get("compress") == "zlib-stream" else None
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
         self._writer = asyncio.create_task(self._write())
+        self.ended = False
+        """Whether this side closed it."""
+        self.silent = False
+        """Whether it only seems to be there: nothing is sent on it, as on a half-open connection."""
 
     def send(self, opcode: int, data: Any = None) -> None:
         self.send_frame(json.dumps({"op": opcode, "d": data, "s": None, "t": None}))
 
     def send_frame(self, frame: str) -> None:
-        self._outgoing.put_nowait(frame)
+        if not self.silent:
+            self._outgoing.put_nowait(frame)
 
     async def _write(self) -> None:
         with contextlib.suppress(ConnectionError):
@@ -60,6 +65,7 @@ class Connection:
                     await self.socket.send_bytes(packed)
 
     async def close(self, code: int) -> None:
+        self.ended = True
         self._writer.cancel()
         await self.socket.close(code=code)
 
@@ -144,10 +150,18 @@ class Gateway:
         self._on_change = on_change
         self._sessions: dict[str, Session] = {}
         self._connections: set[Connection] = set()
+        self._away: set[int] = set()
         self.url = ""
         self.identified = 0
         """How often a bot has identified: 1,000 a day are allowed by the real one."""
         self.resumed = 0
+        self.opened = 0
+        """How often a websocket was opened."""
+        self.heartbeat_ms = HEARTBEAT_MS
+        self.closes_with: int | None = None
+        """A close code with which every new websocket is answered instead of HELLO."""
+        self.silent = False
+        """Whether new websockets are silent from the start."""
         backend.subscribers.append(self._feed)
 
     @property
@@ -155,6 +169,8 @@ class Gateway:
         return any(session.connection is not None for session in self._sessions.values())
 
     def _feed(self, event: str, payload: Mapping[str, Any]) -> None:
+        if int(payload.get("guild_id") or 0) in self._away:
+            return
         for session in self._sessions.values():
             session.feed(event, payload)
 
@@ -167,13 +183,50 @@ class Gateway:
 
     def forget(self) -> None:
         """Every websocket breaks and every session is lost: the next RESUME is answered by INVALID_SESSION."""
-        self._sessions.clear()
+        self.forget_sessions()
         self.cut()
+
+    def forget_sessions(self) -> None:
+        self._sessions.clear()
 
     def ask_to_reconnect(self) -> None:
         """Discord's own maintenance: opcode 7, resume elsewhere."""
         for connection in tuple(self._connections):
             connection.send(RECONNECT)
+
+    def invalidate(self, *, resumable: bool) -> None:
+        """Opcode 9: the session is over, or Discord wants it to be resumed."""
+        if not resumable:
+            self._sessions.clear()
+        for connection in tuple(self._connections):
+            connection.send(INVALID_SESSION, data=resumable)
+
+    async def end(self, code: int) -> None:
+        """Every websocket is closed with this code; the sessions stay."""
+        for connection in tuple(self._connections):
+            await connection.close(code)
+
+    def hush(self) -> None:
+        """The websockets that are open say nothing any more, not even an answer to a heartbeat; events go on unsent."""
+        for connection in tuple(self._connections):
+            connection.silent = True
+
+    def babble(self) -> None:
+        """Something is sent that no client can read."""
+        for connection in tuple(self._connections):
+            connection.send_frame('{"op": 0, "t": "MESSAGE_CREATE", "d": ')
+
+    def guild_away(self, guild_id: int) -> None:
+        """An outage of Discord's takes the guild out: no events of it, until `guild_back`."""
+        self._away.add(guild_id)
+        for session in self._sessions.values():
+            session.dispatch("GUILD_DELETE", {"id": str(guild_id), "unavailable": True})
+
+    def guild_back(self, guild_id: int) -> None:
+        self._away.discard(guild_id)
+        guild = self._backend.guilds[guild_id]
+        for session in self._sessions.values():
+            session.feed("GUILD_CREATE", serializers.guild_create_payload(self._backend, guild))
 
     async def close(self) -> None:
         self._sessions.clear()
@@ -187,7 +240,12 @@ class Gateway:
         await socket.prepare(request)
         connection = Connection(socket, request)
         self._connections.add(connection)
-        connection.send(HELLO, {"heartbeat_interval": HEARTBEAT_MS, "_trace": []})
+        self.opened += 1
+        self._on_change()
+        if self.closes_with is not None:
+            await connection.close(self.closes_with)
+        connection.silent = self.silent
+        connection.send(HELLO, {"heartbeat_interval": self.heartbeat_ms, "_trace": []})
         session: Session | None = None
         try:
             async for message in socket:
@@ -202,10 +260,11 @@ class Gateway:
                 session = await self._take(connection, session, opcode, data)
         finally:
             self._connections.discard(connection)
+            left = not connection.ended and socket.close_code in ENDED_BY_CLIENT
             await connection.close(1000)
             if session is not None and session.connection is connection:
                 session.connection = None
-                if socket.close_code in ENDED_BY_CLIENT:
+                if left:
                     self._sessions.pop(session.id, None)
             self._on_change()
         return socket

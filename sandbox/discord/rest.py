@@ -1,5 +1,6 @@
 """Discord's REST API, version 10, over simcord's routes."""
 
+import asyncio
 import json
 import logging
 import time
@@ -51,6 +52,7 @@ class Rest:
         self._token = token
         self._faults = faults
         self._nonces: dict[tuple[str, str], tuple[float, str]] = {}
+        self._silence = asyncio.Event()
         self.gaps: list[str] = []
         """Calls that simcord does not know: the real Discord may well."""
 
@@ -58,20 +60,33 @@ class Rest:
         path = request.rel_url.raw_path.removeprefix(PREFIX)
         fault = self._faults.take(request.method, path)
         if fault is not None and not fault.applied:
-            return self._failed(request, fault)
+            return await self._failed(request, fault)
         response = await self._carry_out(request, path)
         self._env.noticed_request(request.method)
-        return response if fault is None else self._failed(request, fault)
+        return response if fault is None else await self._failed(request, fault)
 
-    def _failed(self, request: web.Request, fault: Fault) -> web.Response:
-        if fault.status is None:
+    async def _failed(self, request: web.Request, fault: Fault) -> web.Response:
+        self._env.changes.announce()
+        if fault.silent:
+            await request.read()
+            await self._silence.wait()
+        if fault.status is None or fault.silent:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
-        if fault.status == web.HTTPTooManyRequests.status_code:
-            body = {"message": "You are being rate limited.", "retry_after": fault.retry_after, "global": False}
-            return answer(fault.status, body, **{"Retry-After": str(fault.retry_after)})
-        return answer(fault.status, {"code": 0, "message": "arranged by a test"})
+        limited = fault.status == web.HTTPTooManyRequests.status_code
+        waits = {"Retry-After": str(fault.retry_after)} if limited and fault.retry_after is not None else {}
+        if fault.html:  # no `Via`: it never reached Discord
+            page = f"<html><head><title>{fault.status}</title></head><body>cloudflare</body></html>"
+            return web.Response(status=fault.status, text=page, content_type="text/html", headers=waits)
+        if limited:
+            body: dict[str, Any] = {"message": "You are being rate limited.", "global": fault.everywhere}
+            return answer(fault.status, body | ({"retry_after": fault.retry_after} if waits else {}), **waits)
+        return answer(fault.status, {"code": fault.code, "message": "arranged by a test"})
+
+    def close(self) -> None:
+        """Nobody waits for an answer any more that never comes."""
+        self._silence.set()
 
     async def _carry_out(self, request: web.Request, path: str) -> web.Response:
         if not self._authorised(request, path):

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import discord
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from simcord.builders import ChannelHandle
 
 from sandbox.discord.environment import RemoteEnv
@@ -58,6 +59,10 @@ class DiscordServer:
         self.rest = Rest(self.env, self.gateway, token=world.token, faults=self.faults)
         self._runner: web.AppRunner | None = None
         self._host = ""
+        self.down = False
+        """While true, every connection breaks that is there or is opened, as if there were no Discord."""
+        self.turned_away = 0
+        """How many requests have met that."""
 
     # Places
 
@@ -94,7 +99,7 @@ class DiscordServer:
 
     async def start(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
         """Listen; with port 0 on a free one."""
-        app = web.Application(client_max_size=32 << 20)
+        app = web.Application(client_max_size=32 << 20, middlewares=[self._unless_down])
         app.router.add_get("/gateway", self.gateway.serve)
         app.router.add_route("*", PREFIX + "/{path:.*}", self.rest.serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -105,7 +110,25 @@ class DiscordServer:
         self._host = f"{name[0]}:{name[1]}"
         self.gateway.url = self.gateway_url
 
+    def go_down(self) -> None:
+        self.down = True
+        self.gateway.cut()
+
+    def come_back(self) -> None:
+        self.down = False
+
+    @web.middleware
+    async def _unless_down(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.down:
+            self.turned_away += 1
+            self.env.changes.announce()
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
+        return await handler(request)
+
     async def stop(self) -> None:
+        self.rest.close()
         await self.gateway.close()
         if self._runner is not None:
             await self._runner.cleanup()

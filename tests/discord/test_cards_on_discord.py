@@ -104,8 +104,8 @@ class _Answer:
     [
         (discord.Forbidden(_Answer(403), "no"), [60, 120, 240, 480, 600, 600]),
         (discord.NotFound(_Answer(404), "no"), [60, 120, 240, 480, 600, 600]),
-        (discord.DiscordServerError(_Answer(503), "no"), [10, 20, 40, 60, 60, 60]),
-        (ValueError("our own mistake"), [10, 20, 40, 60, 60, 60]),
+        (discord.DiscordServerError(_Answer(503), "no"), [2, 4, 8, 16, 32, 60]),
+        (ValueError("our own mistake"), [2, 4, 8, 16, 32, 60]),
     ],
 )
 def test_what_fails_is_tried_less_and_less(error, delays):
