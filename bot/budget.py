@@ -19,6 +19,8 @@ IDENTIFIES_AN_HOUR = 40
 HOUR, TEN_MINUTES = 3600.0, 600.0
 AT_ONCE = 3
 """Websockets that are opened within ten minutes without a pause: one that drops now and then is resumed at once."""
+ANSWER_WITHIN = aiohttp.ClientTimeout(total=10)
+"""For each attempt of a call; discord.py's own pauses, as Discord asks for them, do not count."""
 LONGEST_PAUSE = 30.0
 """Seconds; discord.py gives up on a connection that takes a minute to open."""
 _UNAUTHORISED = 401

@@ -19,7 +19,7 @@ from discord.ext.commands.view import StringView
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bot.budget import Backoff, Budget
+from bot.budget import ANSWER_WITHIN, Backoff, Budget
 from bot.desk import Desk
 from cogs import words
 from cogs.answer import OtherGuild, Pressed, Written, explain
@@ -71,7 +71,7 @@ class Greenlight(commands.Bot):
             max_messages=None,
             strip_after_prefix=True,
         )
-        self._pace_websockets()
+        self._stay_within_budget()
         self.guild = discord.Object(guild)
         self.people = People(self, guild)
         self.cards = Cards(self, guild)
@@ -89,14 +89,17 @@ class Greenlight(commands.Bot):
         """Whether the gateway is open and has told what there is; discord.py itself stays ready while it is away."""
         return self.is_ready() and not self.is_closed() and self.ws.open
 
-    def _pace_websockets(self) -> None:
-        open_one = self.http.ws_connect
+    def _stay_within_budget(self) -> None:
+        request, open_one = self.http.request, self.http.ws_connect
+
+        async def in_time(route: Route, **options: Any) -> Any:
+            return await request(route, timeout=ANSWER_WITHIN, **options)
 
         async def in_turn(url: str, **options: Any) -> aiohttp.ClientWebSocketResponse:
             await self.budget.turn()
             return await open_one(url, **options)
 
-        self.http.ws_connect = in_turn  # type: ignore[method-assign]
+        self.http.request, self.http.ws_connect = in_time, in_turn  # type: ignore[method-assign]
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         await super().before_identify_hook(shard_id, initial=initial)

@@ -301,7 +301,7 @@ class Cards:
                 except discord.HTTPException as error:
                     if not isinstance(error, discord.Forbidden) and error.code not in THREAD_CLOSED:
                         raise
-                    self._leave_thread(card.message, card, error)
+                    self._leave_thread(card.message, view.release, error)
                     return card
                 else:
                     told = telling.told_by(said)
@@ -329,9 +329,9 @@ class Cards:
         nonce = _nonce(card.release, "told after", card.told)
         return (await thread.send(clip(text, CONTENT), allowed_mentions=mentioned, nonce=nonce)).content
 
-    def _leave_thread(self, place: int, card: Card, error: Exception) -> None:
+    def _leave_thread(self, place: int, release: Release, error: Exception) -> None:
         """What is not told now is told when it may be again; the card works without."""
-        log.warning("the thread may not be written into", release=card.release, channel=card.channel, error=str(error))
+        log.warning("the thread may not be written into", release=release, error=str(error))
         self._threadless.add(place)
         asyncio.get_running_loop().call_later(THREADLESS_FOR, self._threadless.discard, place)
 
@@ -345,7 +345,7 @@ class Cards:
         try:
             thread = await self._message(card).create_thread(name=name)
         except discord.Forbidden as error:
-            self._leave_thread(card.channel, card, error)
+            self._leave_thread(card.channel, view.release, error)
             return None
         except discord.HTTPException as error:
             if error.code != THREAD_THERE:

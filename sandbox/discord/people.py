@@ -58,10 +58,12 @@ class Person:
 
     async def slash(self, channel_id: int, command: str, /, **options: Any) -> Reply:
         """Run a slash command and wait for the answer: the final one, if the bot deferred it."""
+        return await self._answered(await self.ask(channel_id, command, **options), f"/{command}")
+
+    async def ask(self, channel_id: int, command: str, /, **options: Any) -> InteractionResult:
+        """Run a slash command, and do not wait for any answer."""
         await self._app_ready()
-        return await self._answered(
-            await self._actor.slash(self._channel(channel_id), command, **options), f"/{command}"
-        )
+        return await self._actor.slash(self._channel(channel_id), command, **options)
 
     async def autocomplete(self, channel_id: int, command: str, option: str, typed: str, /, **filled: Any) -> list[str]:
         """The values the bot proposes while `typed` stands in `option`."""
@@ -74,10 +76,13 @@ class Person:
 
     async def click(self, message: Message, label: str) -> Reply:
         """Press a button by its label and wait for the answer."""
+        return await self._answered(await self.press(message, label), f"the press of {label!r}")
+
+    async def press(self, message: Message, label: str) -> InteractionResult:
+        """Press a button by its label, and do not wait for any answer."""
         await self._app_ready()
         button = self._current(message).button(label)
-        result = await self._actor.click(self._handle(message), custom_id=button.custom_id)
-        return await self._answered(result, f"the press of {label!r}")
+        return await self._actor.click(self._handle(message), custom_id=button.custom_id)
 
     async def submit_modal(self, shown: Reply, **values: Any) -> Reply:
         """Fill in the form that a reply showed, by the custom ids of its inputs, and send it."""

@@ -104,7 +104,10 @@ class Night(Team):
         assert len(self.cards) == 1, [card.text for card in self.cards]
         assert len(self.pings) == 1, [ping.text for ping in self.pings]
         twice = [line for line, count in Counter(self.told).items() if count > 1 and line not in repeated]
-        assert not twice, twice
+        assert not twice, (
+            twice,
+            [m.content for t in self.discord.threads(self.channel).values() for m in self.discord.messages(t)],
+        )
 
     async def logged(self, *words: str, within: float = SETTLED_WITHIN) -> str:
         """The first line of the bot's log with all these words in it."""
