@@ -36,7 +36,10 @@ class BallotBox:
                 await self._store.note(release, Event("vote refused", text))
             else:
                 vote = Vote(person, approve)
-                await self._store.cast(release, vote, _voted(vote))
+                # Heard as it was made, and listed: one vote, whichever came first.
+                known = {(each.person.id, each.approve) for each in await self._store.votes(release)}
+                news = [] if (person.id, approve) in known else [_voted(vote)]
+                await self._store.cast(release, vote, *news)
             return refusal
 
         return await self._voting(release, cast)
