@@ -58,17 +58,23 @@ class Budget:
         if end.response.status == _UNAUTHORISED and ours:
             self.revoked.set()
 
-    def identified(self) -> None:
-        self._identified.append(self._clock())
-
     async def turn(self) -> None:
         """Waits until a websocket may be opened; raises `ClientError` when that is not soon."""
+        self.check()
+        await asyncio.sleep(self.pause())
+        self.opened()
+
+    def check(self) -> None:
         if len(_within(self._identified, self._clock() - HOUR)) >= IDENTIFIES_AN_HOUR:
             raise aiohttp.ClientConnectionError(
                 f"{IDENTIFIES_AN_HOUR} sessions were begun within an hour: another would endanger the token"
             )
-        await asyncio.sleep(self.pause())
+
+    def opened(self) -> None:
         self._opened.append(self._clock())
+
+    def identified(self) -> None:
+        self._identified.append(self._clock())
 
     def pause(self) -> float:
         """Seconds before the next websocket."""

@@ -240,6 +240,7 @@ def _description(view: View, around: Around) -> list[str]:
     elif release.reason and not release.phase.open:
         found.append(words.because(sentence(release.reason, _REASON)))
     found += [words.warning(sentence(note, 200)) for note in release.notes if release.phase.open]
+    found += _nobody_left(view, around.roles)
     found += _silences(view)
     return [each for each in found if each]
 
@@ -269,6 +270,14 @@ def _bar(view: View) -> str:
         return ""
     full = min(BAR, BAR * ready // wanted) if wanted > 0 else 0
     return words.pods_ready("▰" * full + "▱" * (BAR - full), words.progress(ready, wanted))
+
+
+def _nobody_left(view: View, roles: Mapping[int, str]) -> list[str]:
+    """Requirements that nobody can fill, since Discord has none of their roles any more."""
+    if not roles or not view.release.phase.open or view.release.restores is not None:
+        return []
+    gone = [need for need in view.tally.open if not need.roles & roles.keys()]
+    return [words.nobody_can_approve(listed([_one_of(need.roles, roles) for need in gone]))] if gone else []
 
 
 def _silences(view: View) -> list[str]:

@@ -357,7 +357,9 @@ class Cards:
         """Once, when it is somebody's turn: an edit notifies nobody."""
         if not asks_for_approval(view.release) or card.pinged or view.app.notify is Notify.OFF:
             return
-        roles = sorted({role for need in view.tally.open for role in need.roles})[:MENTIONED_ROLES]
+        there = self.roles()
+        wanted = {role for need in view.tally.open for role in need.roles}
+        roles = sorted(wanted & there.keys() if there else wanted)[:MENTIONED_ROLES]
         if not roles:
             return
         preview = f"<{view.preview.url}>" if view.preview is not None else ""

@@ -211,6 +211,10 @@ def asked_by(who: str, label: str) -> str:
     return f"asked by {who} · {label}"
 
 
+def nobody_can_approve(roles: str) -> str:
+    return f"⚠️ Nobody can approve: {roles} is not on this server any more. Name another role in greenlight.toml."
+
+
 def unknown_role(role: int) -> str:
     return f"role {role}"
 
