@@ -89,6 +89,11 @@ class Greenlight(commands.Bot):
         """Whether the gateway is open and has told what there is; discord.py itself stays ready while it is away."""
         return self.is_ready() and not self.is_closed() and self.ws.open
 
+    async def forget_login(self) -> None:
+        """After a login that Discord broke off: what it has opened is closed, so that another can begin."""
+        await self.http.close()
+        self.http.connector = discord.utils.MISSING
+
     def _stay_within_budget(self) -> None:
         request, open_one = self.http.request, self.http.ws_connect
 

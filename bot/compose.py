@@ -30,7 +30,7 @@ from bot.store import Store, Unusable, connect, exclusive, migrate
 log = structlog.get_logger()
 
 STOP_WITHIN = 8.0
-LOGIN_EVERY = 60.0
+LOGIN_EVERY, LOGIN_WITHIN = 60.0, 120.0
 NO_ANSWER = (discord.HTTPException, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
 """What it looks like when Discord does not answer, or something else does in its place."""
 AUTHENTICATION_FAILED = 4004
@@ -209,7 +209,11 @@ async def _stay_on_discord(client: Greenlight, settings: Settings) -> None:
         before_sleep=_log_why,
     ):
         with attempt:
-            await _log_in(client, settings)
+            try:
+                await _log_in(client, settings)
+            except NO_ANSWER:
+                await client.forget_login()
+                raise
     try:
         await client.connect()
     except discord.PrivilegedIntentsRequired as error:
@@ -235,7 +239,8 @@ def _log_why(state: tenacity.RetryCallState) -> None:
 
 async def _log_in(client: Greenlight, settings: Settings) -> None:
     try:
-        await client.login(settings.token.get_secret_value())
+        async with asyncio.timeout(LOGIN_WITHIN):
+            await client.login(settings.token.get_secret_value())
     except discord.LoginFailure as error:
         raise StartError(BAD_TOKEN) from error
     except discord.Forbidden as error:
@@ -254,5 +259,6 @@ async def _until_one_ends(*work: Awaitable[object]) -> None:
         task.cancel()
     # A write in flight is shielded in the store and guarded in the cluster: what is cut off here is only waiting.
     await asyncio.wait(pending, timeout=STOP_WITHIN)
-    for task in done:
-        task.result()
+    ended = [task for task in (*done, *pending) if task.done() and not task.cancelled()]
+    for error in [error for task in ended if (error := task.exception())]:
+        raise error

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +22,8 @@ from sandbox.discord.gateway import Gateway
 PREFIX = "/api/v10"
 NONCE_SECONDS = 300.0
 """How long a nonce is remembered: "a few minutes" in Discord's documentation of Create Message."""
+
+KEPT_CALLS = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +56,14 @@ class Rest:
         self._faults = faults
         self._nonces: dict[tuple[str, str], tuple[float, str]] = {}
         self._silence = asyncio.Event()
+        self.calls: deque[tuple[str, str]] = deque(maxlen=KEPT_CALLS)
+        """Method and path of the newest calls, whatever they were answered with."""
         self.gaps: list[str] = []
         """Calls that simcord does not know: the real Discord may well."""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path.removeprefix(PREFIX)
+        self.calls.append((request.method, path))
         fault = self._faults.take(request.method, path)
         if fault is not None and not fault.applied:
             return await self._failed(request, fault)

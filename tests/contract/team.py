@@ -64,12 +64,16 @@ class Team:
             self.target.knows(self.registry.digests)
             yield self
 
-    async def start_bot(self) -> None:
-        """Returns when it has logged in and told Discord its commands."""
+    async def launch_bot(self) -> None:
+        """Returns when its process is there, whatever it does."""
         if not self._environment:
             self._environment = await self._settings() | self.environment
         self.bot = Killable(self._environment, self.log)
         await self.bot.start()
+
+    async def start_bot(self) -> None:
+        """Returns when it has logged in and told Discord its commands."""
+        await self.launch_bot()
         try:
             await self.discord.bot_ready("deploy", "rollback", within=START_WITHIN)
         except TimeoutError:
