@@ -89,6 +89,55 @@ async def test_a_bot_never_votes_even_with_the_roles(stage):
     assert (await stage.card()).content == NOBODY_YET
 
 
+async def test_a_role_of_the_same_name_is_another_role(stage):
+    """S1: whoever may make roles cannot make approvers."""
+    double = stage.guild.create_role("QC")
+    stage.env.backend.edit_member(stage.guild.id, stage.guest.id, {"role_ids": [double.id]})
+    await stage.deploy()
+    await stage.react(stage.guest)
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+    assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for QC"
+    assert stage.world.serving() == {"blue"}
+
+
+async def test_a_role_that_is_held_only_while_voting_does_not_count(stage):
+    """S2: granted, used, dropped."""
+    held = _roles(stage, stage.guest)
+    await stage.deploy()
+    held.append(stage.roles["QC"].id)
+    await stage.react(stage.guest)
+    assert (await stage.card()).content == QUORUM_MISSES_LEAD
+    held.clear()
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+    assert stage.world.serving() == {"blue"}
+
+
+async def test_a_card_that_was_edited_after_a_vote_releases_what_was_approved(stage):
+    """S5: with a stolen token the card can be made to say anything; what goes live is on record."""
+    await stage.deploy("green")
+    await stage.react(stage.kim)
+    card = await stage.card()
+    changed = {"content": "🟡 mochi #1 (purple) is waiting for Lead", "embeds": [{"title": "mochi #1 · purple"}]}
+    stage.env.backend.edit_message(card.channel.id, card.id, changed)
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.BAKING
+    assert stage.world.serving() == {"green"}
+    assert (await stage.card()).content.startswith("🟢 mochi #1 (green) is live")
+
+
+async def test_a_vote_that_is_heard_and_listed_is_one_vote_and_one_line(stage):
+    """A reaction that comes while the reactions are being listed is in both."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+    release, [vote] = await stage.world.newest(), await stage.world.store.votes(await stage.world.newest())
+    await stage.world.desk.vote(release, vote.person, approve=True)
+    await stage.resume()
+    assert (await stage.world.store.votes(release)) == (vote,)
+    assert (await stage.thread()).count("kim approved") == 1
+
+
 async def test_a_card_that_only_looks_like_ours_collects_nothing(stage):
     """S4: a webhook posts the same words."""
     await stage.deploy()

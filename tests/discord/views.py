@@ -9,6 +9,7 @@ from bot.release.approvals import Vote, tally
 from bot.release.record import Cause, Person, Phase, Release, Version
 from bot.release.verbs import buttons
 from bot.view import Kind, Live, View, WayBack
+from cogs.card import Around, Face, face
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 QC, LEAD, DEPLOYER = 11, 12, 13
@@ -102,3 +103,34 @@ def view(shape: str = "ready", *, app: App = APP, votes: tuple[Vote, ...] = (), 
 
 def with_button(app: App = APP) -> App:
     return replace(app, approval=replace(app.approval, switch=Switch.BUTTON))
+
+
+def extreme(shape: str, text: str) -> Face:
+    """Everything that has a name is called `text`, and there is much of everything."""
+    many = tuple(Person(100 + index, text, frozenset({1000 + index})) for index in range(30))
+    require = tuple(Requirement(frozenset({1000 + index, 2000 + index, 3000 + index}), 3) for index in range(10))
+    app = replace(APP, approval=Approval(require))
+    found = view(
+        shape,
+        app=app,
+        author=replace(ANN, name=text),
+        asked=text,
+        image=f"registry.example.com/{'r' * 230}@sha256:{'0' * 64}",
+        notes=(text,) * 10,
+        approvers=many if view(shape).release.approvers else (),
+        by=many[0],
+        preview=Link("http://example.com/" + "p" * 600, answers=False),
+        production=Link(f"https://{text}/", answers=False),
+        progress=(10**6, 10**7),
+        live=Live(text, NOW, text),
+        reason=text,
+    )
+    votes = [Vote(person, approve=True) for person in many] + [Vote(person, approve=False) for person in many]
+    release = replace(found.release, reason=text)
+    counted = tally(app.approval, release.author, votes)
+    names = {role: text for need in require for role in need.roles}
+    way_back = WayBack(found.way_back.kind, text, found.way_back.until)
+    return face(
+        replace(found, release=release, tally=counted, way_back=way_back),
+        Around(names, place=text, successor=text, taken_over=9),
+    )
