@@ -6,9 +6,7 @@ nonce made from what it is: after a crash in between, Discord answers a repeated
 """
 
 import asyncio
-import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import discord
@@ -18,31 +16,22 @@ from bot.clusters.cluster import LABEL
 from bot.desk import Desk
 from bot.release.app import Notify
 from bot.release.record import Phase, Release
-from bot.store import Card, Event
+from bot.store import Card
 from bot.view import View
 from cogs import words
 from cogs.answer import AWAY
 from cogs.buttons import CardButtons
-from cogs.card import Around, Face, asks_for_approval, face, state, version
-from cogs.limits import CONTENT, THREAD_NAME
-from cogs.text import clip, line
-from cogs.thread import Telling, tellings
+from cogs.card import Around, Face, asks_for_approval, face
+from cogs.posting import nonce, retry_after, shows
+from cogs.threads import Threads
 
 log = structlog.get_logger()
 
 POSTED_WITHIN = 5.0
 """Seconds that a command waits for the card it wants to link to."""
-RETRY, RETRY_AT_MOST = 2.0, 60.0
-REFUSED, REFUSED_AT_MOST = 60.0, 600.0  # 10,000 refusals in ten minutes would ban our address
 EDITED_TOO_OFTEN = 30046
 """Discord's code for an old message that was edited too often in the last hour."""
-THREAD_THERE = 160004
-THREAD_CLOSED = {50083, 160005}
-"""Discord's codes for a thread that is archived or locked."""
-THREADLESS_FOR = 600.0
-"""Seconds for which a thread that may not be written into is left alone."""
 MENTIONED_ROLES = 50
-_LIMITED = 429
 REACTED = "+"
 """At the end of a card's fingerprint: the bot's two reactions are below it."""
 
@@ -64,8 +53,7 @@ class Cards:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._failures: Counter[str] = Counter()
-        self._threadless: set[int] = set()
-        """Messages and channels for which no thread is written into."""
+        self._threads = Threads(client, guild)
         self._there: dict[str, asyncio.Event] = {}
 
     def attend(self, desk: Desk) -> None:
@@ -180,7 +168,7 @@ class Cards:
         if before is None or before.shown != card.shown:
             await self._draw_neighbours(stored)
         try:
-            card = await self._tell(card, events, view, around)
+            card = await self._threads.tell(desk.store, card, events, view, around)
         finally:  # whose turn it is does not wait for a thread
             await self._ping(await desk.store.card(stored) or card, view)
 
@@ -235,7 +223,7 @@ class Cards:
             embed=shown.embed,
             view=CardButtons(release, shown),
             allowed_mentions=_NOBODY,
-            nonce=_nonce(release.label, "card", lost.message if lost else 0),
+            nonce=nonce(release.label, "card", lost.message if lost else 0),
         )
         card = lost or Card(release.label, view.app.channel, message.id)
         known = shown.fingerprint if shows(message, shown) else ""
@@ -285,74 +273,6 @@ class Cards:
             self._client.dispatch(VOTES_BEGIN, release)
         return card
 
-    async def _tell(self, card: Card, events: Sequence[Event], view: View, around: Around) -> Card:
-        """One line for each event that the thread does not have yet."""
-        for telling in tellings(events, CONTENT - 600):
-            told = telling.told
-            if telling.text or telling.ends:
-                thread = await self._thread(card, view)
-                if thread is None:
-                    return card
-                card = replace(card, thread=thread.id)
-                try:
-                    said = await self._say(thread, card, telling, view, around)
-                except discord.NotFound:  # somebody deleted the thread, and so does not want it
-                    self._threadless.add(card.message)
-                except discord.HTTPException as error:
-                    if not isinstance(error, discord.Forbidden) and error.code not in THREAD_CLOSED:
-                        raise
-                    self._leave_thread(card.message, view.release, error)
-                    return card
-                else:
-                    told = telling.told_by(said)
-            card = replace(card, told=told)
-            await self._attended.store.save_card(card)
-            if told < telling.told:  # the rest comes in a message of its own
-                return await self._tell(card, [event for event in events if event.id > told], view, around)
-        return card
-
-    async def _say(
-        self, thread: discord.abc.Messageable, card: Card, telling: Telling, view: View, around: Around
-    ) -> str:
-        """What the thread says then. It is less than was to be told when an earlier message got there after all, whose
-        answer was lost: both begin behind `card.told`, so they have one nonce, and Discord answers with the earlier.
-        """
-        text, mentioned = telling.text, _NOBODY
-        if telling.ends and view.app.notify is not Notify.OFF:
-            author = view.release.author.id
-            text = f"{text}\n{words.over(f'<@{author}>', state(view, around).first)}".strip()
-            mentioned = discord.AllowedMentions(
-                everyone=False, roles=False, replied_user=False, users=[discord.Object(author)]
-            )
-        if not text:
-            return ""
-        nonce = _nonce(card.release, "told after", card.told)
-        return (await thread.send(clip(text, CONTENT), allowed_mentions=mentioned, nonce=nonce)).content
-
-    def _leave_thread(self, place: int, release: Release, error: Exception) -> None:
-        """What is not told now is told when it may be again; the card works without."""
-        log.warning("the thread may not be written into", release=release, error=str(error))
-        self._threadless.add(place)
-        asyncio.get_running_loop().call_later(THREADLESS_FOR, self._threadless.discard, place)
-
-    async def _thread(self, card: Card, view: View) -> discord.PartialMessageable | None:
-        """The card works without: None where we may not have one."""
-        if {card.message, card.channel} & self._threadless:
-            return None
-        if card.thread is not None:
-            return self._place(card.thread)
-        name = line(words.thread_name(view.release.title, version(view.release)), THREAD_NAME)
-        try:
-            thread = await self._message(card).create_thread(name=name)
-        except discord.Forbidden as error:
-            self._leave_thread(card.channel, view.release, error)
-            return None
-        except discord.HTTPException as error:
-            if error.code != THREAD_THERE:
-                raise
-            return self._place(card.message)  # a thread has the id of the message that it begins at
-        return self._place(thread.id)
-
     async def _ping(self, card: Card, view: View) -> None:
         """Once, when it is somebody's turn: an edit notifies nobody."""
         if not asks_for_approval(view.release) or card.pinged or view.app.notify is Notify.OFF:
@@ -368,12 +288,12 @@ class Cards:
             everyone=False, users=False, replied_user=False, roles=[discord.Object(role) for role in roles]
         )
         reference = discord.MessageReference(message_id=card.message, channel_id=card.channel, fail_if_not_exists=False)
-        nonce = _nonce(card.release, "turn", 0)
-        thread = await self._thread(card, view) if view.app.notify is Notify.THREAD else None
+        once = nonce(card.release, "turn", 0)
+        thread = await self._threads.below(card, view) if view.app.notify is Notify.THREAD else None
         if thread is not None:
-            await thread.send(text, allowed_mentions=mentioned, nonce=nonce)
+            await thread.send(text, allowed_mentions=mentioned, nonce=once)
         else:
-            await self._place(card.channel).send(text, allowed_mentions=mentioned, reference=reference, nonce=nonce)
+            await self._place(card.channel).send(text, allowed_mentions=mentioned, reference=reference, nonce=once)
         await self._attended.store.save_card(replace(card, pinged=True))
 
     def _place(self, channel: int) -> discord.PartialMessageable:
@@ -381,38 +301,3 @@ class Cards:
 
     def _message(self, card: Card) -> discord.PartialMessage:
         return self._place(card.channel).get_partial_message(card.message)
-
-
-def retry_after(error: Exception, failures: int) -> float:
-    """Seconds until the next attempt after that many failures in a row; rarer where nobody expects us to be."""
-    status = getattr(error, "status", 0)
-    refused = status in {401, 403, 404, 429}
-    first, most = (REFUSED, REFUSED_AT_MOST) if refused else (RETRY, RETRY_AT_MOST)
-    said = _said(error) if status == _LIMITED else None
-    return min(most, first * 2.0 ** min(failures - 1, 10)) if said is None else said
-
-
-def _said(error: Exception) -> float | None:
-    """How long to wait as whoever limits us says it, be it Discord or what stands before it."""
-    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
-    try:
-        return max(0.0, float(headers.get("Retry-After", "")))
-    except ValueError:
-        return None
-
-
-def shows(message: discord.Message, shown: Face) -> bool:
-    """Whether it is this that was posted, and not an earlier face of the card, which Discord answers with when it has
-    seen the nonce before.
-    """
-    if message.content != shown.content or len(message.embeds) != 1:
-        return False
-    [there], wanted = message.embeds, shown.embed
-    return all(
-        getattr(there, part) == getattr(wanted, part) for part in ("title", "description", "fields", "footer", "author")
-    )
-
-
-def _nonce(label: str, what: str, number: int) -> int:
-    """The same for the same step of the same release; Discord drops a message whose nonce it has just seen."""
-    return int.from_bytes(hashlib.sha256(f"{label} {what} {number}".encode()).digest()[:8])

@@ -7,7 +7,7 @@ import pytest
 
 from bot.release.app import Notify
 from bot.release.record import Phase
-from cogs.cards import retry_after
+from cogs.posting import retry_after
 
 
 async def catch_up(stage):

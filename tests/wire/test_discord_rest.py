@@ -17,16 +17,20 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_every_kind_of_call_fails_once_and_all_is_told_once(night, fault):
-    """I15."""
+CALLS = [("POST", POSTS), ("PATCH", EDITS), ("PUT", REACTS), ("POST", THREADS), ("GET", EDITS), ("DELETE", REACTS)]
+
+
+@pytest.mark.parametrize("turned", [0, 2, 4, 6])
+async def test_every_kind_of_call_fails_in_one_way_or_another_and_all_is_told_once(night, turned):
+    """I15. All faults at once, each at another kind of call; `turned` has them change places."""
     await night.start_bot()
-    for method, path in [("POST", POSTS), ("PATCH", EDITS), ("PUT", REACTS), ("POST", THREADS), ("GET", EDITS)]:
-        night.discord.faults.add(method, path, **FAULTS[fault])
+    kinds = list(FAULTS.values())[turned:] + list(FAULTS.values())[:turned]
+    for (method, path), fault in zip(CALLS, kinds, strict=False):
+        night.discord.faults.add(method, path, **fault)
     card = await night.deploy()
     await night.sees(lambda: night.pings, "the ping")
-    night.discord.faults.add("POST", POSTS, **FAULTS[fault])
-    night.discord.faults.add("GET", MEMBERS, **FAULTS[fault])
+    night.discord.faults.add("POST", POSTS, **kinds[6])
+    night.discord.faults.add("GET", MEMBERS, **kinds[7])
     await night.approve(card)
     await night.card("🟢", "is live")
     await night.says("live")
