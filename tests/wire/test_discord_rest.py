@@ -21,7 +21,7 @@ CALLS = [("POST", POSTS), ("PATCH", EDITS), ("PUT", REACTS), ("POST", THREADS), 
 
 
 @pytest.mark.parametrize("turned", [0, 2, 4, 6])
-async def test_every_kind_of_call_fails_in_one_way_or_another_and_all_is_told_once(night, turned):
+async def test_every_kind_of_call_fails_once_and_all_is_told_once(night, turned):
     """I15. All faults at once, each at another kind of call; `turned` has them change places."""
     await night.start_bot()
     kinds = list(FAULTS.values())[turned:] + list(FAULTS.values())[:turned]
