@@ -84,7 +84,7 @@ texts = (
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(shape=st.sampled_from(list(SHAPES)), text=texts)
 def test_whatever_things_are_called_a_card_is_legal_and_mentions_nobody(shape, text):
     """S19: names of people, roles and images, messages of pods, addresses."""
