@@ -79,7 +79,7 @@ async def stage(tmp_path, monkeypatch):
     world.cards, world.people = bot.cards, bot.people
     await world.start()
     bot.attend(world.desk, world.controller.wake)
-    bot.cards._threadless.add(channel.id)
+    bot.cards._threads._without.add(channel.id)
     monkeypatch.setattr(bot.cards, "_message", lambda card: state._get_message(card.message))
     monkeypatch.setattr(bot, "_sync", _nothing)
     await bot._async_setup_hook()

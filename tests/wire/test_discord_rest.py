@@ -65,11 +65,11 @@ async def test_a_card_whose_answer_was_lost_is_brought_up_to_date(night):
 
 
 async def test_one_vote_does_not_wait_for_the_answer_to_another(night):
-    """A guest's vote is to be taken off, which Discord does not answer; kim and leo are heard all the same."""
+    """A guest's vote is to be taken off, for which Discord wants patience; kim and leo are heard all the same."""
     await night.start_bot()
     card = await night.deploy()
     await night.sees(lambda: night.pings, "the ping")
-    night.discord.faults.add("DELETE", REACTS, silent=True)
+    night.discord.faults.add("DELETE", REACTS, status=429, retry_after=120)
     await night.approve(card, "guest")
     await night.sees(lambda: "DELETE" in {method for method, _ in night.discord.faults.met}, "an attempt")
     await night.approve(card, "kim", "leo")
