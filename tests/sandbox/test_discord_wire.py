@@ -231,6 +231,28 @@ async def test_a_forgotten_session_is_refused_and_begun_anew(server, bot):
     assert server.gateway.resumed == 0
 
 
+async def test_a_session_that_discord_wants_resumed_is_resumed_and_a_guild_goes_out_and_comes_back(server, bot):
+    server.gateway.invalidate(resumable=True)
+    await soon(bot.resumed.wait())
+    guild = bot.get_guild(server.guild_id)
+    server.gateway.guild_away(server.guild_id)
+    await soon(bot.wait_for("guild_unavailable"))
+    assert guild.unavailable
+    server.gateway.guild_back(server.guild_id)
+    await soon(bot.wait_for("guild_available"))
+    assert not bot.get_guild(server.guild_id).unavailable
+
+
+async def test_a_page_from_in_front_of_discord_is_no_limit_that_is_waited_for(server, bot):
+    """Cloudflare's 429 for a banned address: HTML, and no `Via`."""
+    server.faults.add("GET", "/channels/*", status=429, html=True, retry_after=1)
+    with pytest.raises(discord.HTTPException) as failure:
+        await bot.fetch_channel(server.channel_id("general"))
+    assert failure.value.status == 429
+    assert "Via" not in failure.value.response.headers
+    assert await bot.fetch_channel(server.channel_id("general"))
+
+
 async def test_the_same_nonce_sends_one_message(server, bot):
     channel = bot.get_partial_messageable(server.channel_id("general"))
     first = await channel.send("once", nonce="n-1")

@@ -131,9 +131,7 @@ async def test_a_bot_whose_token_is_revoked_ends_with_a_sentence(night):
     """Calls with it are answered by 401, and 10,000 of those ban the address."""
     await night.start_bot()
     await night.deploy()
-    night.expects_the_end = True
     night.discord.faults.add(status=401, times=None)
     await night.person("guest").react(night.cards[0], "✅")
-    assert await night.bot.ended() == 1
-    assert "Discord does not accept the token" in night.bot.last_lines().splitlines()[-1]
+    assert "Discord does not accept the token" in await night.ends()
     assert len(night.discord.faults.met) < 10
