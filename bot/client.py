@@ -98,7 +98,12 @@ class Greenlight(commands.Bot):
         request, open_one = self.http.request, self.http.ws_connect
 
         async def in_time(route: Route, **options: Any) -> Any:
-            return await request(route, timeout=ANSWER_WITHIN, **options)
+            try:
+                return await request(route, timeout=ANSWER_WITHIN, **options)
+            except RuntimeError as error:
+                if not self.is_closed():
+                    raise
+                raise aiohttp.ClientConnectionError("the bot has left Discord") from error  # no news to anybody
 
         async def in_turn(url: str, **options: Any) -> aiohttp.ClientWebSocketResponse:
             await self.budget.turn()

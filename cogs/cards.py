@@ -137,8 +137,6 @@ class Cards:
                     self._try_later(release, error)
                     return
                 except Exception as error:
-                    if self._client.is_closed():  # we stop, and what is not drawn yet is drawn at the next start
-                        return
                     log.exception("card not drawn", release=release)
                     self._try_later(release, error)
                     return
