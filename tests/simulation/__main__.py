@@ -1,0 +1,65 @@
+"""Live many lives, or one again with all that happened in it."""
+
+import os
+import sys
+import time
+
+import click
+
+from simulation import mutants
+from simulation.coverage import missing
+from simulation.oracles import Violation
+from simulation.runs import Result, live, many, planned, points, silence
+from simulation.stories import STORIES
+
+FAILURES_SHOWN = 5
+ENOUGH = 10_000
+"""Runs in which everything that can happen has to have happened."""
+
+
+@click.command(help=__doc__)
+@click.option("--runs", default=20_000, show_default=True)
+@click.option("--seed", default="1", help="A number for many runs, or the name of one run, to see it.")
+@click.option("--processes", default=os.cpu_count() or 1, show_default=True)
+@click.option("--mutant", default="", type=click.Choice(["", *mutants.MUTANTS]), help="Break the bot like this.")
+def main(runs: int, seed: str, processes: int, mutant: str) -> None:
+    silence(for_good=True)
+    sys.exit(again(seed, mutant) if "-" in seed else several(runs, int(seed), processes, mutant))
+
+
+def several(runs: int, seed: int, processes: int, mutant: str) -> int:
+    names = [name for story in STORIES for name in points(story, seed)][:runs]
+    swept, began, result = len(names), time.monotonic(), Result()
+    names += [f"{seed}-{number}" for number in range(runs - swept)]
+    for each in many(names, processes, mutant):
+        result.add(each)
+        if len(result.failed) >= FAILURES_SHOWN:
+            break
+    took = time.monotonic() - began
+    for what, count in sorted(result.counts.items()):
+        click.echo(f"{count:9}  {what}")
+    click.echo(
+        f"{result.runs} runs (of them {swept}, one for each point at which a story can crash), {result.steps} steps, "
+        f"{took:.0f} s: {result.runs / took / processes:.0f} runs a second and process."
+    )
+    for name, why in list(result.failed.items())[:FAILURES_SHOWN]:
+        click.echo(f"\n{planned(name).story}: {why}\n    see it: make simulate SEED={name}")
+    never = missing(result) if runs >= ENOUGH else []
+    for what in never:
+        click.echo(f"It never happened: {what}.")
+    return 1 if result.failed or never else 0
+
+
+def again(name: str, mutant: str) -> int:
+    with mutants.at_work(mutant):
+        try:
+            world, end = live(planned(name)), "All is well."
+        except Violation as violation:
+            world, end = violation.world, str(violation)
+    for line in (planned(name), *world.trace, end):
+        click.echo(line)
+    return int(bool(world.oracles.failures))
+
+
+if __name__ == "__main__":
+    main(prog_name="make simulate")

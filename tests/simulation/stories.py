@@ -1,0 +1,205 @@
+"""What people want, and what they do for it as long as they do not have it, whatever becomes of the bot meanwhile."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bot.release.record import Person, Phase
+from bot.release.verbs import Verb
+from simulation.guild import ANN, KIM, LEO, SAM
+
+TRIES = 8
+
+
+@dataclass(frozen=True)
+class Wish:
+    """`when` says whether it is still wanted and makes sense; `do` tries it, and may come to nothing."""
+
+    name: str
+    when: Callable[[Any], bool]
+    do: Callable[[Any], Any]
+    needs_bot: bool = True
+    patience: float = 0.0
+    """Seconds, at most, from when it makes sense until somebody does it."""
+    tries: int = TRIES
+
+    def wants(self, world: Any, at_once: bool) -> bool:
+        due = self.due(world)
+        return due is not None and due <= world.time.seconds
+
+    def due(self, world: Any) -> float | None:
+        if self.needs_bot and (world.bot is None or self.name in world.bot.busy):
+            return None
+        tries = world.memory.get(("tries", self.name), 0)
+        if tries >= self.tries or not self.when(world):
+            return None
+        key = ("due", self.name, tries)
+        if key not in world.memory:
+            world.memory[key] = world.time.seconds + self.patience * world.chances.random() + 3.0 * tries
+        return world.memory[key]
+
+    def act(self, world: Any) -> None:
+        key = ("tries", self.name)
+        world.memory[key] = world.memory.get(key, 0) + 1
+        self.do(world)
+
+
+# What one can do
+
+
+def deploys(
+    who: Person,
+    tag: str,
+    when: Callable[[Any], bool],
+    *,
+    replace: bool = False,
+    patience: float = 0,
+    tries: int = TRIES,
+) -> Wish:
+    name = f"{who.name} deploys {tag}"
+
+    def do(world: Any) -> None:
+        world.bot.begin(name, world.bot.desk.deploy(world.app, tag, who, replace=replace))
+
+    return Wish(name, when, do, patience=patience, tries=tries)
+
+
+def votes(who: Person, number: int, when: Callable[[Any], bool], *, approve: bool = True, patience: float = 5) -> Wish:
+    """Whoever may not is told so, and leaves it."""
+    name = f"{who.name} {'approves' if approve else 'rejects'} #{number}"
+
+    def able(world: Any) -> bool:
+        message = _card(world, number)
+        return message is not None and (message, who.id, approve) not in world.guild.reactions and when(world)
+
+    def do(world: Any) -> None:
+        react(world, _card(world, number), who.id, approve)
+
+    return Wish(name, able, do, needs_bot=False, patience=patience)
+
+
+def presses(
+    who: Person,
+    number: int,
+    verb: Verb,
+    when: Callable[[Any], bool],
+    *,
+    patience: float = 0,
+    reason: str = "",
+    tries: int = TRIES,
+) -> Wish:
+    name = f"{who.name} presses {verb} on #{number}"
+
+    def do(world: Any) -> None:
+        world.bot.begin(name, world.bot.desk.ask(world.app.name, number, verb, world.guild.members[who.id], reason))
+
+    return Wish(name, when, do, patience=patience, tries=tries)
+
+
+def react(world: Any, message: int, person: int, approve: bool) -> None:
+    world.guild.reactions.add((message, person, approve))
+    world.oracles.reacted(message, person, approve, there=True)
+    bot, voter = world.bot, world.guild.members.get(person)
+    if bot is not None and voter is not None and not world.discord_is_away:
+        bot.loop.create_task(bot.session.reacted(message, voter, approve))
+
+
+def unreact(world: Any, message: int, person: int, approve: bool) -> None:
+    world.guild.reactions.discard((message, person, approve))
+    world.oracles.reacted(message, person, approve, there=False)
+    bot = world.bot
+    if bot is not None and not world.discord_is_away:
+        bot.loop.create_task(bot.session.unreacted(message, person, approve))
+
+
+def _card(world: Any, number: int) -> int | None:
+    for release in world.oracles.records.values():
+        if release.number == number:
+            return world.guild.cards.get(release.label)
+    return None
+
+
+# When it makes sense
+
+
+def nothing_yet(world: Any) -> bool:
+    return world.newest is None
+
+
+def is_in(number: int, *phases: Phase) -> Callable[[Any], bool]:
+    def check(world: Any) -> bool:
+        newest = world.newest
+        return newest is not None and newest.number == number and newest.phase in phases
+
+    return check
+
+
+WAITS = is_in(1, Phase.READY)
+
+
+def _approved(*numbers: int) -> list[Wish]:
+    return [votes(who, number, is_in(number, Phase.READY)) for number in numbers for who in (KIM, LEO)]
+
+
+def promoted() -> list[Wish]:
+    return [deploys(ANN, "green", nothing_yet), *_approved(1)]
+
+
+def rejected() -> list[Wish]:
+    return [
+        deploys(ANN, "green", nothing_yet),
+        votes(KIM, 1, WAITS),
+        votes(LEO, 1, WAITS, approve=False, patience=30),
+    ]
+
+
+def expired() -> list[Wish]:
+    return [deploys(ANN, "green", nothing_yet), votes(KIM, 1, WAITS)]
+
+
+def rolled_back() -> list[Wish]:
+    live = is_in(1, Phase.PROMOTING, Phase.BAKING, Phase.DONE)
+
+    def went_live(world: Any) -> bool:
+        return live(world) and world.newest.switch_sent_at is not None
+
+    return [*promoted(), presses(SAM, 1, Verb.ROLL_BACK, went_live, patience=400, reason="too slow")]
+
+
+def superseded() -> list[Wish]:
+    first = is_in(1, Phase.STAGING, Phase.READY)
+
+    def replaced(world: Any) -> bool:
+        return world.newest is not None and world.newest.number > 1
+
+    return [
+        deploys(ANN, "green", nothing_yet),
+        votes(KIM, 1, WAITS),
+        deploys(ANN, "purple", first, replace=True, patience=60),
+        # The old card is still there, and somebody votes on it and presses its buttons.
+        votes(LEO, 1, replaced, patience=20),
+        presses(LEO, 1, Verb.REJECT, replaced, patience=90, tries=2),
+        presses(SAM, 1, Verb.ROLL_BACK, replaced, patience=900, tries=2),
+        *_approved(2),
+    ]
+
+
+@dataclass(frozen=True)
+class Story:
+    name: str
+    wishes: Callable[[], list[Wish]]
+    ends: Phase
+    """How it ends when nobody meddles, however often the bot crashes."""
+    number: int = 1
+
+
+STORIES = {
+    story.name: story
+    for story in (
+        Story("promoted", promoted, Phase.DONE),
+        Story("rejected", rejected, Phase.REVERTED),
+        Story("expired", expired, Phase.REVERTED),
+        Story("rolled back", rolled_back, Phase.REVERTED),
+        Story("superseded", superseded, Phase.DONE, 2),
+    )
+}

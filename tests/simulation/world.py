@@ -1,0 +1,377 @@
+"""A world with its cluster, guild and database, and the bots that live and die in it.
+
+The world takes one step at a time, and chance says which: an effect of the bot goes on, a controller of the cluster
+works, a watch hears, somebody does something, or time passes. Before each step the oracles have had their say about
+the one before. The same seed is the same life, whatever the machine.
+"""
+
+import random
+import sqlite3
+from asyncio import events
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from bot.clusters.cluster import LABEL
+from bot.clusters.errors import ClusterError
+from bot.clusters.native import NativeCluster
+from bot.controller import Controller
+from bot.desk import Desk
+from bot.registry import RegistryError
+from bot.release.app import App, Approval, Native, Requirement
+from bot.release.errors import Refused
+from bot.release.record import Phase, Release
+from bot.store import Card, Store
+from simulation.cluster import ACTIVE, NAMESPACE, PREVIEW, REPOSITORY, SLOTS, Cluster
+from simulation.database import Database, Engine
+from simulation.guild import DEVELOPER, LEAD, ON_CALL, QC, Guild
+from simulation.memory import Doors, MemoryStore, Shelf
+from simulation.objects import EPOCH
+from simulation.oracles import Oracles
+from simulation.ports import LATE_WITHIN, Api, Cards, Clock, People, Registry, Session, Watching
+from simulation.scheduler import Loop, Time
+
+APP = App(
+    name="mochi",
+    namespace=NAMESPACE,
+    channel=500,
+    image=REPOSITORY,
+    target=Native(ACTIVE, PREVIEW, SLOTS),
+    deployers=frozenset({DEVELOPER}),
+    rollbackers=frozenset({ON_CALL}),
+    approval=Approval((Requirement(frozenset({QC})), Requirement(frozenset({LEAD})))),
+)
+LONGEST = 6 * 3600.0
+"""Seconds of a world after which whatever has not ended never will."""
+STEPS = 20_000
+
+
+class Bot:
+    """One process of Greenlight: its parts put together, and its first tasks."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.loop = Loop(world.time, world.broken)
+        self.clock = Clock(self.loop)
+        self.in_flight: tuple[str, str, Any] | None = None
+        self.watching: dict[str, Watching] = {}
+        self.busy: set[str] = set()
+        apps = {APP.name: APP}
+        with self.loop.running():
+            self.store = world.store_for(self)
+            self.cards = Cards(world, self)
+            self.people = People(world, self)
+            self.session = Session(world, self)
+            self.cluster = NativeCluster(Api(world, self), apps.values(), self.clock.now, self._changed)
+            self.controller = Controller(apps, self.store, self.cluster, self.people, self.cards, self.clock)
+            self.desk = Desk(
+                apps, self.store, self.cluster, Registry(world, self), self.controller, self.clock, world.token
+            )
+            for work in (self.controller.run(), self.cluster.follow(), self.session.begin()):
+                self.loop.create_task(work)
+
+    def _changed(self, namespace: str) -> None:
+        self.controller.changed(namespace)
+
+    @staticmethod
+    def card(label: str, message: int) -> Card:
+        return Card(label, APP.channel, message)
+
+    def begin(self, what: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Somebody wants something of the bot."""
+        self.busy.add(what)
+        self.loop.create_task(self._do(what, work))
+
+    async def _do(self, what: str, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except Refused as refused:
+            self.world.counts[f"refused: {what}"] += 1
+            self.world.said[what] = str(refused)
+        except (ClusterError, RegistryError):
+            self.world.counts[f"failed: {what}"] += 1
+        finally:
+            self.busy.discard(what)
+
+
+@dataclass(frozen=True)
+class Late:
+    """A request on its way whom nobody waits for any more."""
+
+    request: tuple[str, str, Any]
+    until: float
+
+
+class World:
+    def __init__(self, seed: str, shelf: Database | Shelf) -> None:
+        self.seed = seed
+        self.chances = random.Random(seed)
+        self.time = Time()
+        self.cluster = Cluster.built(self.seconds, replicas=1)
+        self.guild = Guild()
+        self.shelf = shelf
+        self.late: list[Late] = []
+        self.tokens = 0
+        self.counts: Counter[str] = Counter()
+        self.trace: list[str] = []
+        self.weather: dict[str, float] = {}
+        """What may go wrong, and how often."""
+        self.said: dict[str, str] = {}
+        self.memory: dict[str, Any] = {}
+        """What people remember, whatever becomes of bots."""
+        self.actors: list[Any] = []
+        """Those who may do something: see `stories.py` and `meddlers.py`."""
+        self.oracles = Oracles(self)
+        self.bot: Bot | None = None
+        self.dead: list[Bot] = []
+        self.down_until: float | None = None
+        self.steps = 0
+        self.longest_down = 30.0
+        self.crash_at: set[int] = set()
+        self.crashed: list[str] = []
+
+    def store_for(self, bot: Bot) -> Store:
+        parts = bot.loop.stop_at, self.lingers, self.store_fails, self.oracles.committed
+        if isinstance(self.shelf, Shelf):
+            return MemoryStore(Doors(*parts), self.shelf, bot.clock.now)
+        engine: Any = Engine(self.shelf, *parts)
+        return Store(engine, bot.clock.now)
+
+    def store_fails(self) -> Exception | None:
+        if not self.chance("the store fails"):
+            return None
+        return OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+
+    # What the parts ask
+
+    def seconds(self) -> float:
+        return self.time.seconds
+
+    def token(self) -> str:
+        self.tokens += 1
+        return f"t{self.tokens}"
+
+    def chance(self, what: str) -> bool:
+        often = self.weather.get(what)
+        if often is None or self.chances.random() >= often:
+            return False
+        self.counts[what] += 1
+        self.note(what)
+        return True
+
+    def lingers(self) -> bool:
+        """Whether the answer of a read is on its way for long enough that something may happen meanwhile."""
+        return self.chances.random() < 0.25
+
+    def note(self, what: str) -> None:
+        self.trace.append(what)
+
+    @property
+    def newest(self) -> Release | None:
+        return self.oracles.newest
+
+    @property
+    def discord_is_away(self) -> bool:
+        return self.time.seconds < self.guild.away_until
+
+    def broken(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is not None:
+            self.oracles.fail("I9", f"an error got away: {error!r} ({context.get('message')})")
+
+    # Requests to the cluster
+
+    def arrive(self, plural: str, name: str, patch: Any, *, late: bool = False) -> Any:
+        """A write of the bot reaches the API server; raises what that answers."""
+        before = self.cluster.objects.get(plural, name)
+        after = self.cluster.patch(plural, name, patch, "greenlight")
+        self.note(f"written {name}")
+        self.oracles.written(plural, name, patch, before, after, late=late)
+        return after
+
+    def later(self, *request: Any) -> None:
+        within = self.chances.random() * LATE_WITHIN
+        self.late.append(Late(request, self.time.seconds + within))
+
+    def _arrives(self, index: int) -> None:
+        late = self.late.pop(index)
+        self.counts["a write came late"] += 1
+        try:
+            self.arrive(*late.request, late=True)
+        except ClusterError:
+            self.note("a late write was refused")
+
+    # Life and death
+
+    def start(self) -> None:
+        self.down_until = None
+        self.bot = Bot(self)
+        events._set_running_loop(self.bot.loop)
+        self.oracles.began(self.bot)
+        self.note("the bot starts")
+        self.bot.loop.settle()
+
+    def crash(self) -> None:
+        """All that the bot has not written is gone; a request in flight may still arrive."""
+        bot = self.bot
+        assert bot is not None
+        self.crashed.append(", ".join(what for what, _ in bot.loop.waiting[:4]) or "idle")
+        self.note(f"CRASH at step {self.steps}, waiting: {self.crashed[-1]}")
+        if bot.in_flight is not None and self.chances.random() < 0.7:
+            self.later(*bot.in_flight)
+            self.counts["a write in flight at a crash"] += 1
+        bot.loop.drop()
+        events._set_running_loop(None)
+        self.dead.append(bot)
+        self.bot = None
+        self.oracles.ended(bot)
+        self.counts["crash"] += 1
+        roll, long = self.chances.random(), self.chances.random()
+        self.down_until = self.time.seconds + (
+            0 if roll < 0.4 else 30 * long if roll < 0.9 else self.longest_down * long
+        )
+
+    def run(self) -> None:
+        """Until everything has ended. Raises `Violation`."""
+        try:
+            self.start()
+            self.resume()
+        finally:
+            events._set_running_loop(None)
+            for bot in (*self.dead, self.bot):
+                if bot is not None:
+                    bot.loop.bury()
+
+    def resume(self) -> None:
+        while not self.over():
+            self.turn()
+        self.oracles.at_the_end()
+
+    def over(self) -> bool:
+        if self.steps > STEPS or self.time.seconds > LONGEST:
+            self.oracles.fail("I4", f"it does not end: {self.newest and self.newest.phase}")
+            raise self.oracles.violation()
+        return self._nothing_left
+
+    _nothing_left = False
+
+    def turn(self) -> None:
+        """One step."""
+        self.steps += 1
+        bot = self.bot
+        if self.steps in self.crash_at and bot is not None:
+            self.crash()
+            return
+        if bot is None:
+            self._without_bot()
+        else:
+            self._with_bot(bot)
+            bot.loop.settle()
+        if self.oracles.failures:
+            raise self.oracles.violation()
+
+    def _with_bot(self, bot: Bot) -> None:
+        chances, waiting = self.chances, bot.loop.waiting
+        if bot.in_flight is not None and chances.random() < 0.3 and self._act(at_once=True):
+            return
+        roll = chances.random()
+        if waiting and roll < 0.92:
+            self._goes_on(bot)
+        elif not self._surroundings(bot) and not self._act():
+            if waiting:
+                self._goes_on(bot)
+            else:
+                self._time_passes(bot)
+
+    def _without_bot(self) -> None:
+        assert self.down_until is not None
+        if self.chances.random() < 0.3 or not (self._surroundings(None) or self._act()):
+            if self.chances.random() < 0.5:
+                self.time.seconds = max(self.time.seconds, self.down_until)
+                self._too_late()
+                self.start()
+            else:
+                self.time.seconds = min(self.down_until, self.time.seconds + 5)
+                self._too_late()
+
+    def _goes_on(self, bot: Bot) -> None:
+        self.time.seconds += 0.03 * self.chances.random()
+        if self.chance("an answer is slow"):
+            self.time.seconds += 6 * self.chances.random()
+        self._too_late()
+        what = bot.loop.go_on(int(self.chances.random() * len(bot.loop.waiting)))
+        self.trace.append(what)
+
+    def _surroundings(self, bot: Bot | None) -> bool:
+        """The cluster does something by itself: everything that is due, on a quiet day, or one thing alone."""
+        work, late = self.cluster.work, self.late
+        deaf = [each for each in bot.watching.values() if each.behind] if bot else []
+        chances, together = self.chances.random, self.chances.random() < 0.7
+        pick = int(chances() * (bool(work) + bool(late) + bool(deaf)))
+        if work and pick == 0:
+            for _ in range(len(work) if together else 1):
+                self.note(self.cluster.step(int(chances() * len(work))))
+                self.oracles.looked()
+        elif late and pick == bool(work):
+            self._arrives(int(chances() * len(late)))
+        elif deaf:
+            self._hears(deaf if together else deaf[int(chances() * len(deaf)) :][:1])
+        return bool(work or late or deaf)
+
+    def _hears(self, watches: list[Watching]) -> None:
+        if self.chance("a watch lies silent"):
+            return
+        for watching in watches:
+            if self.chance("a watch is broken off"):
+                watching.end(gone=self.chances.random() < 0.5)
+            else:
+                watching.hear()
+
+    def _act(self, *, at_once: bool = False) -> bool:
+        """Somebody does something, if anybody wants to."""
+        ready = [actor for actor in self.actors if actor.wants(self, at_once)]
+        if not ready:
+            return False
+        actor = ready[int(self.chances.random() * len(ready))]
+        self.note(actor.name)
+        actor.act(self)
+        self.oracles.looked()
+        return True
+
+    def _time_passes(self, bot: Bot) -> None:
+        """To when something is due; nothing is: it has ended."""
+        moments = [late.until for late in self.late]
+        dues = [due for actor in self.actors if (due := actor.due(self)) is not None]
+        moments += dues
+        timer = bot.loop.next_timer
+        if timer is not None:
+            moments.append(timer)
+        newest = self.newest
+        if not moments or (newest is not None and self._has_ended(newest) and not dues and not self.late):
+            self._nothing_left = True
+            return
+        self.time.seconds = max(self.time.seconds, min(moments))
+        self._too_late()
+
+    def _has_ended(self, newest: Release) -> bool:
+        """Whether nothing is left to be done, or what is left is in somebody's way for good."""
+        if newest.phase.open:
+            return False
+        patience = 4200 if newest.phase is Phase.DONE else 300
+        if self.guild.faces.get(newest.label) != newest.phase and self.time.seconds < LONGEST / 2:
+            return False  # the card is not drawn yet
+        given_up = self.time.seconds > (newest.since - EPOCH).total_seconds() + patience
+        return newest.retired or newest.phase is Phase.ABANDONED or given_up
+
+    def _too_late(self) -> None:
+        """What has been on its way for too long arrives now or never."""
+        for index in reversed(range(len(self.late))):
+            if self.late[index].until <= self.time.seconds:
+                self._arrives(index)
+
+
+def label_of(release: Release) -> str:
+    return release.selector.get(LABEL, release.label)
