@@ -317,8 +317,10 @@ def _reverting(case: _Case) -> Decision:
 
 def _reverted(case: _Case) -> Decision:
     release = case.release
-    if release.retired or case.seen.traffic is not Traffic.PREVIOUS:
+    if release.retired:
         return Decision()
+    if case.seen.traffic is not Traffic.PREVIOUS:  # a cache that is behind is no reason to leave it at that for good
+        return Decision(look=not case.seen.fresh)
     # Whatever was switched to may have had the traffic for a moment that no look has seen.
     end = release.since + (DRAIN if release.was_live or release.switch_sent_at else timedelta())
     return Decision(order=Order.RETIRE) if case.now >= end else _wait("", end)

@@ -472,6 +472,14 @@ def test_a_reverted_release_that_somebody_made_live_again_keeps_its_pods(traffic
     assert decided(release(Phase.REVERTED, age=DRAIN), snapshot(traffic)) == Decision()
 
 
+def test_a_reverted_release_is_not_left_with_its_pods_because_of_what_a_cache_says():
+    """Found by the simulation: the last write of an adoption's undoing was made, its outcome was not stored, and the
+    cache had not heard yet that the candidate's pods were gone."""
+    behind = replace(snapshot(Traffic.OTHER), fresh=False)
+    assert decided(release(Phase.REVERTED), behind) == Decision(look=True)
+    assert decided(release(Phase.REVERTED, retired=True), behind) == Decision()
+
+
 @pytest.mark.parametrize("traffic", list(Traffic))
 def test_what_was_left_alone_stays_alone(traffic):
     assert decided(release(Phase.ABANDONED, **WENT_LIVE), snapshot(traffic), EVERYBODY) == Decision()
