@@ -298,11 +298,16 @@ class NativeView:
 
     def _empty(self, slot: Json | None) -> Write | None:
         side = self._candidate_side if slot is self._candidate else self._previous_side
-        if slot is None or not side.present or not replicas(slot):
+        if slot is None or not replicas(slot) or not (side.present or self._is_left_over(slot)):
             return None
         if self._traffic is (Traffic.CANDIDATE if slot is self._candidate else Traffic.PREVIOUS):
             raise ClusterError(f"{name(slot)} has the traffic and keeps its pods.")
         return self._deploy(slot, patches.scale(slot, 0, self.app.target.container), f"scale {name(slot)} to 0")
+
+    def _is_left_over(self, slot: Json) -> bool:
+        """It runs a release that this one replaced and of which, never staged itself, it was to take the place."""
+        label = template_labels(slot).get(LABEL, self.release.label)
+        return slot is self._candidate and not self.release.staged and label != self.release.label
 
     def _widen(self) -> Write | None:
         before = self.release.previous.before

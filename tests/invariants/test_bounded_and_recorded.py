@@ -4,9 +4,11 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from story import running
+from story import GREEN, replicas, running
 
 from bot.clusters.errors import Away, Forbidden, Stale
+from bot.clusters.reading import selector
+from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import ANN, KIM, LEO, NAMESPACE, SAM
 
@@ -144,3 +146,15 @@ async def test_i14_the_intent_is_stored_before_the_write_is_sent(world):
     assert found[0][0] == "intent"
     assert '"order": "promote"' in found[0][1]
     assert found[1] == ("promoting",)
+
+
+async def test_i12_what_a_replaced_release_left_is_cleared_though_the_new_one_never_took_its_place(world):
+    """Found by the simulation: the pods of the replaced release stayed for good, and with them the narrowed Service
+    and a look every minute."""
+    await world.deploy()
+    await world.desk.deploy(world.app, "purple", ANN, replace=True)
+    await world.desk.ask(world.app.name, 2, Verb.ABANDON, ANN)
+    release = await world.run()
+
+    assert (release.number, release.phase, release.retired) == (2, Phase.REVERTED, True)
+    assert (replicas(world, GREEN), selector(world.service)) == (0, {"app": "mochi"})
