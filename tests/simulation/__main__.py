@@ -1,5 +1,6 @@
 """Live many lives, or one again with all that happened in it."""
 
+import itertools
 import os
 import sys
 import time
@@ -8,8 +9,7 @@ import click
 
 from simulation import mutants
 from simulation.coverage import missing
-from simulation.oracles import Violation
-from simulation.runs import Result, live, many, planned, points, silence
+from simulation.runs import Result, family, many, one, planned, silence, sweep
 from simulation.stories import STORIES
 
 FAILURES_SHOWN = 5
@@ -28,19 +28,19 @@ def main(runs: int, seed: str, processes: int, mutant: str) -> None:
 
 
 def several(runs: int, seed: int, processes: int, mutant: str) -> int:
-    names = [name for story in STORIES for name in points(story, seed)][:runs]
-    swept, began, result = len(names), time.monotonic(), Result()
-    names += [f"{seed}-{number}" for number in range(runs - swept)]
-    for each in many(names, processes, mutant):
+    began, result = time.monotonic(), Result()
+    # Each point at which one of the five stories can crash, then whatever chance wants, until there are enough.
+    families = itertools.chain((sweep(story, seed) for story in STORIES), (family(seed, n) for n in range(runs // 20)))
+    for each in many(families, processes, mutant):
         result.add(each)
-        if len(result.failed) >= FAILURES_SHOWN:
+        if len(result.failed) >= FAILURES_SHOWN or result.runs >= runs:
             break
     took = time.monotonic() - began
     for what, count in sorted(result.counts.items()):
         click.echo(f"{count:9}  {what}")
     click.echo(
-        f"{result.runs} runs (of them {swept}, one for each point at which a story can crash), {result.steps} steps, "
-        f"{took:.0f} s: {result.runs / took / processes:.0f} runs a second and process."
+        f"{result.runs} runs, {result.steps} steps, {took:.0f} s: "
+        f"{result.runs / took / processes:.0f} runs a second and process."
     )
     for name, why in list(result.failed.items())[:FAILURES_SHOWN]:
         click.echo(f"\n{planned(name).story}: {why}\n    see it: make simulate SEED={name}")
@@ -51,12 +51,8 @@ def several(runs: int, seed: int, processes: int, mutant: str) -> int:
 
 
 def again(name: str, mutant: str) -> int:
-    with mutants.at_work(mutant):
-        try:
-            world, end = live(planned(name)), "All is well."
-        except Violation as violation:
-            world, end = violation.world, str(violation)
-    for line in (planned(name), *world.trace, end):
+    world = one(name, mutant)
+    for line in (planned(name), *world.trace, "; ".join(world.oracles.failures) or "All is well."):
         click.echo(line)
     return int(bool(world.oracles.failures))
 

@@ -8,7 +8,7 @@ from simulation.stories import STORIES
 NEEDED = (
     *(f"{story}: ended as planned" for story in STORIES),
     *(f"phase: {phase}" for phase in Phase),
-    *(deed.__name__.replace("_", " ") for deed, _ in DEEDS),
+    *DEEDS,
     *WEATHER,
     "crash",
     "a write in flight at a crash",

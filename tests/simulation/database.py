@@ -8,6 +8,7 @@ transaction that never was, a crash after is one whose caller never heard of it.
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -35,9 +36,13 @@ class Database:
     def save(self) -> bytes:
         return self.raw.serialize()
 
-    def load(self, content: bytes) -> None:
+    def load(self, content: bytes) -> "Database":
         self.raw.deserialize(content)
         self._known.clear()
+        return self
+
+    def copy(self) -> "Kept":
+        return Kept(self, self.save())
 
     def since(self, told: int) -> tuple[list[Release], list[tuple[int, str, str, Any]]]:
         """What was committed: changed records, and events from the one after `told` on: (id, release, kind, detail)."""
@@ -49,6 +54,17 @@ class Database:
         query = "SELECT id, release, kind, detail FROM events WHERE id > ? ORDER BY id"
         events = [(*each[:3], json.loads(each[3])) for each in self.raw.execute(query, (told,))]
         return changed, events
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the database had in it when a world forked; `back` puts it there again."""
+
+    database: Database
+    content: bytes
+
+    def back(self) -> Database:
+        return self.database.load(self.content)
 
 
 class Connection:

@@ -105,9 +105,11 @@ def the_candidate_is_replaced(world: Any) -> None:
 
 
 def a_tag_moves(world: Any) -> None:
-    """In the registry: what it means now, nobody has seen."""
+    """In the registry, and pods start anew: what it means now, nobody has seen."""
     for tag in ("green", "purple"):
         world.cluster.tags[tag] = digest("evil")
+    pods_of_the_candidate_die(world)
+    _hurry(world)
 
 
 def the_candidate_is_scaled_away(world: Any) -> None:
@@ -205,7 +207,17 @@ AFTER = frozenset({Phase.PROMOTING, Phase.BAKING, Phase.DONE, Phase.REVERTING})
 ALL = frozenset(Phase)
 SWITCH = frozenset({Phase.PROMOTING})
 
-DEEDS: Sequence[tuple[Callable[[Any], None], frozenset[Phase]]] = (
+SHARP = (
+    "another image on the candidate",
+    "another variable on the candidate",
+    "the candidate is replaced",
+    "the service is annotated",
+    "the traffic is moved and moved back",
+    "pods of the candidate die",
+)
+"""Between the last look and the switch."""
+
+_DEEDS: Sequence[tuple[Callable[[Any], None], frozenset[Phase]]] = (
     (another_image_on_the_candidate, BEFORE),
     (another_variable_on_the_candidate, BEFORE),
     (the_candidate_is_replaced, BEFORE),
@@ -227,6 +239,7 @@ DEEDS: Sequence[tuple[Callable[[Any], None], frozenset[Phase]]] = (
     (a_vote_on_every_card, ALL),
     (discord_goes_away, ALL),
 )
+DEEDS = {deed.__name__.replace("_", " "): (deed, phases) for deed, phases in _DEEDS}
 
 WEATHER = {
     "an answer is lost": 0.1,
@@ -248,11 +261,13 @@ def meddle(world: Any) -> None:
     """As chance wants: nobody, somebody, or several; in good weather or bad."""
     chances = world.chances
     for _ in range(chances.choice((0, 1, 1, 1, 2, 3))):
-        deed, phases = chances.choice(DEEDS)
-        name = deed.__name__.replace("_", " ")
-        at_once = chances.random() < 0.5
+        name = chances.choice(list(DEEDS))
+        deed, phases = DEEDS[name]
         when = frozenset({chances.choice(sorted(phases))})
-        world.actors.append(Meddler(name, deed, at_once, when, 40 * chances.random() ** 3))
+        world.actors.append(Meddler(name, deed, chances.random() < 0.5, when, 40 * chances.random() ** 3))
+    if chances.random() < 0.3:
+        name = chances.choice(SHARP)
+        world.actors.append(Meddler(name, DEEDS[name][0], at_once=True, phases=SWITCH))
     if chances.random() < 0.2:
         world.actors.append(deploys(BO, "purple", is_in(1, *ALL), patience=60, tries=2))
     if chances.random() < 0.2:

@@ -35,6 +35,9 @@ class Shelf:
         other.events = list(self.events)
         return other
 
+    def back(self) -> "Shelf":
+        return self
+
     def put(self, release: Release) -> None:
         self.releases[release.label] = release
         self.changed.append(release)

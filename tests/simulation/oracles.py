@@ -18,7 +18,7 @@ from bot.release.machine import DRAIN
 from bot.release.record import Person, Phase, Release
 from bot.release.snapshot import FRESH_FOR
 from release.quorum import agreed
-from simulation.cluster import ACTIVE, BLUE, PREVIEW, SLOTS, release_of
+from simulation.cluster import ACTIVE, PREVIEW, SLOTS, digest, release_of
 from simulation.objects import EPOCH, Json
 
 WRITES = 12
@@ -56,6 +56,8 @@ class Oracles:
         self.intents: list[tuple[str, str, str, str]] = []
         """(release, order, object, patch) of which the write has not arrived."""
         self.outcomes = 0
+        self.unheard = 0
+        """Crashes and failures of the store, each of which may cost one outcome."""
         self.begun = 0
         # What the bot has read since it began, and what is on its way.
         self.reads: dict[str, tuple[float, int, Any]] = {}
@@ -67,8 +69,7 @@ class Oracles:
         """Reactions that are there, or of whose end the bot could not know yet."""
         self.vetoed: dict[tuple[int, int], Person] = {}
         # What may be served.
-        image = world.cluster.slot(BLUE)["spec"]["template"]["spec"]["containers"][0]["image"]
-        self.was_live: set[str] = {image}
+        self.was_live: set[str] = {digest("blue")}
         self.approved: set[tuple[str, str]] = set()
         self.theirs: set[tuple[str, str]] = set()
         """Contents that somebody else put in front of the traffic."""
@@ -84,6 +85,14 @@ class Oracles:
         self.moved_by_others = False
         """The active Service selects what somebody else wrote there."""
 
+    def copy(self, world: Any) -> "Oracles":
+        """All that they hold is replaced and never changed."""
+        other = Oracles.__new__(Oracles)
+        kept = (dict, list, set)
+        other.__dict__ = {name: each.copy() if isinstance(each, kept) else each for name, each in self.__dict__.items()}
+        other.world = world
+        return other
+
     def fail(self, invariant: str, what: str) -> None:
         self.failures.append(f"{invariant}: {what}")
 
@@ -96,11 +105,12 @@ class Oracles:
 
     # The bot's life
 
-    def began(self, bot: Any) -> None:
+    def began(self) -> None:
         self.reads, self.roles, self.flying = {}, None, 0
 
-    def ended(self, bot: Any) -> None:
-        self.began(bot)
+    def ended(self) -> None:
+        self.began()
+        self.unheard += 1
 
     # What the bot reads
 
@@ -185,7 +195,7 @@ class Oracles:
         if release.restores is None:
             self._has_quorum(release)
         self._was_looked_at(release)
-        self.approved.add((release.image, release.template))
+        self.approved |= {(digest, release.template) for digest in release.digests}
         world.counts["switch begun"] += 1
 
     def _has_quorum(self, release: Release) -> None:
@@ -318,7 +328,7 @@ class Oracles:
 
     def _may_serve(self, pod: Json, *, by_bot: bool) -> None:
         content = _content(pod)
-        if content[0] in self.was_live or content in self.theirs or content in self.debts:
+        if content is None or content[0] in self.was_live or content in self.theirs or content in self.debts:
             return
         if content in self.approved:
             if is_ready(pod):
@@ -355,9 +365,8 @@ class Oracles:
             world.counts[f"ended: {release.phase}"] += 1
         if self.debts:
             self.fail("I3", f"never taken back: {sorted(self.debts)}")
-        unheard = world.counts["crash"] + world.counts["the store fails"]
-        if self.begun - self.outcomes > unheard:
-            self.fail("I14", f"{self.begun} intents, {self.outcomes} outcomes and {unheard} crashes and failures")
+        if self.begun - self.outcomes > self.unheard:
+            self.fail("I14", f"{self.begun} intents, {self.outcomes} outcomes and {self.unheard} crashes and failures")
         if self.failures:
             raise self.violation()
 
@@ -385,8 +394,10 @@ def _acts(release: Release) -> tuple[Any, ...]:
     return release.phase, release.approvers, release.promote_asked, release.switch_sent_at, release.replaced_by
 
 
-def _content(pod: Json) -> tuple[str, str]:
-    return pod["spec"]["containers"][0]["image"], _fingerprint(pod["template"])
+def _content(pod: Json) -> tuple[str, str] | None:
+    """What a pod really runs: the digest that its node reports, in which template. None before it does."""
+    statuses = pod["status"].get("containerStatuses")
+    return (statuses[0]["imageID"].partition("@")[2], _fingerprint(pod["template"])) if statuses else None
 
 
 _FINGERPRINTS: dict[int, tuple[Json, str]] = {}

@@ -4,11 +4,10 @@ import gc
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 
 import structlog
 
@@ -18,26 +17,24 @@ from simulation.meddlers import meddle
 from simulation.memory import Shelf
 from simulation.oracles import Violation
 from simulation.stories import STORIES
-from simulation.world import APP, World
+from simulation.world import World
 
 SQL_EVERY = 40
 """Of so many runs one is on the real SQL: it takes as long as all the others."""
 CALM_EVERY = 4
 """Of so many runs one is undisturbed but for its crash, so that its end is certain."""
-BATCH = 50
+DEATHS = 40
+"""So many crashes are tried in a life, at chosen steps, as far as it has them."""
 _DATABASE: list[Database] = []
 
 
 @dataclass(frozen=True)
-class Run:
-    """One life. `crash_at` are steps of the world at which the bot dies."""
+class Plan:
+    """What its name says of a life, but for where the bot dies in it."""
 
-    name: str
-    """What replays it: `make simulate SEED=<name>`."""
     story: str
-    crash_at: frozenset[int]
-    sql: bool = False
-    calm: bool = False
+    sql: bool
+    calm: bool
 
 
 @dataclass
@@ -57,74 +54,103 @@ class Result:
         self.failed |= other.failed
 
 
-def planned(name: str) -> Run:
-    """`7-12` is the twelfth run of seed 7; `7-promoted-120` is the story of seed 7 with a crash at step 120."""
-    _, _, rest = name.partition("-")
-    if not rest.isdecimal():
-        story, _, step = rest.rpartition("-")
-        return Run(name, story, frozenset({int(step)} if int(step) else ()), calm=True)
-    number, chances = int(rest), random.Random(name)
-    crashes = chances.choice((1, 1, 1, 2))
-    return Run(
-        name,
+def planned(name: str) -> Plan:
+    """`7-12` is number 12 of seed 7, `7-promoted` a story that nobody disturbs; `@120` after it: the bot dies there."""
+    _, _, what = name.partition("@")[0].partition("-")
+    if not what.isdecimal():
+        return Plan(what, sql=False, calm=True)
+    number = int(what)
+    return Plan(
         list(STORIES)[number % len(STORIES)],
-        frozenset(chances.randrange(1, 400) for _ in range(crashes)),
         sql=number % SQL_EVERY == 0,
         calm=number // len(STORIES) % CALM_EVERY == 0,
     )
 
 
-def live(run: Run) -> World:
-    """One world, lived to its end. Raises `Violation`, which has the `world`."""
-    seed, _, rest = run.name.partition("-")
-    # Runs that differ in nothing but where they crash are the same until they do.
-    world = World(run.name if rest.isdecimal() else f"{seed}-{run.story}", database() if run.sql else Shelf())
-    world.app = APP
-    story = STORIES[run.story]
-    world.actors = story.wishes()
-    if not run.calm:
+def born(name: str) -> World:
+    plan = planned(name)
+    world = World(name, database() if plan.sql else Shelf())
+    world.actors = STORIES[plan.story].wishes()
+    if not plan.calm:
         meddle(world)
         world.longest_down = 2400.0
-    world.crash_at = set(run.crash_at)
-    world.run()
-    newest = world.newest
-    if run.calm and (newest.phase, newest.number) != (story.ends, story.number):
-        world.oracles.fail("I4", f"{newest.title} ended as {newest.phase} ({newest.reason}), not as {story.ends}")
-        raise world.oracles.violation()
-    world.counts[f"{run.story}: ended as planned"] += (newest.phase, newest.number) == (story.ends, story.number)
     return world
 
 
-def some(names: Iterable[str], mutant: str = "") -> Result:
-    """Live these runs, one after the other."""
+def lives(name: str, deaths: Collection[int]) -> Iterator[tuple[str, World]]:
+    """A life without a crash, and one for each step at which the bot dies; what is before that step is lived once.
+
+    What went wrong in a world stands in its oracles.
+    """
+    world = born(name)
+    forks = _lived(name, world, frozenset(deaths))
+    yield name, world
+    for fork in forks:
+        again = f"{name}@{fork.steps}"
+        fork.chances = random.Random(again)
+        fork.shelf = fork.shelf.back()
+        fork.mourn()
+        if fork.chances.random() < 0.2:
+            fork.crash_at = {fork.steps + fork.chances.randrange(1, 200)}
+        _lived(again, fork)
+        yield again, fork
+
+
+def _lived(name: str, world: World, deaths: Collection[int] = ()) -> list[World]:
+    plan, forks = planned(name), []
+    try:
+        forks = world.run(deaths)
+    except Violation:
+        return forks
+    story, newest = STORIES[plan.story], world.newest
+    as_planned = (newest.phase, newest.number) == (story.ends, story.number)
+    if plan.calm and not as_planned:
+        world.oracles.fail("I4", f"{newest.title} ended as {newest.phase} ({newest.reason}), not as {story.ends}")
+    world.counts[f"{plan.story}: ended as planned"] += as_planned
+    return forks
+
+
+def some(families: Iterable[tuple[str, Collection[int]]], mutant: str = "") -> Result:
+    """Live these lives, one after the other: each without a crash and with one at each of the steps."""
     result = Result()
     with mutants.at_work(mutant):
-        for name in names:
-            try:
-                world = live(planned(name))
-            except Violation as violation:
-                result.failed[name] = str(violation)
+        for name, deaths in families:
+            for each, world in lives(name, deaths):
                 result.runs += 1
-                continue
-            result.runs += 1
-            result.steps += world.steps
-            result.counts += world.counts
+                result.steps += world.steps
+                result.counts += world.counts
+                if world.oracles.failures:
+                    result.failed[each] = "; ".join(world.oracles.failures)
     gc.collect()
     return result
 
 
-def many(names: Iterable[str], processes: int, mutant: str = "") -> Iterator[Result]:
-    """The same on several cores; a result for every batch."""
-    left = iter(names)
-    batches = iter(lambda: list(islice(left, BATCH)), [])
-    with ProcessPoolExecutor(processes, initializer=_prepare) as pool:
-        yield from pool.map(partial(some, mutant=mutant), batches)
+def one(name: str, mutant: str = "") -> World:
+    """A single life by its name."""
+    base, _, step = name.partition("@")
+    with mutants.at_work(mutant):
+        found = dict(lives(base, {int(step)} if step else ()))
+    gc.collect()
+    return found[name]
 
 
-def points(story: str, seed: int) -> list[str]:
-    """The names of the runs in which the bot dies at each step of a story that it would take undisturbed."""
-    world = live(planned(f"{seed}-{story}-0"))
-    return [f"{seed}-{story}-{step}" for step in range(1, world.steps + 1)]
+def family(seed: int, number: int) -> tuple[str, Collection[int]]:
+    name = f"{seed}-{number}"
+    return name, sorted(random.Random(f"where {name} dies").sample(range(1, 500), DEATHS))
+
+
+def sweep(story: str, seed: int) -> tuple[str, Collection[int]]:
+    """The bot dies at each step of a story that it would take undisturbed."""
+    return f"{seed}-{story}", range(1, 2000)
+
+
+def many(families: Iterable[tuple[str, Collection[int]]], processes: int, mutant: str = "") -> Iterator[Result]:
+    """The same on several cores; a result for each."""
+    pool = ProcessPoolExecutor(processes, initializer=_prepare)
+    try:
+        yield from pool.map(partial(some, mutant=mutant), ([each] for each in families))
+    finally:  # whoever has enough does not wait for the rest
+        pool.shutdown(cancel_futures=True)
 
 
 def database() -> Database:

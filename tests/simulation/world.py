@@ -9,7 +9,7 @@ import random
 import sqlite3
 from asyncio import events
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,7 +112,8 @@ class World:
         self.time = Time()
         self.cluster = Cluster.built(self.seconds, replicas=1)
         self.guild = Guild()
-        self.shelf = shelf
+        self.app = APP
+        self.shelf: Any = shelf
         self.late: list[Late] = []
         self.tokens = 0
         self.counts: Counter[str] = Counter()
@@ -126,12 +127,13 @@ class World:
         """Those who may do something: see `stories.py` and `meddlers.py`."""
         self.oracles = Oracles(self)
         self.bot: Bot | None = None
-        self.dead: list[Bot] = []
+        self.graves: list[Bot] = []
+        self.died: tuple[tuple[str, str, Any] | None, list[str]] | None = None
+        """Of the bot that died last: its write in flight, and what it waited for."""
         self.down_until: float | None = None
         self.steps = 0
         self.longest_down = 30.0
         self.crash_at: set[int] = set()
-        self.crashed: list[str] = []
 
     def store_for(self, bot: Bot) -> Store:
         parts = bot.loop.stop_at, self.lingers, self.store_fails, self.oracles.committed
@@ -143,6 +145,7 @@ class World:
     def store_fails(self) -> Exception | None:
         if not self.chance("the store fails"):
             return None
+        self.oracles.unheard += 1
         return OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
 
     # What the parts ask
@@ -210,45 +213,67 @@ class World:
         self.down_until = None
         self.bot = Bot(self)
         events._set_running_loop(self.bot.loop)
-        self.oracles.began(self.bot)
+        self.oracles.began()
         self.note("the bot starts")
         self.bot.loop.settle()
 
+    def fork(self) -> "World":
+        """The world as it is now, without its bot: so the bot can die here in one life and go on in another."""
+        other = World.__new__(World)
+        other.__dict__.update(self.__dict__)
+        other.time = Time(self.time.seconds)
+        other.cluster = self.cluster.copy(other.seconds)
+        other.guild = self.guild.copy()
+        other.shelf = self.shelf.copy()
+        other.late, other.trace, other.actors = list(self.late), list(self.trace), list(self.actors)
+        other.said, other.memory, other.counts = dict(self.said), dict(self.memory), Counter()
+        other.oracles = self.oracles.copy(other)
+        other.bot, other.graves = None, []
+        other.died = self.bot and (self.bot.in_flight, [what for what, _ in self.bot.loop.waiting])
+        return other
+
     def crash(self) -> None:
-        """All that the bot has not written is gone; a request in flight may still arrive."""
+        """All that the bot has not written is gone."""
         bot = self.bot
         assert bot is not None
-        self.crashed.append(", ".join(what for what, _ in bot.loop.waiting[:4]) or "idle")
-        self.note(f"CRASH at step {self.steps}, waiting: {self.crashed[-1]}")
-        if bot.in_flight is not None and self.chances.random() < 0.7:
-            self.later(*bot.in_flight)
-            self.counts["a write in flight at a crash"] += 1
+        self.died = bot.in_flight, [what for what, _ in bot.loop.waiting]
         bot.loop.drop()
         events._set_running_loop(None)
-        self.dead.append(bot)
+        self.graves.append(bot)
         self.bot = None
-        self.oracles.ended(bot)
+        self.mourn()
+
+    def mourn(self) -> None:
+        """The bot has died: what it had in flight may still arrive, and after a while it is started again."""
+        assert self.died is not None
+        in_flight, waiting = self.died
+        self.note(f"THE BOT DIES at step {self.steps}, waiting {', '.join(waiting) or 'for something to happen'}")
+        if in_flight is not None and self.chances.random() < 0.7:
+            self.later(*in_flight)
+            self.counts["a write in flight at a crash"] += 1
+        self.oracles.ended()
         self.counts["crash"] += 1
         roll, long = self.chances.random(), self.chances.random()
-        self.down_until = self.time.seconds + (
-            0 if roll < 0.4 else 30 * long if roll < 0.9 else self.longest_down * long
-        )
+        down_for = 0 if roll < 0.4 else 30 * long if roll < 0.9 else self.longest_down * long
+        self.down_until = self.time.seconds + down_for
 
-    def run(self) -> None:
-        """Until everything has ended. Raises `Violation`."""
+    def run(self, fork_at: Collection[int] = ()) -> "list[World]":
+        """Until everything has ended; the forks of the steps asked for. Raises `Violation`."""
+        forks = []
         try:
-            self.start()
-            self.resume()
+            if self.down_until is None:
+                self.start()
+            while not self.over():
+                if self.steps in fork_at and self.bot is not None:
+                    forks.append(self.fork())
+                self.turn()
+            self.oracles.at_the_end()
         finally:
             events._set_running_loop(None)
-            for bot in (*self.dead, self.bot):
+            for bot in (*self.graves, self.bot):
                 if bot is not None:
                     bot.loop.bury()
-
-    def resume(self) -> None:
-        while not self.over():
-            self.turn()
-        self.oracles.at_the_end()
+        return forks
 
     def over(self) -> bool:
         if self.steps > STEPS or self.time.seconds > LONGEST:
