@@ -8,7 +8,7 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-cluster bench format pictures clean
+.PHONY: help demo test check simulate test-cluster bench format pictures clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations m
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_migrations.py
+
+RUNS ?= 20000
+SEED ?= 1
+
+simulate: $(VENV)/has-dev ## let the bot live RUNS lives among crashes and meddlers; SEED=<a run's name> shows one
+	PYTHONPATH=.:tests $(BIN)/python -m simulation --runs $(RUNS) --seed "$(SEED)" $(ARGUMENTS)
 
 test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver and registry; needs Go, and ten minutes once
 	sh tests/registry/install.sh $(CLUSTER)/bin

@@ -50,7 +50,7 @@ class Cluster:
         plurals = {"Deployment": "deployments", "Service": "services"}
         for item in mochi(NAMESPACE, live_image=f"{REPOSITORY}@{digest('blue')}", **manifests):
             if item["kind"] in plurals:
-                cluster.objects.create(plurals[item["kind"]], item)
+                cluster.objects.create(plurals[item["kind"]], item, "kubectl")
         for service in (ACTIVE, PREVIEW):
             cluster.objects.create("endpointslices", _slice(service, []))
             cluster.need("endpoints", service)

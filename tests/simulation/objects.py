@@ -40,9 +40,12 @@ class Objects:
         except KeyError:
             raise Missing(f"not found: {plural}/{name}") from None
 
-    def create(self, plural: str, wanted: Json) -> Json:
+    def create(self, plural: str, wanted: Json, manager: str = "") -> Json:
         made = {**wanted, "metadata": {"namespace": "mochi", **wanted["metadata"], "generation": 1}}
         made["metadata"]["uid"] = f"uid-{self.version}"
+        if manager:
+            fields = [{"op": "add", "path": f"/spec/{key}"} for key in wanted["spec"]]
+            made["metadata"]["managedFields"] = self._owned([], fields, manager)
         return self._put(plural, made, "ADDED")
 
     def delete(self, plural: str, name: str) -> None:
