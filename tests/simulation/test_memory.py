@@ -50,7 +50,7 @@ def made(number: int) -> Release:
     )
 
 
-async def done(store: Store, known: dict[int, list[Release]], what: str, *rest):  # noqa: C901 - one case a call
+async def done(store: Store, known: dict[int, list[Release]], what: str, *rest):
     """One call; what it answers or how it is refused. `known` are all versions of each record that were answered."""
 
     def old(number: int, age: int) -> Release:
