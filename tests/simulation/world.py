@@ -44,6 +44,7 @@ APP = App(
     rollbackers=frozenset({ON_CALL}),
     approval=Approval((Requirement(frozenset({QC})), Requirement(frozenset({LEAD})))),
 )
+STORE_ID = "simulated"
 LONGEST = 6 * 3600.0
 """Seconds of a world after which whatever has not ended never will."""
 STEPS = 20_000
@@ -65,7 +66,7 @@ class Bot:
             self.cards = Cards(world, self)
             self.people = People(world, self)
             self.session = Session(world, self)
-            self.cluster = NativeCluster(Api(world, self), apps.values(), self.clock.now, self._changed)
+            self.cluster = NativeCluster(Api(world, self), apps.values(), self.clock.now, self._changed, STORE_ID)
             self.controller = Controller(apps, self.store, self.cluster, self.people, self.cards, self.clock)
             self.desk = Desk(
                 apps, self.store, self.cluster, Registry(world, self), self.controller, self.clock, world.token
@@ -74,7 +75,7 @@ class Bot:
                 self.loop.create_task(work)
 
     def _changed(self, namespace: str) -> None:
-        self.controller.changed(namespace)
+        self.controller.changed(APP.cluster, namespace)
 
     @staticmethod
     def card(label: str, message: int) -> Card:
