@@ -39,6 +39,8 @@ from bot.release.snapshot import Side, Snapshot, Traffic
 
 RELEASE_NOTE = "greenlight.dev/released"
 ACTOR_NOTE = "greenlight.dev/by"
+NARROWED_FOR = "greenlight.dev/narrowed-for"
+"""The release that rests upon the narrowed selector, in the Service's annotations."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class NativeView:
         check_claim(self.service, self.store_id)
         match order:
             case Order.STAGE:
-                return self._narrow() or self._claim() or self._fill_slot() or self._show_preview()
+                before = self._narrow() or self._keep_narrow() or self._claim()
+                return before or self._fill_slot() or self._show_preview()
             case Order.PROMOTE:
                 return self._switch(self.release.selector, self.release.asked, actor)
             case Order.REVERT:
@@ -252,8 +255,18 @@ class NativeView:
         names = {name(pod) for pod in self._previous_pods if matches(self._previous_selector, labels(pod))}
         if pods_behind(self.slices, name(self.service)) - names:
             raise ClusterError(f"Service {name(self.service)} would lose endpoints if narrowed to {previous.slot}.")
-        notes = {BEFORE: json.dumps(dict(previous.before), sort_keys=True)}
+        notes = {BEFORE: json.dumps(dict(previous.before), sort_keys=True), NARROWED_FOR: self.release.label}
         return self._select(self.service, self._previous_selector, f"narrow {{}} to the pods of {previous.slot}", notes)
+
+    def _keep_narrow(self) -> Write | None:
+        """Before there is a pod that the former selector would let in: an earlier release may have sent it, to give it
+        back, and never have heard of that. Any change of the Service has it refused when it arrives.
+        """
+        notes = self.service["metadata"].get("annotations") or {}
+        if self.release.previous.before is None or notes.get(NARROWED_FOR) == self.release.label:
+            return None
+        why = f"keep {{}} narrowed to the pods of {self.release.previous.slot}"
+        return self._select(self.service, selector(self.service), why, {NARROWED_FOR: self.release.label})
 
     def _fill_slot(self) -> Write | None:
         slot = self._candidate

@@ -1,9 +1,12 @@
 """I3: what was shown when approval was asked for is what goes live, whatever anybody does to the slot meanwhile."""
 
+from contextlib import suppress
+
 from story import GREEN, by_hand, switches_to
 
-from bot.clusters.errors import Away
+from bot.clusters.errors import Away, Stale
 from bot.release.record import Cause, Phase
+from bot.release.verbs import Verb
 from world import KIM, LEO, REPOSITORY, SAM, digest
 
 STOWAWAY = {"name": "setup", "image": "evil.example.com/x"}
@@ -98,3 +101,25 @@ async def test_i3_going_back_further_never_means_whatever_a_tag_means_by_now(wor
     assert (restoring.image, restoring.asked) == (f"{REPOSITORY}@{digest('blue')}", "mochi:blue")
     await world.run()
     assert world.serving() == {digest("blue").removeprefix("sha256:")}
+
+
+async def test_i3_a_selector_that_is_given_back_too_late_lets_no_candidate_in(world):
+    """Found by the simulation: nobody heard of the last write of one release, the next began, and then it came."""
+    patch, late = world.api.patch, []
+
+    async def losing(kind, namespace, name, operations):
+        if name != "mochiapp" or {"op": "remove", "path": "/spec/selector/color"} not in operations:
+            return await patch(kind, namespace, name, operations)
+        late.append((kind, namespace, name, operations))
+        raise Away("no answer")
+
+    world.api.patch = losing
+    await world.deploy()
+    await world.desk.ask("mochi", 1, Verb.REJECT, KIM)
+    await world.run()
+    await world.deploy("purple")
+    with suppress(Stale):
+        await patch(*late[0])
+    world.cluster.settle()
+
+    assert (await world.phase(), world.serving()) == (Phase.READY, {"blue"})
