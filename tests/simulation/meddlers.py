@@ -270,8 +270,11 @@ def meddle(world: Any) -> None:
         world.actors.append(Meddler(name, DEEDS[name][0], at_once=True, phases=SWITCH))
     if chances.random() < 0.2:
         world.actors.append(deploys(BO, "purple", is_in(1, *ALL), patience=60, tries=2))
+    if chances.random() < 0.1:  # while the last writes of the one before may still be on their way
+        world.actors.append(deploys(BO, "purple", is_in(1, Phase.REVERTED), patience=3, tries=3))
+        world.weather["a write comes late"] = 0.3
     if chances.random() < 0.2:
         world.actors.append(votes(BO, 1, is_in(1, Phase.READY), patience=20))
     if chances.random() < 0.5:
         for what in chances.sample(sorted(WEATHER), chances.choice((1, 1, 2, 3))):
-            world.weather[what] = WEATHER[what]
+            world.weather.setdefault(what, WEATHER[what])

@@ -167,6 +167,11 @@ def who_took_it_back_is_overruled() -> Iterator[Changes]:
     yield view.NativeView, "_undone", property(lambda self: False)
 
 
+def what_comes_late_is_let_in() -> Iterator[Changes]:
+    """The selector that one release gave back may arrive while the next is being prepared."""
+    yield view.NativeView, "_keep_narrow", lambda self: None
+
+
 def the_author_counts() -> Iterator[Changes]:
     def may(person, policy, author):
         return approvals.holds(person, policy.roles)
@@ -231,6 +236,7 @@ MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
         no_first_pass,
         a_late_switch_is_not_waited_for,
         who_took_it_back_is_overruled,
+        what_comes_late_is_let_in,
         the_author_counts,
         the_old_version_is_not_kept_warm,
         no_version_of_the_record,

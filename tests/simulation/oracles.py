@@ -17,11 +17,14 @@ from bot.release.approvals import Vote
 from bot.release.machine import DRAIN
 from bot.release.record import Person, Phase, Release
 from bot.release.snapshot import FRESH_FOR
+from bot.release.verbs import VERBS, Verb
 from release.quorum import agreed
 from simulation.cluster import ACTIVE, PREVIEW, SLOTS, digest, release_of
 from simulation.objects import EPOCH, Json
 
 WRITES = 12
+AT_ONCE = 5.0
+"""Seconds within which a look follows a switch, and is acted upon, when nothing is slow or fails."""
 
 
 class Violation(AssertionError):
@@ -75,9 +78,12 @@ class Oracles:
         """Contents that somebody else put in front of the traffic."""
         self.changed_by_others: dict[str, int] = {}
         """Objects, and the step at which somebody else changed them last."""
-        self.debts: dict[tuple[str, str], int] = {}
-        """Contents that nobody approved, let in by a change between a look and the switch: to be taken back."""
+        self.debts: dict[tuple[str, str], float] = {}
+        """Contents that nobody approved, let in by a change between a look and the switch, and since when: they have to
+        be taken back."""
+        self.alive_since = 0.0
         self.switches: dict[str, int] = {}
+        self.backs: dict[str, int] = {}
         self.writes: dict[str, int] = {}
         self.others = 0
         self.seen_before_switch = -1
@@ -107,6 +113,7 @@ class Oracles:
 
     def began(self) -> None:
         self.reads, self.roles, self.flying = {}, None, 0
+        self.alive_since = self.now
 
     def ended(self) -> None:
         self.began()
@@ -270,19 +277,26 @@ class Oracles:
         if not late:
             self._not_blindly(plural, name, before)
         if plural == "services" and name == ACTIVE and selector(before) != selector(after):
-            self.moved_by_others = False
-            if not late:
-                self.seen_before_switch = min(self.reads.get(f"deployments/{slot}", (0, -1, None))[1] for slot in SLOTS)
-            if selector(after) == release.selector:
-                self.switches[release.label] = self.switches.get(release.label, 0) + 1
-                self.world.counts["switched"] += 1
-                if self.switches[release.label] > 1:
-                    self.fail("I2", f"{release.title} was switched to twice")
-            elif release.phase is Phase.REVERTING:
-                self.world.counts["switched back"] += 1
+            self._moved(release, after, late=late)
         if plural == "deployments" and after["spec"]["replicas"] < before["spec"]["replicas"]:
             self._may_shrink(name, release)
         self._serves(by_bot=True, slot_read=name if plural == "deployments" else None)
+
+    def _moved(self, release: Release, after: Json, *, late: bool) -> None:
+        """The bot gave the traffic to somebody else."""
+        self.moved_by_others = False
+        if not late:
+            self.seen_before_switch = min(self.reads.get(f"deployments/{slot}", (0, -1, None))[1] for slot in SLOTS)
+        if selector(after) == release.selector:
+            self.switches[release.label] = self.switches.get(release.label, 0) + 1
+            self.world.counts["switched"] += 1
+            if self.switches[release.label] > 1:
+                self.fail("I2", f"{release.title} was switched to twice")
+        elif release.phase is Phase.REVERTING:
+            self.world.counts["switched back"] += 1
+            self.backs[release.label] = self.backs.get(release.label, 0) + 1
+            if self.backs[release.label] > 1 + self.others:
+                self.fail("I10", f"{release.title} was taken back by more than one write")
 
     def _not_blindly(self, plural: str, name: str, before: Json) -> None:
         _, _, read = self.reads.get(f"{plural}/{name}", (0, 0, None))
@@ -307,6 +321,11 @@ class Oracles:
             if at < release.live_at + warm:
                 self.fail("I11", f"{slot} was scaled down {at - release.live_at} after the switch")
 
+    def was_refused(self, release: Release, why: str) -> None:
+        """Somebody who may wanted to go back from the newest release, which nobody changed meanwhile."""
+        if Verb.ROLL_BACK in VERBS[release.phase]:
+            self.fail("I10", f"a rollback of {release.title}, which is {release.phase}, was refused: {why}")
+
     # What is true in the cluster
 
     def others_changed(self, what: str) -> None:
@@ -324,7 +343,11 @@ class Oracles:
             self._may_serve(pod, by_bot=by_bot)
         if self.debts:
             served = {_content(pod) for pod in self.world.cluster.selected()}
-            self.debts = {content: step for content, step in self.debts.items() if content in served}
+            self.debts = {content: since for content, since in self.debts.items() if content in served}
+            if not self.world.weather and any(
+                self.now > max(since, self.alive_since) + AT_ONCE for since in self.debts.values()
+            ):
+                self.fail("I3", f"not taken back at once: {sorted(self.debts)}")
 
     def _may_serve(self, pod: Json, *, by_bot: bool) -> None:
         content = _content(pod)
@@ -346,7 +369,7 @@ class Oracles:
             self.theirs.add(content)  # on the way back there is nowhere else to go
             return
         if changed > seen and newest is not None and release_of(pod) == newest.label:
-            self.debts[content] = self.world.steps
+            self.debts[content] = self.now
             self.world.counts["changed between look and switch"] += 1
             return
         self.fail("I3", f"{pod['metadata']['name']} serves {content[0]}, which nobody approved")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bot.release.errors import Refused
 from bot.release.record import Person, Phase
 from bot.release.verbs import Verb
 from simulation.guild import ANN, KIM, LEO, SAM
@@ -90,8 +91,17 @@ def presses(
 ) -> Wish:
     name = f"{who.name} presses {verb} on #{number}"
 
+    async def ask(world: Any) -> None:
+        before = world.newest
+        try:
+            await world.bot.desk.ask(world.app.name, number, verb, world.guild.members[who.id], reason)
+        except Refused as refused:
+            if verb is Verb.ROLL_BACK and before is world.newest and before.number == number:
+                world.oracles.was_refused(before, str(refused))
+            raise
+
     def do(world: Any) -> None:
-        world.bot.begin(name, world.bot.desk.ask(world.app.name, number, verb, world.guild.members[who.id], reason))
+        world.bot.begin(name, ask(world))
 
     return Wish(name, when, do, patience=patience, tries=tries)
 

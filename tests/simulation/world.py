@@ -325,7 +325,7 @@ class World:
 
     def _goes_on(self, bot: Bot) -> None:
         self.time.seconds += 0.03 * self.chances.random()
-        if self.chance("an answer is slow"):
+        if self.weather and self.chance("an answer is slow"):
             self.time.seconds += 6 * self.chances.random()
         self._too_late()
         what = bot.loop.go_on(int(self.chances.random() * len(bot.loop.waiting)))
@@ -394,6 +394,8 @@ class World:
 
     def _too_late(self) -> None:
         """What has been on its way for too long arrives now or never."""
+        if not self.late:
+            return
         for index in reversed(range(len(self.late))):
             if self.late[index].until <= self.time.seconds:
                 self._arrives(index)
