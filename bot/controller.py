@@ -163,6 +163,7 @@ class Controller:
             self._ring(app.name)
             return None
         except Pending as error:
+            self._show(app, await self._store.newest(app.name) or release)  # it may have moved on until here
             return self._later(app.name, str(error), release)
         except ClusterError as error:
             if self._trouble(release) != str(error):

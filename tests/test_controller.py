@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bot.clusters.errors import Away, ClusterError, Forbidden, Stale
+from bot.clusters.errors import Away, ClusterError, Forbidden, Pending, Stale
 from bot.controller import RESYNC, RETRY
 from bot.release.record import Phase
 from bot.release.verbs import Verb
@@ -295,6 +295,21 @@ async def test_what_was_decided_is_kept_though_the_next_write_cannot_be_planned(
         assert (await world.newest()).since == since
     finally:
         type(view).plan = whole
+
+
+async def test_i15_the_card_tells_where_a_release_is_though_its_next_write_has_to_wait(world, monkeypatch):
+    """Found by the simulation: as long as pods of another version stayed, the card of a release that had gone back said
+    that it was being prepared."""
+    await world.deploy()
+    await world.desk.ask("mochi", 1, Verb.REJECT, KIM)
+    view = await world.backend.look(world.app, await world.newest())
+
+    def not_yet(self, order, *, actor):
+        raise Pending("pods are still going away")
+
+    monkeypatch.setattr(type(view), "plan", not_yet)
+    await world.controller.attempt(world.app)
+    assert world.cards.releases[-1].phase is await world.phase() is Phase.REVERTED
 
 
 async def test_a_stopped_controller_leaves_no_task_behind(world):

@@ -183,7 +183,7 @@ async def test_a_release_that_replaces_another_takes_its_slot_and_none_of_its_ap
         await bot.reaches(Phase.READY)
         assert (new.slot, new.previous.selector) == (old.slot, old.previous.selector)
         assert await bot.store.votes(new) == ()
-        assert len(await service.so_far()) == 1
+        assert len(selectors(await service.so_far())) == 1
     await bot.approve()
     moment = await bot.sees(lambda moment: moment.seen and moment.seen.traffic is Traffic.CANDIDATE)
     assert moment.release.label == new.label
