@@ -327,7 +327,9 @@ class NativeView:
         if before is None or not self._selects_previous(selector(self.service)):
             return None
         # Pods of others had the traffic before and get it again: a team's jobs often have the labels of its app.
-        if any(matches(before, labels(pod)) and self._is_of_candidate(pod) for pod in self.pods):
+        slot = self._candidate
+        to_come = slot is not None and replicas(slot) > 0 and matches(before, template_labels(slot))
+        if to_come or any(matches(before, labels(pod)) and self._is_of_candidate(pod) for pod in self.pods):
             raise Pending(f"{name(self.service)} would let in pods of another version, which are still going away.")
         return self._select(self.service, before, "give {} its former selector back")
 

@@ -123,3 +123,18 @@ async def test_i3_a_selector_that_is_given_back_too_late_lets_no_candidate_in(wo
     world.cluster.settle()
 
     assert (await world.phase(), world.serving()) == (Phase.READY, {"blue"})
+
+
+async def test_i3_a_selector_is_not_given_back_to_a_slot_whose_pods_are_still_to_come(world):
+    """Found by the simulation: somebody uses the slot, and in the moment of the look none of its pods is there."""
+    await world.deploy()
+    await world.desk.ask("mochi", 1, Verb.REJECT, KIM)
+    await world.controller.attempt(world.app)
+    world.cluster.settle()
+    other = {"name": "myapp", "image": f"{REPOSITORY}:purple", "ports": [{"name": "http", "containerPort": 8080}]}
+    unlabelled = {"metadata": {"labels": {"greenlight.dev/release": None}}, "spec": {"containers": [other]}}
+    by_hand(world, "deployments", GREEN, {"spec": {"replicas": 1, "template": unlabelled}})
+    await world.controller.attempt(world.app)
+    world.cluster.settle()
+
+    assert (await world.phase(), world.serving()) == (Phase.REVERTED, {"blue"})
