@@ -214,6 +214,8 @@ SHARP = (
     "the service is annotated",
     "the traffic is moved and moved back",
     "pods of the candidate die",
+    "a tag moves",
+    "the traffic is moved to the candidate",
 )
 """Between the last look and the switch."""
 
@@ -257,17 +259,18 @@ WEATHER = {
 }
 
 
-def meddle(world: Any) -> None:
-    """As chance wants: nobody, somebody, or several; in good weather or bad."""
+def meddle(world: Any, *, sharply: bool) -> None:
+    """As chance wants: nobody, somebody, or several, in good weather or bad; or one alone, in the worst moment."""
     chances = world.chances
+    if sharply:
+        name = chances.choice(SHARP)
+        world.actors.append(Meddler(name, DEEDS[name][0], at_once=True, phases=SWITCH))
+        return
     for _ in range(chances.choice((0, 1, 1, 1, 2, 3))):
         name = chances.choice(list(DEEDS))
         deed, phases = DEEDS[name]
         when = frozenset({chances.choice(sorted(phases))})
         world.actors.append(Meddler(name, deed, chances.random() < 0.5, when, 40 * chances.random() ** 3))
-    if chances.random() < 0.3:
-        name = chances.choice(SHARP)
-        world.actors.append(Meddler(name, DEEDS[name][0], at_once=True, phases=SWITCH))
     if chances.random() < 0.2:
         world.actors.append(deploys(BO, "purple", is_in(1, *ALL), patience=60, tries=2))
     if chances.random() < 0.1:  # while the last writes of the one before may still be on their way

@@ -21,8 +21,8 @@ from simulation.world import World
 
 SQL_EVERY = 40
 """Of so many runs one is on the real SQL: it takes as long as all the others."""
-CALM_EVERY = 4
-"""Of so many runs one is undisturbed but for its crash, so that its end is certain."""
+KINDS, CALM, SHARP = 4, 0, 1
+"""Every fourth life is calm, every fourth is sharp."""
 DEATHS = 40
 """So many crashes are tried in a life, at chosen steps, as far as it has them."""
 _DATABASE: list[Database] = []
@@ -33,8 +33,11 @@ class Plan:
     """What its name says of a life, but for where the bot dies in it."""
 
     story: str
-    sql: bool
-    calm: bool
+    sql: bool = False
+    calm: bool = False
+    """Nobody disturbs it, so that its end is certain."""
+    sharp: bool = False
+    """Somebody strikes while the traffic is being moved."""
 
 
 @dataclass
@@ -58,13 +61,11 @@ def planned(name: str) -> Plan:
     """`7-12` is number 12 of seed 7, `7-promoted` a story that nobody disturbs; `@120` after it: the bot dies there."""
     _, _, what = name.partition("@")[0].partition("-")
     if not what.isdecimal():
-        return Plan(what, sql=False, calm=True)
+        return Plan(what, calm=True)
     number = int(what)
-    return Plan(
-        list(STORIES)[number % len(STORIES)],
-        sql=number % SQL_EVERY == 0,
-        calm=number // len(STORIES) % CALM_EVERY == 0,
-    )
+    kind = number // len(STORIES) % KINDS
+    stories = [name for name, story in STORIES.items() if story.switches or kind != SHARP]
+    return Plan(stories[number % len(stories)], number % SQL_EVERY == 0, kind == CALM, kind == SHARP)
 
 
 def born(name: str) -> World:
@@ -72,7 +73,7 @@ def born(name: str) -> World:
     world = World(name, database() if plan.sql else Shelf())
     world.actors = STORIES[plan.story].wishes()
     if not plan.calm:
-        meddle(world)
+        meddle(world, sharply=plan.sharp)
         world.longest_down = 2400.0
     return world
 

@@ -7,7 +7,7 @@ from typing import Any
 from bot.release.errors import Refused
 from bot.release.record import Person, Phase
 from bot.release.verbs import Verb
-from simulation.guild import ANN, KIM, LEO, SAM
+from simulation.guild import ANN, BO, KIM, LEO, SAM
 
 TRIES = 8
 
@@ -65,7 +65,15 @@ def deploys(
     return Wish(name, when, do, patience=patience, tries=tries)
 
 
-def votes(who: Person, number: int, when: Callable[[Any], bool], *, approve: bool = True, patience: float = 5) -> Wish:
+def votes(
+    who: Person,
+    number: int,
+    when: Callable[[Any], bool],
+    *,
+    approve: bool = True,
+    patience: float = 5,
+    tries: int = TRIES,
+) -> Wish:
     """Whoever may not is told so, and leaves it."""
     name = f"{who.name} {'approves' if approve else 'rejects'} #{number}"
 
@@ -76,7 +84,7 @@ def votes(who: Person, number: int, when: Callable[[Any], bool], *, approve: boo
     def do(world: Any) -> None:
         react(world, _card(world, number), who.id, approve)
 
-    return Wish(name, able, do, needs_bot=False, patience=patience)
+    return Wish(name, able, do, needs_bot=False, patience=patience, tries=tries)
 
 
 def presses(
@@ -147,12 +155,8 @@ def is_in(number: int, *phases: Phase) -> Callable[[Any], bool]:
 WAITS = is_in(1, Phase.READY)
 
 
-def _approved(*numbers: int) -> list[Wish]:
-    return [votes(who, number, is_in(number, Phase.READY)) for number in numbers for who in (KIM, LEO)]
-
-
 def promoted() -> list[Wish]:
-    return [deploys(ANN, "green", nothing_yet), *_approved(1)]
+    return [deploys(ANN, "green", nothing_yet), votes(KIM, 1, WAITS), votes(LEO, 1, WAITS)]
 
 
 def rejected() -> list[Wish]:
@@ -164,7 +168,8 @@ def rejected() -> list[Wish]:
 
 
 def expired() -> list[Wish]:
-    return [deploys(ANN, "green", nothing_yet), votes(KIM, 1, WAITS)]
+    """Who asked for the release has every role, and may not approve it all the same."""
+    return [deploys(BO, "green", nothing_yet), votes(KIM, 1, WAITS), votes(BO, 1, WAITS, patience=60, tries=2)]
 
 
 def rolled_back() -> list[Wish]:
@@ -190,7 +195,8 @@ def superseded() -> list[Wish]:
         votes(LEO, 1, replaced, patience=20),
         presses(LEO, 1, Verb.REJECT, replaced, patience=90, tries=2),
         presses(SAM, 1, Verb.ROLL_BACK, replaced, patience=900, tries=2),
-        *_approved(2),
+        votes(KIM, 2, is_in(2, Phase.READY)),
+        votes(LEO, 2, is_in(2, Phase.READY), patience=40),
     ]
 
 
@@ -201,14 +207,15 @@ class Story:
     ends: Phase
     """How it ends when nobody meddles, however often the bot crashes."""
     number: int = 1
+    switches: bool = True
 
 
 STORIES = {
     story.name: story
     for story in (
         Story("promoted", promoted, Phase.DONE),
-        Story("rejected", rejected, Phase.REVERTED),
-        Story("expired", expired, Phase.REVERTED),
+        Story("rejected", rejected, Phase.REVERTED, switches=False),
+        Story("expired", expired, Phase.REVERTED, switches=False),
         Story("rolled back", rolled_back, Phase.REVERTED),
         Story("superseded", superseded, Phase.DONE, 2),
     )

@@ -1,34 +1,41 @@
 """Each way in which the bot is broken on purpose is seen: a mutant that lives means that an oracle is missing."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from simulation.mutants import MUTANTS
-from simulation.runs import some
+from simulation.runs import planned, some
 
 SEED = 1
-WITHIN = {
-    "no fresh check": 8,
-    "no version in the patch": 300,
-    "journal after the write": 1,
-    "no lock": 14,
-    "no look after the switch": 300,
-    "going back is not journalled": 4,
-    "a role that was taken away counts": 1,
-    "the template is not bound": 300,
-    "approval by tag": 300,
-    "colour only selector": 300,
-    "an old card acts": 115,
-    "old buttons act": 5,
+FAMILIES = 100
+RARE = {
+    "a late switch is not waited for",
+    "candidates without pods are ready",
+    "no version of the record",
+    "what comes late is let in",
+    "who took it back is overruled",
 }
-"""Which run of the seed sees each mutant. The very same runs are well without it."""
+"""Several things have to meet for these: thousands of lives see them, too many for here. `make simulate
+ARGUMENTS="--mutant '…'"` does."""
 
 
-@pytest.mark.parametrize("mutant", WITHIN)
+def families() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Calm lives, and sharp ones, in which somebody strikes at the switch; each without a crash and with two."""
+    for number in range(4 * FAMILIES):
+        name = f"{SEED}-{number}"
+        plan = planned(name)
+        if (plan.sharp or plan.calm) and not plan.sql:
+            yield name, (60 + number % 97, 160 + number % 89)
+
+
+@pytest.mark.parametrize("mutant", sorted(MUTANTS.keys() - RARE))
 def test_a_mutant_is_seen(mutant):
-    name = f"{SEED}-{WITHIN[mutant] - 1}"
-    assert some([name], mutant).failed, f"nobody saw it: make simulate SEED={name} ARGUMENTS='--mutant \"{mutant}\"'"
-    assert some([name]).failed == {}
-
-
-def test_every_mutant_is_tried():
-    assert WITHIN.keys() <= MUTANTS.keys()
+    """And the bot as it is lives well in the very lives that show it."""
+    for each in families():
+        failed = some([each], mutant).failed
+        if failed:
+            print(f"{mutant}: make simulate SEED={next(iter(failed))}: {failed}")  # noqa: T201 - pytest shows it with -s
+            assert some([each]).failed == {}
+            return
+    pytest.fail(f"nobody saw it in {FAMILIES} families")

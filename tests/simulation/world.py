@@ -301,7 +301,7 @@ class World:
 
     def _with_bot(self, bot: Bot) -> None:
         chances, waiting = self.chances, bot.loop.waiting
-        if bot.in_flight is not None and chances.random() < 0.3 and self._act(at_once=True):
+        if bot.in_flight is not None and chances.random() < 0.5 and self._act(at_once=True):
             return
         roll = chances.random()
         if waiting and roll < 0.92:
