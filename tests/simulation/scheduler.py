@@ -122,8 +122,8 @@ class Loop(asyncio.AbstractEventLoop):
     def create_future(self):
         return asyncio.Future(loop=self)
 
-    def create_task(self, coro, *, name=None, context=None):
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
+    def create_task(self, coro, **more):
+        task = asyncio.Task(coro, loop=self, **more)
         self.tasks.append(task)
         return task
 
