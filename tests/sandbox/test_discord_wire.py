@@ -325,3 +325,15 @@ _sleep = asyncio.sleep
 
 async def _no_pause(_seconds: float) -> None:
     await _sleep(0)
+
+
+async def test_a_bot_is_told_that_there_is_room_for_more_than_one_call(server):
+    """Told nothing, discord.py sends one call of a route after the other: roles would be read in turn."""
+    buckets = set()
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bot {server.token}"}) as session:
+        for name in ("ann", "kim"):
+            url = f"{server.api_url}/guilds/{server.guild_id}/members/{server.people[name].id}"
+            async with session.get(url, raise_for_status=True) as answer:
+                assert int(answer.headers["X-RateLimit-Remaining"]) > 1
+                buckets.add(answer.headers["X-RateLimit-Bucket"])
+    assert len(buckets) == 1
