@@ -52,9 +52,7 @@ def answer(status: int, body: Any, **headers: str) -> web.Response:
 
 
 def _room(method: str, path: str) -> dict[str, str]:
-    """What Discord tells of a rate limit that is far from being reached. discord.py sends one call at a time where it is
-    told nothing.
-    """
+    """What Discord tells of a rate limit that is far away. Told nothing, discord.py sends one call at a time."""
     bucket = hashlib.sha256(f"{method} {re.sub('[0-9]{15,}', ':id', path)}".encode()).hexdigest()[:32]
     left = {"Limit": str(CALLS_A_SECOND), "Remaining": str(CALLS_A_SECOND - 1), "Reset-After": "1.0", "Bucket": bucket}
     return {f"X-RateLimit-{name}": value for name, value in {**left, "Reset": f"{time.time() + 1:.3f}"}.items()}
