@@ -6,6 +6,7 @@ record in the store and rings the bell; an attempt that was under way finds its 
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from bot.release.approvals import Ballots, tally
 from bot.release.machine import Decision, advance, decide, fulfil, observe, sent
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Snapshot
-from bot.store import Event, Outdated, Store
+from bot.store import Event, Outdated, Store, StoreError
 
 log = structlog.get_logger()
 
@@ -153,11 +154,12 @@ class Controller:
 
         `unheard`: it is time that brought it here, no event, so the cache may have missed something.
         """
-        release = await self._store.newest(app.name)
-        if release is None:
-            self._resting.add(app.name)
-            return None
+        release: Release | None = None
         try:
+            release = await self._store.newest(app.name)
+            if release is None:
+                self._resting.add(app.name)
+                return None
             until = await self._move(app, release, unheard=unheard)
         except Outdated:
             self._ring(app.name)
@@ -165,15 +167,25 @@ class Controller:
         except Pending as error:
             self._show(app, await self._store.newest(app.name) or release)  # it may have moved on until here
             return self._later(app.name, str(error), release)
-        except ClusterError as error:
-            if self._trouble(release) != str(error):
-                log.warning("cluster trouble", release=release, reason=str(error))
-            newest = await self._store.newest(app.name) or release
-            self._show(app, newest, trouble=str(error))
-            return self._later(app.name, str(error), newest)
+        except (ClusterError, StoreError) as error:
+            return await self._stuck(app, release, error)
         self._pauses.pop(app.name, None)
         self._refused.discard(app.name)
         return until
+
+    async def _stuck(self, app: App, release: Release | None, error: ClusterError | StoreError) -> datetime:
+        """Say what stands in the way, in the log and on the card; when to try again."""
+        moment = self.moments.get(app.name)
+        shown = release or (moment.release if moment else None)
+        if shown is None or self._trouble(shown) != str(error):
+            what = "cluster trouble" if isinstance(error, ClusterError) else "store trouble"
+            about = {"release": shown} if shown else {"app": app.name}
+            log.warning(what, **about, reason=str(error))
+        if shown is not None:
+            with contextlib.suppress(StoreError):  # then what was read last is the best that is known
+                shown = await self._store.newest(app.name) or shown
+            self._show(app, shown, trouble=str(error))
+        return self._later(app.name, str(error), shown)
 
     def _later(self, app: str, trouble: str, release: Release | None) -> datetime:
         """When to try again: the longer the same trouble lasts, the later."""

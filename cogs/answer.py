@@ -20,6 +20,7 @@ from bot.clusters.errors import ClusterError
 from bot.registry import RegistryError
 from bot.release.errors import Refused
 from bot.release.record import Person
+from bot.store import StoreError
 from cogs import words
 from cogs.limits import CONTENT
 from cogs.people import person
@@ -159,7 +160,7 @@ def explain(error: BaseException) -> str:
         case Refused():
             log.info("refused", reason=str(cause))
             return sentence(str(cause), CONTENT)
-        case ClusterError() | RegistryError():
+        case ClusterError() | RegistryError() | StoreError():
             log.warning("could not do what was asked", reason=str(cause))
             return sentence(str(cause), CONTENT)
         case OtherGuild():

@@ -16,7 +16,7 @@ from bot.clusters.cluster import LABEL
 from bot.desk import Desk
 from bot.release.app import Notify
 from bot.release.record import Phase, Release
-from bot.store import Card
+from bot.store import Card, StoreError
 from bot.view import View
 from cogs import words
 from cogs.answer import AWAY
@@ -132,7 +132,7 @@ class Cards:
             while self._open and (release := self._wanted.pop(label, None)):
                 try:
                     await self._draw(release)
-                except AWAY as error:
+                except (*AWAY, StoreError) as error:
                     log.warning("card not drawn", release=release, error=str(error))
                     self._try_later(release, error)
                     return

@@ -6,7 +6,8 @@ be in any cache.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 import discord
@@ -17,7 +18,7 @@ from bot.desk import Desk
 from bot.ports import Unreachable
 from bot.release.approvals import Vote
 from bot.release.record import Person, Phase, Release
-from bot.store import Card
+from bot.store import Card, StoreError
 from cogs import words
 from cogs.answer import AWAY
 from cogs.cards import Cards
@@ -58,7 +59,8 @@ class Votes(commands.Cog):
         approve = self._meaning(event)
         if approve is None:
             return
-        async with self._turn(event.message_id):
+        refused = None
+        async with self._recording(event.message_id):
             release = await self._voted_on(event.channel_id, event.message_id)
             if release is None:
                 return
@@ -66,7 +68,7 @@ class Votes(commands.Cog):
             if voter is None:
                 return
             refused = await self._desk.vote(release, voter, approve)
-        self._cards.changed(release)
+            self._cards.changed(release)
         if refused:  # outside its turn: nobody's vote waits for Discord to answer
             await self._take_off(event)
 
@@ -75,12 +77,12 @@ class Votes(commands.Cog):
         approve = self._meaning(event)
         if approve is None:
             return
-        async with self._turn(event.message_id):
+        async with self._recording(event.message_id):
             release = await self._voted_on(event.channel_id, event.message_id)
             if release is None:
                 return
             await self._desk.withdraw(release, event.user_id, approve)
-        self._cards.changed(release)
+            self._cards.changed(release)
 
     @commands.Cog.listener()
     async def on_raw_reaction_clear(self, event: discord.RawReactionClearEvent) -> None:
@@ -174,7 +176,7 @@ class Votes(commands.Cog):
         if session != self._session:
             return  # Discord went away meanwhile, and the next session lists them again
         if not counted:
-            self._again = asyncio.get_running_loop().call_later(AGAIN_AFTER, self._client.dispatch, "resumed")
+            self._count_again()
         self._people.counted = counted
         self._cards.open()
         for release in current:
@@ -267,6 +269,22 @@ class Votes(commands.Cog):
         if mine or event.guild_id != self._guild:
             return None
         return _MEANS.get(str(event.emoji).removesuffix(_VARIATION))
+
+    @asynccontextmanager
+    async def _recording(self, message: int) -> AsyncIterator[None]:
+        """A vote that cannot be recorded now is listed again with all others, and nothing is switched before."""
+        try:
+            async with self._turn(message):
+                yield
+        except StoreError as error:
+            log.warning("a vote is not recorded", message=message, reason=str(error))
+            self._people.counted = False
+            self._count_again()
+
+    def _count_again(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = asyncio.get_running_loop().call_later(AGAIN_AFTER, self._client.dispatch, "resumed")
 
     def _turn(self, message: int) -> asyncio.Lock:
         return self._turns.setdefault(message, asyncio.Lock())

@@ -3,5 +3,18 @@
 from bot.store.engine import Unusable, connect, migrate
 from bot.store.exclusive import exclusive
 from bot.store.store import Card, Event, Outdated, Page, Store, Taken
+from bot.store.trouble import StoreError
 
-__all__ = ["Card", "Event", "Outdated", "Page", "Store", "Taken", "Unusable", "connect", "exclusive", "migrate"]
+__all__ = [
+    "Card",
+    "Event",
+    "Outdated",
+    "Page",
+    "Store",
+    "StoreError",
+    "Taken",
+    "Unusable",
+    "connect",
+    "exclusive",
+    "migrate",
+]

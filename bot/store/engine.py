@@ -9,7 +9,9 @@ import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import aiosqlite
 import filelock
 from alembic import command
 from alembic.config import Config
@@ -20,8 +22,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import migrations
+from bot.store.trouble import Files
 
 BUSY_MS = 5_000
+FILES = "files"
+"""Under which a connection's `info` has the files that it opened."""
 LOCK_FOR = 60.0
 """Seconds to wait for another process that is migrating the same database."""
 
@@ -31,7 +36,11 @@ class Unusable(Exception):
 
 
 def connect(url: str) -> AsyncEngine:
-    engine = create_async_engine(url)
+    """Never makes a database: that is `migrate`'s, so that one that was deleted is missed."""
+    place = sqlite_file(url)
+    address = f"file:{quote(str(place))}?mode=rw"
+    opened = {} if place is None else {"async_creator": lambda: aiosqlite.connect(address, uri=True)}
+    engine = create_async_engine(url, **opened)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare)
         event.listen(engine.sync_engine, "begin", _begin)
@@ -91,12 +100,17 @@ def _upgrade(url: str) -> None:
             raw.execute("BEGIN IMMEDIATE")  # a file that may only be read is told now and not at the first write
 
 
-def _prepare(connection: Any, _: Any) -> None:
+def _prepare(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions by itself
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("SELECT count(*) FROM sqlite_master")  # opens the write-ahead log
+    cursor.execute("PRAGMA database_list")
+    place = cursor.fetchone()[2]
     cursor.close()
+    if place:
+        record.info[FILES] = Files.of(Path(place))
 
 
 def _begin(connection: Any) -> None:

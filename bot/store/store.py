@@ -1,14 +1,16 @@
 """Queries over the tables. Times are aware UTC.
 
-A write that was cancelled may still have happened (aiosqlite runs it in a thread), so writes are shielded: a caller
-that is cancelled leaves, the write ends.
+Every call may raise `StoreError`. A write that was cancelled may still have happened (aiosqlite runs it in a thread),
+so writes are shielded: the caller who is cancelled leaves, the write ends.
 """
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -21,6 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.release.approvals import Vote
 from bot.release.record import Cause, Release
 from bot.store import tables
+from bot.store.engine import FILES
+from bot.store.trouble import told
 
 log = structlog.get_logger()
 
@@ -78,6 +82,7 @@ class Page:
 class Store:
     def __init__(self, engine: AsyncEngine, now: Callable[[], datetime]) -> None:
         self._engine = engine
+        self._place = Path(engine.url.database) if engine.url.database else None
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._now = now
         self._writing = asyncio.Lock()
@@ -156,7 +161,7 @@ class Store:
         newest = select(func.max(tables.releases.c.id)).group_by(tables.releases.c.app)
         query = select(tables.releases.c.label, tables.releases.c.record).where(tables.releases.c.id.in_(newest))
         found = []
-        async with self._reading.connect() as connection:
+        async with self._read() as connection:
             rows = (await connection.execute(query)).all()
         for row in rows:
             try:
@@ -174,7 +179,7 @@ class Store:
             conditions.append(tables.releases.c.author == author)
         if since is not None:
             conditions.append(tables.releases.c.created_at >= since)
-        async with self._reading.connect() as connection:
+        async with self._read() as connection:
             count = await connection.scalar(select(func.count()).select_from(tables.releases).where(*conditions)) or 0
         pages = max(1, -(-count // PAGE))
         number = min(max(1, page), pages)
@@ -228,7 +233,7 @@ class Store:
 
     async def votes(self, release: Release) -> tuple[Vote, ...]:
         query = select(tables.votes.c.record).where(tables.votes.c.release == release.label)
-        async with self._reading.connect() as connection:
+        async with self._read() as connection:
             return tuple(_VOTE.validate_json(row.record) for row in await connection.execute(query))
 
     # Journal
@@ -243,14 +248,14 @@ class Store:
         """In the order in which they were written, from the one after id `after`."""
         table = tables.events.c
         query = select(tables.events).where(table.release == release.label, table.id > after).order_by(table.id)
-        async with self._reading.connect() as connection:
+        async with self._read() as connection:
             return [_event(row) for row in await connection.execute(query)]
 
     # Cards and odds and ends
 
     async def card(self, release: Release) -> Card | None:
         query = select(tables.cards).where(tables.cards.c.release == release.label)
-        async with self._reading.connect() as connection:
+        async with self._read() as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else Card(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
 
@@ -263,7 +268,7 @@ class Store:
         await self._write(work)
 
     async def get_meta(self, key: str) -> str | None:
-        async with self._reading.connect() as connection:
+        async with self._read() as connection:
             return await connection.scalar(select(tables.meta.c.value).where(tables.meta.c.key == key))
 
     async def set_meta(self, key: str, value: str) -> None:
@@ -286,10 +291,23 @@ class Store:
 
     # How it is done
 
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
+        with told(self._place):
+            async with self._reading.connect() as connection:
+                yield connection
+
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
         async def transaction() -> _T:
-            async with self._writing, self._engine.begin() as connection:
-                return await work(connection)
+            with told(self._place):
+                async with self._writing, self._engine.begin() as connection:
+                    files = (await connection.get_raw_connection()).info.get(FILES)
+                    if files is not None:
+                        files.check()
+                    result = await work(connection)
+                if files is not None:
+                    files.check()  # what went into a file that nobody finds any more is not on record
+                return result
 
         task = asyncio.create_task(transaction())
         self._under_way.add(task)
@@ -316,7 +334,7 @@ class Store:
         return found[0] if found else None
 
     async def _many(self, query: Any) -> list[Release]:
-        async with self._reading.connect() as connection:
+        async with self._read() as connection:
             return [_RELEASE.validate_json(row.record) for row in await connection.execute(query)]
 
 

@@ -17,6 +17,7 @@ from bot.registry import RegistryError
 from bot.release.app import Approval, Requirement
 from bot.release.errors import Refused
 from bot.release.verbs import Verb
+from bot.store import StoreError
 from cogs.answer import OtherGuild
 from cogs.limits import (
     validate_command,
@@ -40,7 +41,15 @@ PEOPLE = {
 }
 ROLES = {"Developer": DEVELOPER, "QC": QC, "Lead": LEAD, "On-call": ON_CALL}
 APPROVE, VETO = "✅", "⛔"
-EXPECTED = (Refused, ClusterError, RegistryError, OtherGuild, commands.UserInputError, commands.CommandNotFound)
+EXPECTED = (
+    Refused,
+    ClusterError,
+    RegistryError,
+    StoreError,
+    OtherGuild,
+    commands.UserInputError,
+    commands.CommandNotFound,
+)
 """What people are answered with a sentence; anything else that a command raises is a bug."""
 
 

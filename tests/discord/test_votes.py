@@ -232,13 +232,7 @@ async def test_one_emoji_that_a_moderator_cleared_is_gone(stage):
 async def test_a_vote_that_comes_without_its_voter_is_asked_after(stage):
     """Discord does not promise the member in the event."""
     await stage.deploy()
-    card = await stage.card()
-    data = {"user_id": stage.kim.id, "channel_id": card.channel.id, "message_id": card.id, "guild_id": stage.guild.id}
-    event = discord.RawReactionActionEvent(
-        {**data, "emoji": {"id": None, "name": "✅"}, "burst": False, "type": 0},
-        discord.PartialEmoji(name="✅"),
-        "REACTION_ADD",
-    )
+    event = _approval(stage, await stage.card(), stage.kim)
     await stage.bot.get_cog("Votes").on_raw_reaction_add(event)
     await stage.settle()
     assert (await stage.card()).content == QUORUM_MISSES_LEAD
@@ -295,6 +289,35 @@ async def test_a_vote_that_came_before_the_card_was_on_record_counts(stage, monk
     async with asyncio.timeout(20):
         while (await stage.card()).content != QUORUM_MISSES_LEAD:
             await stage.settle()
+
+
+async def test_a_vote_that_cannot_be_recorded_is_listed_again_before_anything_is_switched(stage, monkeypatch):
+    """The database is away when the last approval comes: it is not forgotten."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+    card = await stage.card()
+    database, votes, again = stage.world.database, stage.bot.get_cog("Votes"), asyncio.Event()
+    monkeypatch.setattr(votes._client, "dispatch", lambda *_: again.set())
+    monkeypatch.setattr("cogs.votes.AGAIN_AFTER", 0.0)
+    database.rename(elsewhere := database.with_name("elsewhere.db"))
+    await votes.on_raw_reaction_add(_approval(stage, card, stage.leo))
+    elsewhere.rename(database)
+    assert {vote.person.name for vote in await stage.world.store.votes(await stage.world.newest())} == {"kim"}
+    assert not stage.bot.people.counted
+    async with asyncio.timeout(20):
+        await again.wait()
+    monkeypatch.undo()
+    stage.env.backend.add_reaction(card.channel.id, card.id, "✅", stage.leo.id)
+    await stage.resume()
+    assert await stage.phase() is Phase.BAKING
+
+
+def _approval(stage, card, who):
+    """The event of a reaction, without the member."""
+    data = {"user_id": who.id, "channel_id": card.channel.id, "message_id": card.id, "guild_id": stage.guild.id}
+    emoji = {"id": None, "name": "✅"}
+    event = {**data, "emoji": emoji, "burst": False, "type": 0}
+    return discord.RawReactionActionEvent(event, discord.PartialEmoji(name="✅"), "REACTION_ADD")
 
 
 def _roles(stage, who):
