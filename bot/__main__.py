@@ -53,11 +53,12 @@ def run() -> None:
     # The parts take a second to import; a wrong setting is told before.
     from bot.clusters.errors import ClusterError  # noqa: PLC0415 - the line above
     from bot.compose import StartError, serve  # noqa: PLC0415 - the line above
+    from bot.store import StoreError  # noqa: PLC0415 - the line above
 
     configure(settings.log_level, settings.log_format, secrets=(settings.token.get_secret_value(),))
     try:
         asyncio.run(serve(settings))
-    except (StartError, ClusterError) as why:
+    except (StartError, ClusterError, StoreError) as why:
         _fail(str(why), 1)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,11 +24,11 @@ from bot.health import health
 from bot.registry import Registry
 from bot.release.image import parse
 from bot.settings import Settings
-from bot.store import Store, Unusable, connect, exclusive, migrate
+from bot.stopping import let_finish, limited, together, until_stopped
+from bot.store import Store, StoreError, Unusable, connect, exclusive, migrate
 
 log = structlog.get_logger()
 
-STOP_WITHIN = 8.0
 LOGIN_EVERY, LOGIN_WITHIN = 60.0, 120.0
 NO_ANSWER = (discord.HTTPException, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
 """What it looks like when Discord does not answer, or something else does in its place."""
@@ -64,21 +63,19 @@ class Parts:
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; whichever part ends by an error ends all, with that error."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+    await until_stopped(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
     async with _database_of_ours(settings), assemble(settings) as parts, _probes(settings, parts):
         await _load_credentials(parts.apis)
-        await _until_one_ends(
-            stop.wait(),
+        await together(
             _stay_on_discord(parts.client, settings),
             _while_token_is_good(parts.client),
             parts.controller.run(),
             parts.cluster.follow(),
             parts.desk.keep_links(),
         )
-        log.info("stopping")
 
 
 @asynccontextmanager
@@ -96,7 +93,7 @@ async def _database_of_ours(settings: Settings) -> AsyncIterator[None]:
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Parts]:
     """The parts, put together and not started; they are closed at the end."""
-    clock = RealClock()
+    clock, before = RealClock(), asyncio.all_tasks()
     async with contextlib.AsyncExitStack() as stack:
         store = Store(connect(settings.database_url), clock.now)
         stack.push_async_callback(store.close)
@@ -110,7 +107,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(registry.close)
         point_at(settings.discord_api_url, settings.discord_gateway_url)
         client = Greenlight(settings.guild)
-        stack.push_async_callback(client.close)
+        stack.push_async_callback(limited(client.close))
+        # Whoever has asked for something is answered first.
+        stack.push_async_callback(let_finish, before)
 
         def changed(cluster: str, namespace: str) -> None:
             controller.changed(cluster, namespace)
@@ -204,7 +203,7 @@ async def _discord(client: Greenlight, settings: Settings) -> str:
 async def _stay_on_discord(client: Greenlight, settings: Settings) -> None:
     """Until closed. While Discord is away the rest of the bot works on: what was asked for is still done."""
     async for attempt in tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception_type(NO_ANSWER),
+        retry=tenacity.retry_if_exception_type((*NO_ANSWER, StoreError)),
         wait=tenacity.wait_random_exponential(multiplier=1, max=LOGIN_EVERY),
         before_sleep=_log_why,
     ):
@@ -234,7 +233,8 @@ async def _while_token_is_good(client: Greenlight) -> None:
 
 def _log_why(state: tenacity.RetryCallState) -> None:
     why = state.outcome.exception() if state.outcome else None
-    log.warning("Discord does not answer", attempt=state.attempt_number, error=str(why) or repr(why))
+    what = "the start on Discord waits" if isinstance(why, StoreError) else "Discord does not answer"
+    log.warning(what, attempt=state.attempt_number, error=str(why) or repr(why))
 
 
 async def _log_in(client: Greenlight, settings: Settings) -> None:
@@ -250,15 +250,3 @@ async def _log_in(client: Greenlight, settings: Settings) -> None:
             f"The bot may not register its commands in guild {settings.guild}: is the guild right, "
             "and was the bot invited with the scopes `bot` and `applications.commands`?"
         ) from error
-
-
-async def _until_one_ends(*work: Awaitable[object]) -> None:
-    tasks = [asyncio.ensure_future(each) for each in work]
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    # A write in flight is shielded in the store and guarded in the cluster: what is cut off here is only waiting.
-    await asyncio.wait(pending, timeout=STOP_WITHIN)
-    ended = [task for task in (*done, *pending) if task.done() and not task.cancelled()]
-    for error in [error for task in ended if (error := task.exception())]:
-        raise error

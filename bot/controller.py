@@ -37,6 +37,8 @@ LONGEST_SWITCHING = timedelta(seconds=12)
 SWITCHING = {Phase.PROMOTING, Phase.BAKING, Phase.REVERTING}
 RESYNC = timedelta(minutes=1)
 """An open release is looked at this often even if nothing is heard."""
+LAST_WRITE = 4.0
+"""Seconds for the answer to a write that is on its way when the bot is stopped; then its fate is unknown."""
 ROLES_WITHIN = 5.0
 """Seconds for reading the voters' roles."""
 NO_ROLES = "Discord roles cannot be checked right now"
@@ -74,6 +76,9 @@ class Controller:
         self._pauses: dict[str, tuple[str, timedelta]] = {}
         """By app, the trouble that it is in and how long it waits for that to be over."""
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._sending: set[str] = set()
+        """Apps of which a write is on its way."""
+        self._stopping = False
         self._probes: list[asyncio.Event] = []
         self.moments: dict[str, Moment] = {}
 
@@ -127,8 +132,18 @@ class Controller:
                     self._running[name] = asyncio.create_task(attempt, name=f"release {name}")
                 await self._clock.wait(self._bell, min(self._due.values(), default=None))
         finally:
-            running = list(self._running.values())
-            for task in running:
+            self._stopping = True
+            await self._end()
+
+    async def _end(self) -> None:
+        """A write that was sent is waited for, a little; all else is only waiting, and is cut off."""
+        for name, task in self._running.items():
+            if name not in self._sending:
+                task.cancel()
+        running = list(self._running.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=LAST_WRITE)
+            for task in late:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
@@ -301,6 +316,7 @@ class Controller:
         has done so. Refused again, it is a rule of the cluster (an admission policy answers 422 as well).
         """
         began = self._clock.now()
+        self._sending.add(release.app)
         try:
             await self._cluster.send(write)
         except Stale as error:
@@ -323,13 +339,17 @@ class Controller:
                 detail = {"write": write.why, "error": str(error)}
                 await self._store.note(release, Event("failed", text, detail=detail))
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             await self._store.note(release, Event("unknown", "", detail={"write": write.why, "error": repr(error)}))
             raise
         else:
             took = (self._clock.now() - began) / timedelta(milliseconds=1)
             await self._store.note(release, Event("written", f"{write.why} ({took:.0f} ms)", actor=_actor(release)))
             log.info("written", release=release, write=write.why, ms=round(took))
+        finally:
+            self._sending.discard(release.app)
+        if self._stopping:  # what becomes of it is on record, and nothing more is begun
+            raise asyncio.CancelledError
 
     def _trouble(self, release: Release) -> str:
         """What the last attempt for this release failed of."""

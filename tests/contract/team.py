@@ -1,7 +1,9 @@
 """A team around a target: Discord on the wire, a registry, and the bot as its own process, unmodified."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,20 @@ APPROVE, VETO = "✅", "⛔"
 START_WITHIN, SHOW_WITHIN = 45.0, 30.0
 
 
+async def until(condition: Callable[[], object], *, within: float) -> None:
+    """For what no event tells of: what another process writes into a file."""
+    async with asyncio.timeout(within):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.05)
+
+
 class Killable(BotProcess):
+    def send(self, kind: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(kind)
+
     async def kill(self) -> None:
         """SIGKILL: nothing is finished, nothing is said to anybody."""
         assert self._process is not None
@@ -64,13 +79,6 @@ class Team:
             self.target.knows(self.registry.digests)
             yield self
 
-    async def launch_bot(self) -> None:
-        """Returns when its process is there, whatever it does."""
-        if not self._environment:
-            self._environment = await self._settings() | self.environment
-        self.bot = Killable(self._environment, self.log)
-        await self.bot.start()
-
     async def start_bot(self) -> None:
         """Returns when it has logged in and told Discord its commands."""
         await self.launch_bot()
@@ -88,6 +96,17 @@ class Team:
         await self.bot.stop()
         assert await self.bot.ended() == 0, self.bot.last_lines()
         assert self.discord.token not in self.log.read_text()
+
+    async def launch_bot(self) -> None:
+        """Returns as soon as there is a process."""
+        if not self._environment:
+            self._environment = await self._settings() | self.environment
+        self.bot = Killable(self._environment, self.log)
+        await self.bot.start()
+
+    async def said(self, words: str) -> None:
+        """Until its log has these words."""
+        await until(lambda: self.log.exists() and words in self.log.read_text(), within=START_WITHIN)
 
     async def card(self, sign: str, *words: str) -> Message:
         """The newest card, once its first line begins with the sign and has the words in it."""
