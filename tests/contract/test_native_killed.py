@@ -88,7 +88,11 @@ async def all_of(lives, story, chosen):
 
     async def one(point):
         async with limit:
-            team = await lives(story, point)
+            try:
+                team = await lives(story, point)
+            except Exception as error:
+                error.add_note(f"killed {point}")
+                raise
         if not team.deaths:
             missed.append(str(point))
 
