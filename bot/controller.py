@@ -132,11 +132,11 @@ class Controller:
                     self._running[name] = asyncio.create_task(attempt, name=f"release {name}")
                 await self._clock.wait(self._bell, min(self._due.values(), default=None))
         finally:
-            self._stopping = True
             await self._end()
 
     async def _end(self) -> None:
         """A write that was sent is waited for, a little; all else is only waiting, and is cut off."""
+        self._stopping = True
         for name, task in self._running.items():
             if name not in self._sending:
                 task.cancel()
@@ -146,6 +146,7 @@ class Controller:
             for task in late:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+        self._stopping = False
 
     async def _attend(self, app: App, *, unheard: bool) -> None:
         """One attempt, whatever becomes of it; sets when the next is due."""

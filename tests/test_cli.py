@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import pytest
 
 CHECKOUT = Path(__file__).parent.parent
@@ -103,6 +104,23 @@ def test_a_database_that_cannot_be_used_is_one_line(greenlight, tmp_path, comman
     lines = (answer.stdout if command == "check" else answer.stderr).splitlines()
     assert [line for line in lines if f"DATABASE_URL: {place}: {said[kind]}" in line]
     assert command == "check" or len(lines) == 1
+
+
+def test_i13_a_second_bot_on_a_database_does_not_start_and_a_check_does(greenlight, tmp_path):
+    """The one that is there has it locked; whoever only asks is answered."""
+    (tmp_path / "green.db.running").write_text("host web-1, process 17, since 2026-01-05 09:00 UTC", "utf-8")
+    given = {"GREENLIGHT_CONFIG": str(EXAMPLE), "DISCORD_TOKEN": "abc", "KUBECONFIG": "nowhere"}
+    given["DATABASE_URL"] = f"sqlite+aiosqlite:///{tmp_path / 'green.db'}"
+    with filelock.FileLock(tmp_path / "green.db.running.lock"):
+        second, check = greenlight("run", **given), greenlight("check", **given)
+    assert second.returncode == 1
+    assert second.stderr.splitlines()[-1] == (
+        f"DATABASE_URL: {tmp_path / 'green.db'}: another Greenlight is running on it "
+        "(host web-1, process 17, since 2026-01-05 09:00 UTC): "
+        "stop that one first. Two would both do what is asked of one."
+    )
+    assert "Traceback" not in second.stderr
+    assert "ok    database: " in check.stdout
 
 
 def test_a_check_tells_everything_that_does_not_answer(greenlight, tmp_path):
