@@ -107,6 +107,10 @@ class Controller:
             if here and app.name not in self._resting | self._refused:
                 self._ring(app.name)
 
+    def report(self, release: Release, trouble: str) -> None:
+        """Something that people asked of the release cannot be recorded: its card says why, until it is looked at."""
+        self._show(self._apps[release.app], release, trouble=trouble)
+
     def redraw(self, release: Release) -> None:
         """Something about the release's card changed that is not in its record."""
         try:

@@ -211,6 +211,10 @@ class Desk:
         except Exception:
             log.exception("links not kept", app=app.name)
 
+    def report(self, release: Release, trouble: str) -> None:
+        """What somebody asked of the release could not be recorded; its card says why."""
+        self._controller.report(release, trouble)
+
     # What people see
 
     async def newest(self, app: str) -> Release | None:

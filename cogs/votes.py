@@ -7,7 +7,7 @@ be in any cache.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
 import discord
@@ -280,6 +280,9 @@ class Votes(commands.Cog):
             log.warning("a vote is not recorded", message=message, reason=str(error))
             self._people.counted = False
             self._count_again()
+            with suppress(StoreError):
+                if release := await self._desk.store.shown_at(message):
+                    self._desk.report(release, str(error))
 
     def _count_again(self) -> None:
         if self._again is not None:

@@ -292,7 +292,7 @@ async def test_a_vote_that_came_before_the_card_was_on_record_counts(stage, monk
 
 
 async def test_a_vote_that_cannot_be_recorded_is_listed_again_before_anything_is_switched(stage, monkeypatch):
-    """The database is away when the last approval comes: it is not forgotten."""
+    """The database is away when the last approval comes: the card says so, and it is not forgotten."""
     await stage.deploy()
     await stage.react(stage.kim)
     card = await stage.card()
@@ -301,6 +301,8 @@ async def test_a_vote_that_cannot_be_recorded_is_listed_again_before_anything_is
     monkeypatch.setattr("cogs.votes.AGAIN_AFTER", 0.0)
     database.rename(elsewhere := database.with_name("elsewhere.db"))
     await votes.on_raw_reaction_add(_approval(stage, card, stage.leo))
+    await stage.bot.cards.idle()
+    assert "was deleted or replaced while Greenlight runs" in str((await stage.card()).embeds[0].to_dict())
     elsewhere.rename(database)
     assert {vote.person.name for vote in await stage.world.store.votes(await stage.world.newest())} == {"kim"}
     assert not stage.bot.people.counted
