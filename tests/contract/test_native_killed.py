@@ -62,6 +62,9 @@ def lives(nursery, tmp_path, empty_memory):
             try:
                 await team.start_bot()
                 await story(team)
+            except Exception as error:
+                error.add_note(f"killed {point}\n{team.last_lines()}")
+                raise
             finally:
                 await team.end()
         assert team.deaths <= 1
@@ -88,11 +91,7 @@ async def all_of(lives, story, chosen):
 
     async def one(point):
         async with limit:
-            try:
-                team = await lives(story, point)
-            except Exception as error:
-                error.add_note(f"killed {point}")
-                raise
+            team = await lives(story, point)
         if not team.deaths:
             missed.append(str(point))
 
