@@ -10,8 +10,13 @@ from bot.release.record import Person
 
 
 def person(member: discord.Member | discord.User) -> Person:
-    """Roles by id, without `@everyone`; somebody outside the guild has none."""
-    roles = frozenset(role.id for role in getattr(member, "roles", ()) if not role.is_default())
+    """Roles by id; somebody outside the guild has none.
+
+    Those that no person of the team gives do not count (S1): `@everyone`, and the managed ones of integrations,
+    subscribers and boosters.
+    """
+    held = getattr(member, "roles", ())
+    roles = frozenset(role.id for role in held if not role.is_default() and not role.managed)
     return Person(member.id, member.display_name, roles, bot=member.bot)
 
 

@@ -328,3 +328,13 @@ def _roles(stage, who):
 
 def _take_role(stage, who, role):
     _roles(stage, who).remove(stage.roles[role].id)
+
+
+async def test_s1_a_role_that_an_integration_gives_makes_nobody_an_approver(stage):
+    """Whoever boosts the server or subscribes to somebody gets such a role, and nobody of the team has said yes."""
+    stage.env.backend.get_guild(stage.guild.id).roles[stage.roles["QC"].id].managed = True
+    await stage.restart()
+    await stage.deploy()
+    await stage.react(stage.kim)
+    assert (await stage.card()).content == NOBODY_YET
+    assert (await stage.reactions())["✅"] == {"TestBot"}
