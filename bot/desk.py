@@ -17,6 +17,7 @@ from bot.ballot_box import TRIES, BallotBox, found, too_quick
 from bot.clusters.cluster import LABEL, Cluster, Links, Start
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
+from bot.in_service import InService
 from bot.ports import Clock, Images
 from bot.registry import ImageNotFound, RegistryError, Resolved
 from bot.release.app import App
@@ -91,6 +92,7 @@ class Desk:
         self._clock = clock
         self._token = token
         self._links: dict[str, Links] = {}
+        self._in_service = InService(cluster)
         box = BallotBox(apps, store, controller.wake)
         self.vote, self.withdraw, self.recount = box.vote, box.withdraw, box.recount
 
@@ -145,7 +147,7 @@ class Desk:
             previous=start.live,
             created_at=now,
             since=now,
-            notes=asked.notes,
+            notes=(*asked.notes, *start.warnings),
         )
         said = f"{author.name} asked for {asked.called}", f"{asked.image} is {asked.reference}"
         return await self._open(opened, start, *said, replacing=ended)
@@ -193,6 +195,7 @@ class Desk:
 
     async def keep_links(self) -> None:
         """Read the addresses of all apps now and then, until cancelled: they change seldom and nobody announces it.
+        So it is with the objects that the next release would need.
 
         An app with nothing left to do is woken by nobody else, so its card follows what others do to it from here.
         """
@@ -206,8 +209,11 @@ class Desk:
             before = self._links.get(app.name)
             await self._refresh_links(app)
             self._controller.wake(app.name)
-            if before != self._links.get(app.name) and (newest := await self.store.newest(app.name)):
+            newest = await self.store.newest(app.name)
+            if newest is not None and before != self._links.get(app.name):
                 self._controller.redraw(newest)
+            if newest is None or not newest.phase.open:
+                await self._in_service.look(app)
         except Exception:
             log.exception("links not kept", app=app.name)
 
@@ -277,6 +283,9 @@ class Desk:
             trouble = str(error)
         if live is None and newest is not None:
             live = await self._live(newest, seen)
+        if not trouble and self._in_service.why_not(app):
+            await self._in_service.look(app)
+            trouble = self._in_service.why_not(app)
         if app.name not in self._links:
             await self._refresh_links(app)
         links = self._links.get(app.name, Links())

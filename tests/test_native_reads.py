@@ -4,11 +4,15 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bot.clusters.api import POD, Listing
 from bot.clusters.cluster import LABEL
+from bot.clusters.reading import selects
 from bot.release.record import Phase
 from bot.release.verbs import Verb
 from mochi import Json
+from sandbox.cluster import PatchType
 from sandbox.cluster.selectors import matches_labels
 from world import ANN, KIM, LEO, NAMESPACE, World
 
@@ -108,3 +112,36 @@ def _as_ipv6(slices: list[Json]) -> list[Json]:
         for endpoint in piece.get("endpoints") or []:
             endpoint["addresses"] = [f"fd00::{address.replace('.', ':')}" for address in endpoint["addresses"]]
     return twins
+
+
+@pytest.mark.parametrize(
+    ("rule", "present", "taken"),
+    [
+        ({"operator": "In", "values": ["a", "b"]}, {"slot": "b"}, True),
+        ({"operator": "In", "values": ["a"]}, {"slot": "b"}, False),
+        ({"operator": "NotIn", "values": ["a"]}, {"slot": "b"}, True),
+        ({"operator": "NotIn", "values": ["b"]}, {"slot": "b"}, False),
+        ({"operator": "NotIn", "values": ["b"]}, {}, True),
+        ({"operator": "Exists"}, {"slot": "b"}, True),
+        ({"operator": "Exists"}, {}, False),
+        ({"operator": "DoesNotExist"}, {}, True),
+        ({"operator": "DoesNotExist"}, {"slot": "b"}, False),
+    ],
+)
+def test_a_workloads_selector_may_have_expressions(rule, present, taken):
+    """metav1.LabelSelector: all of its rules hold, beside its labels."""
+    wanted = {"matchLabels": {"app": "mochi"}, "matchExpressions": [{"key": "slot", **rule}]}
+    assert selects(wanted, {"app": "mochi"} | present) is taken
+    assert not selects(wanted, {"app": "dango"} | present)
+
+
+async def test_pods_that_are_killed_before_their_requests_end_are_noted_on_the_card(world):
+    """Without a preStop hook and with three seconds to end in, every connection that is open is cut."""
+    for slot in ("mochiapp-blue", "mochiapp-green"):
+        template = {"spec": {"terminationGracePeriodSeconds": 3}}
+        world.cluster.objects.patch(
+            "deployments", "mochi", slot, {"spec": {"template": template}}, PatchType.MERGE, manager="kubectl"
+        )
+    world.cluster.settle()
+    release = await world.deploy("green")
+    assert [note for note in release.notes if note.startswith("Pods of mochiapp-blue are killed 3 s after")]

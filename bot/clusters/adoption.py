@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from bot.clusters.api import Json
 from bot.clusters.claim import check_claim
 from bot.clusters.cluster import LABEL, Start
-from bot.clusters.errors import ClusterError
+from bot.clusters.errors import Unfit
 from bot.clusters.reading import (
     HASH,
     Selector,
     container,
+    grace_period,
+    has_pre_stop,
     labels,
     matches,
     name,
     owner,
     pods_behind,
     selector,
+    selects,
     template_labels,
 )
 from bot.release.app import App
@@ -31,6 +34,8 @@ from bot.release.record import Version
 
 BEFORE = "greenlight.dev/selector-before"
 """Annotation of an adopted Service: the selector that it had, as JSON."""
+SHORT = 10
+"""Fewer seconds than this to end in are too few for requests under way, unless a preStop hook makes time for them."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,40 @@ class Found:
     slices: Sequence[Json]
 
 
+def complete(
+    app: App, service: Json | None, preview: Json | None, slots: Sequence[Json | None]
+) -> tuple[Json, Json, list[Json]]:
+    """The four objects of an app. Raises `Unfit` when one is not there."""
+    target = app.target
+    present = [slot for slot in slots if slot is not None]
+    if service is not None and preview is not None and len(present) == len(slots):
+        return service, preview, present
+    table, place = f"[apps.{app.name}]", f"namespace {app.namespace}"
+    if service is None and preview is None and not present:
+        raise Unfit(
+            f"Nothing of {app.name} is in {place}, if there is such a namespace",
+            f"create its Services and Deployments there, or set `namespace` in {table} to where they are.",
+        )
+    wanted = [("service", "Service", target.service, service), ("preview", "Service", target.preview, preview)]
+    wanted += [("slots", "Deployment", slot, item) for slot, item in zip(target.slots, slots, strict=True)]
+    lost = {f"{kind} {called}": f"`{key}`" for key, kind, called, item in wanted if item is None}
+    keys = " and ".join(dict.fromkeys(lost.values()))
+    are, them, others = ("is", "it", "another") if len(lost) == 1 else ("are", "them", "others")
+    raise Unfit(
+        f"{' and '.join(lost)} {are} not in {place}",
+        f"create {them} there, or name {others} in {keys} of {table}.",
+    )
+
+
 def start(app: App, found: Found, store_id: str) -> Start:
-    """Raises `ClusterError` with the fix when the objects do not allow a blue-green release."""
+    """Raises `Unfit` when the objects do not allow a blue-green release."""
     check_claim(found.service, store_id)
     for service in (found.service, found.preview):
         _usable(service)
     for slot in found.slots:
         _released_by_label(slot)
+        container(slot, app.target.container)
+    _of_their_own(*found.slots)
     live, idle = _live_and_idle(app, found)
     present = selector(found.service)
     before = _given_back(found.service, present)
@@ -71,29 +103,54 @@ def start(app: App, found: Found, store_id: str) -> Start:
             digests=frozenset(filter(None, (_digest(image) for image in _images(live, behind, app.target.container)))),
         ),
         live_ready=len(pods_behind(found.slices, name(found.service))),
+        warnings=tuple(filter(None, (cut_short(live),))),
     )
+
+
+def cut_short(deployment: Json) -> str:
+    """Why requests are lost whenever its pods end, as far as the objects tell; "" when they do not."""
+    period = grace_period(deployment)
+    if period >= SHORT or has_pre_stop(deployment):
+        return ""
+    return (
+        f"Pods of {name(deployment)} are killed {period} s after they are told to end and have no preStop hook: "
+        "connections that are still open are cut when they go."
+    )
+
+
+def overlap(first: Json, second: Json) -> bool:
+    """Whether the selector of the first Deployment takes in the pods of the second."""
+    return selects(first["spec"]["selector"], template_labels(second))
 
 
 def _usable(service: Json) -> None:
     present = selector(service)
     if not present:
-        raise ClusterError(
-            f"Service {name(service)} has no selector, so there is nothing to switch: "
-            "give it the labels of the app's pods."
+        raise Unfit(
+            f"Service {name(service)} has no selector, so there is nothing to switch",
+            "give it the labels of the app's pods.",
         )
     for key, value in present.items():
         if not value:
-            raise ClusterError(
-                f"Service {name(service)} selects {key} with an empty value: give it a value or remove it."
-            )
+            raise Unfit(f"Service {name(service)} selects {key} with an empty value", "give it a value or remove it.")
 
 
 def _released_by_label(slot: Json) -> None:
     fixed = slot["spec"]["selector"].get("matchLabels") or {}
     if LABEL in fixed:
-        raise ClusterError(
-            f"Deployment {name(slot)} has {LABEL} in spec.selector, where it can never change: "
-            "create it again without that label there."
+        raise Unfit(
+            f"Deployment {name(slot)} has {LABEL} in spec.selector, where it can never change",
+            "create it again without that label there.",
+        )
+
+
+def _of_their_own(first: Json, second: Json) -> None:
+    """One selector that is wider than the other is lived with: each has ReplicaSets of its own all the same."""
+    if overlap(first, second) and overlap(second, first):
+        raise Unfit(
+            f"Deployments {name(first)} and {name(second)} select each other's pods",
+            "create the one that is not live again, with a label in spec.selector and in its template that the other "
+            "has not.",
         )
 
 
@@ -104,19 +161,18 @@ def _live_and_idle(app: App, found: Found) -> tuple[Json, Json]:
     strangers = sorted(behind - set(app.target.slots))
     if strangers:
         whose = strangers[0] or "no Deployment"
-        raise ClusterError(
-            f"Service {service} routes to pods of {whose}, "
-            f"which is neither of the slots {' and '.join(app.target.slots)}."
+        raise Unfit(
+            f"Service {service} routes to pods of {whose}, which is neither of the slots "
+            f"{' and '.join(app.target.slots)}",
+            "narrow its selector to the live slot's pods, or name the Deployment in `slots`.",
         )
     if len(behind) > 1:
-        raise ClusterError(f"Service {service} routes to both slots: scale the one that is not live to 0.")
+        raise Unfit(f"Service {service} routes to both slots", "scale the one that is not live to 0.")
     if not behind:
         wanted = {key: value for key, value in present.items() if key != HASH}
         behind = {name(slot) for slot in found.slots if matches(wanted, template_labels(slot))}
     if len(behind) != 1:
-        raise ClusterError(
-            f"Service {service} has no pods, so it cannot be said which slot is live: start one of them."
-        )
+        raise Unfit(f"Service {service} has no pods, so it cannot be said which slot is live", "start one of them.")
     live = behind.pop()
     first, second = found.slots
     return (first, second) if name(first) == live else (second, first)
@@ -131,9 +187,9 @@ def _narrow(present: Selector, live: Json, idle: Json, found: Found) -> Selector
     hashes = {labels(pod).get(HASH) for pod in behind}
     only = hashes.pop() if len(hashes) == 1 else None
     if only is None:
-        raise ClusterError(
-            f"{name(live)} is being rolled out, so its pods cannot be told apart from the new ones: "
-            "try again when it is done."
+        raise Unfit(
+            f"{name(live)} is being rolled out, so its pods cannot be told apart from the new ones",
+            "try again when it is done.",
         )
     return {**present, HASH: only}
 

@@ -7,7 +7,7 @@ as all writes are: of two that claim at once, one is refused, looks again, and s
 """
 
 from bot.clusters.api import Json
-from bot.clusters.errors import ClusterError
+from bot.clusters.errors import Unfit
 from bot.clusters.reading import name
 
 STORE = "greenlight.dev/store"
@@ -20,13 +20,13 @@ def claimed_by(service: Json) -> str | None:
 
 
 def check_claim(service: Json, store_id: str) -> None:
-    """Raises `ClusterError` when another Greenlight releases the Service."""
+    """Raises `Unfit` when another Greenlight releases the Service."""
     theirs = claimed_by(service)
     if theirs in {None, store_id}:
         return
     where = service["metadata"].get("namespace", "")
-    raise ClusterError(
+    raise Unfit(
         f"Service {name(service)} is released by another Greenlight, whose database has the id {theirs}, "
-        "and two would overrule each other. If that one is gone for good, take over with: "
-        f"kubectl annotate service {name(service)} -n {where} {STORE}-"
+        "and two would overrule each other",
+        f"if that one is gone for good, take over with: kubectl annotate service {name(service)} -n {where} {STORE}-",
     )

@@ -59,6 +59,8 @@ class Start:
     live_ready: int
     unheard: str = ""
     """The right to watch that is missing, as a sentence: without it a release is moved by the clock alone."""
+    warnings: tuple[str, ...] = ()
+    """What does not stand in the way of a release, but should be known by whoever approves it."""
 
 
 class View(Protocol):

@@ -35,3 +35,13 @@ class Busy(ClusterError):
 
 class Malformed(ClusterError):
     """An object is not as Kubernetes makes them: what it means cannot be told."""
+
+
+class Unfit(ClusterError):
+    """The app's objects are there for the taking, but do not allow a release as they stand."""
+
+    def __init__(self, wrong: str, fix: str) -> None:
+        """`wrong` names the object, `fix` says what to do with it, as the rest of one sentence."""
+        super().__init__(f"{wrong}: {fix}")
+        self.wrong = wrong
+        self.fix = fix

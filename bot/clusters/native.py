@@ -75,25 +75,34 @@ class NativeCluster:
         return None if heard else first
 
     async def start(self, app: App) -> Start:
-        target = app.target
-        service, preview, first, second, pods, slices = await asyncio.gather(
-            self._api.get(SERVICE, app.namespace, target.service),
-            self._api.get(SERVICE, app.namespace, target.preview),
-            self._api.get(DEPLOYMENT, app.namespace, target.slots[0]),
-            self._api.get(DEPLOYMENT, app.namespace, target.slots[1]),
-            self._api.list(POD, app.namespace),
-            self._api.list(ENDPOINT_SLICE, app.namespace, labels=f"{SERVICE_NAME}={target.service}"),
-        )
-        found = adoption.Found(
-            sound(SERVICE, service),
-            sound(SERVICE, preview),
-            (sound(DEPLOYMENT, first), sound(DEPLOYMENT, second)),
-            _alive(all_sound(POD, pods.items)),
-            all_sound(ENDPOINT_SLICE, slices.items),
-        )
+        found = await self.found(app)
         troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
         unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
         return replace(adoption.start(app, found, self._store_id), unheard=unheard)
+
+    async def found(self, app: App) -> adoption.Found:
+        """The app's objects, read afresh. Raises `Missing` with the fix when one is not there."""
+        target = app.target
+        (service, preview, first, second), (pods, slices) = await asyncio.gather(
+            asyncio.gather(
+                self._present(SERVICE, app.namespace, target.service),
+                self._present(SERVICE, app.namespace, target.preview),
+                self._present(DEPLOYMENT, app.namespace, target.slots[0]),
+                self._present(DEPLOYMENT, app.namespace, target.slots[1]),
+            ),
+            asyncio.gather(
+                self._api.list(POD, app.namespace),
+                self._api.list(ENDPOINT_SLICE, app.namespace, labels=f"{SERVICE_NAME}={target.service}"),
+            ),
+        )
+        service, preview, slots = adoption.complete(app, service, preview, (first, second))
+        return adoption.Found(
+            sound(SERVICE, service),
+            sound(SERVICE, preview),
+            [sound(DEPLOYMENT, slot) for slot in slots],
+            _alive(all_sound(POD, pods.items)),
+            all_sound(ENDPOINT_SLICE, slices.items),
+        )
 
     def seen(self, app: App, release: Release) -> NativeView | None:
         """None as well while a watch is interrupted: what is cached may be long over."""

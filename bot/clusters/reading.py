@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.clusters.api import Json
-from bot.clusters.errors import ClusterError
+from bot.clusters.errors import Unfit
 
 HASH = "pod-template-hash"
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -42,6 +42,28 @@ def matches(wanted: Selector, present: Mapping[str, str]) -> bool:
     return bool(wanted) and all(present.get(key) == value for key, value in wanted.items())
 
 
+def selects(wanted: Json, present: Mapping[str, str]) -> bool:
+    """Of a workload (`metav1.LabelSelector`), which unlike that of a Service may have expressions."""
+    rules = wanted.get("matchExpressions") or []
+    plain = wanted.get("matchLabels") or {}
+    return all(present.get(key) == value for key, value in plain.items()) and all(
+        _fits(each, present) for each in rules
+    )
+
+
+def _fits(rule: Json, present: Mapping[str, str]) -> bool:
+    value = present.get(rule["key"])
+    match rule["operator"]:
+        case "In":
+            return value in rule["values"]
+        case "NotIn":
+            return value not in rule["values"]
+        case "Exists":
+            return value is not None
+        case _:  # DoesNotExist
+            return value is None
+
+
 def container(deployment: Json, wanted: str | None) -> tuple[int, Json]:
     """The index and the container that a release changes; `wanted` is needed only where there are several."""
     containers = deployment["spec"]["template"]["spec"]["containers"]
@@ -51,8 +73,19 @@ def container(deployment: Json, wanted: str | None) -> tuple[int, Json]:
         if candidate["name"] == wanted:
             return index, candidate
     names = ", ".join(candidate["name"] for candidate in containers)
-    fix = f"has no container {wanted}" if wanted else "has several containers"
-    raise ClusterError(f"Deployment {name(deployment)} {fix} ({names}): set `container` to one of them.")
+    wrong = f"has no container {wanted}" if wanted else "has several containers"
+    raise Unfit(f"Deployment {name(deployment)} {wrong} ({names})", "set `container` to one of them.")
+
+
+def grace_period(deployment: Json) -> int:
+    """Seconds between SIGTERM and SIGKILL; Kubernetes' own default where nothing is said."""
+    seconds = deployment["spec"]["template"]["spec"].get("terminationGracePeriodSeconds")
+    return 30 if seconds is None else int(seconds)
+
+
+def has_pre_stop(deployment: Json) -> bool:
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return any((each.get("lifecycle") or {}).get("preStop") for each in containers)
 
 
 def pods_behind(slices: Iterable[Json], service: str) -> frozenset[str]:

@@ -34,8 +34,8 @@ async def test_the_service_is_narrowed_without_one_endpoint_coming_or_going(bot,
     assert json.loads(kept) == {"app": "mochi"}
 
 
-async def test_slots_that_no_label_tells_apart_are_told_apart_by_the_hash_of_their_template(target, hire, app):
-    """Not even the example's `color` is there: all that the live pods have to themselves is their pod-template-hash."""
+async def test_live_pods_without_a_label_of_their_own_are_told_apart_by_the_hash_of_their_template(target, hire, app):
+    """An idle slot beside a Deployment that was there alone: all that the live pods have for themselves is a hash."""
     objects = mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue", idle_image=f"{REPOSITORY}:old")
     await target.apply([_without_color(item) for item in objects])
     installed = Mochi(target)
@@ -149,12 +149,12 @@ def _uids(pods: list[Any]) -> set[str]:
 
 
 def _without_color(item: Any) -> Any:
-    """The manifest without the label that the example's slots differ by."""
+    """The manifest without the label that the example's slots differ by; the idle slot has one of its own instead."""
     text = json.loads(json.dumps(item))
     spec = text["spec"]
     if item["kind"] == "Deployment":
-        for labels in (spec["selector"]["matchLabels"], spec["template"]["metadata"]["labels"]):
-            del labels["color"]
+        labels = {"app": "mochi"} | ({"slot": "b"} if item["metadata"]["name"] == mochi.IDLE else {})
+        spec["selector"]["matchLabels"] = spec["template"]["metadata"]["labels"] = labels
     if item["kind"] == "Service":
         spec["selector"] = {"app": "mochi"}
     return text

@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from installed import Mochi
 
 import mochi
-from bot.clusters.errors import ClusterError
+from bot.clusters.errors import ClusterError, Unfit
 from bot.clusters.reading import replicas, selector
 from bot.release.record import Cause, Phase
 from world import REPOSITORY
@@ -65,16 +66,47 @@ async def test_pods_of_somebody_else_behind_the_service_are_named(target, bot, i
         labels["color"] = "canary"
     await target.apply([extra])
     await installed.serving(3)
-    with pytest.raises(ClusterError, match="routes to pods of mochiapp-canary, which is neither of the slots"):
+    with pytest.raises(Unfit, match="routes to pods of mochiapp-canary, which is neither of the slots"):
         await bot.deploy("green")
 
 
-async def test_a_missing_object_is_named(target, bot, installed):
-    async with target.session.delete(f"{installed.services}/{mochi.PREVIEW}", raise_for_status=True):
-        pass
-    named = rf"^not found on \w+: get Service {target.namespace}/mochiapp-preview$"
-    with pytest.raises(ClusterError, match=named):
+GONE = {
+    "Service mochiapp-preview is not in namespace {}: create it there, or name another in `preview` of [apps.mochi].": [
+        ("services", mochi.PREVIEW)
+    ],
+    "Service mochiapp and Deployment mochiapp-green are not in namespace {}: create them there, or name others in "
+    "`service` and `slots` of [apps.mochi].": [("services", mochi.ACTIVE), ("deployments", mochi.IDLE)],
+    "Nothing of mochi is in namespace {}, if there is such a namespace: create its Services and Deployments there, or "
+    "set `namespace` in [apps.mochi] to where they are.": [
+        ("services", mochi.ACTIVE),
+        ("services", mochi.PREVIEW),
+        ("deployments", mochi.LIVE),
+        ("deployments", mochi.IDLE),
+    ],
+}
+
+
+@pytest.mark.parametrize("said", GONE, ids=["one", "two", "all"])
+async def test_objects_that_are_not_there_are_named_with_what_to_do(target, bot, installed, said):
+    for plural, name in GONE[said]:
+        async with target.session.delete(f"{getattr(installed, plural)}/{name}", raise_for_status=True):
+            pass
+    with pytest.raises(Unfit, match=f"^{re.escape(said.format(target.namespace))}$"):
         await bot.deploy("green")
+
+
+async def test_slots_that_select_each_others_pods_are_refused_before_anything_is_written(target, hire):
+    """Nobody can say any more whose pod a pod is: an orphan is adopted by whichever Deployment is quicker."""
+    objects = mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue")
+    for slot in (item for item in objects if item["kind"] == "Deployment"):
+        slot["spec"]["selector"]["matchLabels"] = slot["spec"]["template"]["metadata"]["labels"] = {"app": "mochi"}
+    await target.apply(objects)
+    await Mochi(target).serving(2)
+    named = r"^Deployments mochiapp-blue and mochiapp-green select each other's pods: create the one that is not live"
+    async with hire() as bot:
+        with pytest.raises(Unfit, match=named):
+            await bot.deploy("green")
+        assert bot.door.sent == []
 
 
 async def test_a_candidate_that_falls_ill_while_it_is_waited_for_is_not_switched_to(bot, target, installed):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from story import ACTIVE, BLUE, GREEN, PREVIEW, agree, running, switches_to
 
-from bot.clusters.errors import Away, Forbidden, Missing
+from bot.clusters.errors import Away, Forbidden, Unfit
 from bot.ports import Unreachable
 from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
@@ -262,6 +262,6 @@ async def test_i5_a_service_that_somebody_moved_is_left_alone_and_the_card_says_
 
 async def test_i9_the_preview_that_is_missing_stops_a_release_with_a_sentence(world):
     world.cluster.objects.delete("services", NAMESPACE, PREVIEW)
-    with pytest.raises(Missing, match=PREVIEW):
+    with pytest.raises(Unfit, match=f"^Service {PREVIEW} is not in namespace {NAMESPACE}: create it there"):
         await world.deploy()
     assert world.api.writes == []

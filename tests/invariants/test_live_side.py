@@ -15,15 +15,16 @@ from world import ANN, KIM, LEO, NAMESPACE, REPOSITORY, SAM, World, example
 
 @pytest.fixture
 async def alike(tmp_path):
-    """Slots that no label tells apart: the adoption narrows the Service to the hash of the live pods."""
+    """The live pods have no label that the idle slot's have not: the adoption narrows the Service to their hash."""
     made = World(tmp_path / "greenlight.db", example())
     await made.start()
     await made.store.close()
     objects = mochi(NAMESPACE, live_image=f"{REPOSITORY}:blue", selector={"app": "mochi"})
     for item in objects:
         if item["kind"] == "Deployment":
-            item["spec"]["selector"]["matchLabels"] = {"app": "mochi"}
-            item["spec"]["template"]["metadata"]["labels"] = {"app": "mochi"}
+            labels = {"app": "mochi"} | ({"slot": "b"} if item["metadata"]["name"] == GREEN else {})
+            item["spec"]["selector"]["matchLabels"] = labels
+            item["spec"]["template"]["metadata"]["labels"] = labels
     again = World(made.database, example())
     again.cluster.apply(objects)
     again.cluster.settle()
