@@ -145,32 +145,43 @@ def migrate() -> None:
 
 @greenlight.command()
 @click.option("--offline", is_flag=True, help="Only read greenlight.toml: ask no database, cluster, registry, Discord.")
-def check(offline: bool) -> None:
-    """Tell whether settings are right and all answers.
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON, for scripts.")
+def check(offline: bool, as_json: bool) -> None:
+    """Tell what is right and what is missing.
 
-    Validates the settings, then asks database, cluster, registry and Discord. Exits with 0 when all is well, 1 when
-    something does not answer, 2 when a setting is wrong.
+    Validates the settings, then asks database, Discord, clusters and registries, and changes nothing. Prints a table,
+    each fault with its fix. Exits with 0 when releases will work (there may be warnings), with 1 when something fails,
+    with 2 when a setting is wrong.
     """
-    from bot.policy import read_policy  # noqa: PLC0415 - see the top
-    from bot.settings import Environment, load  # noqa: PLC0415 - see the top
+    from bot.check import rendering  # noqa: PLC0415 - see the top
+    from bot.check import settings as told  # noqa: PLC0415 - see the top
+    from bot.log import configure, redact  # noqa: PLC0415 - see the top
+    from bot.policy import SettingsError, read_policy  # noqa: PLC0415 - see the top
+    from bot.settings import Environment, LogLevel, load  # noqa: PLC0415 - see the top
 
-    with _settings_error_is_one_line():
+    try:
         environment = Environment.read()
         settings = None if offline else load()
         apps = settings.apps if settings else read_policy(environment.greenlight_config).apps
-    for app in apps.values():
-        blue, green = app.target.slots
-        click.echo(f"ok    {app.name}: {app.image} → {app.namespace}/{app.target.service} ({blue}, {green})")
+    except SettingsError as why:
+        if not as_json:
+            _fail(str(why), 2)
+        click.echo(rendering.as_json(told.faults(str(why))))
+        sys.exit(2)
+    secrets: tuple[str, ...] = ()
     if settings is None:
-        return
-    from bot.compose import check as ask  # noqa: PLC0415 - see the top
-    from bot.log import configure  # noqa: PLC0415 - see the top
+        findings = told.understood(apps.values())
+    else:
+        from bot.check.checkup import check as ask  # noqa: PLC0415 - see the top
+        from bot.compose import RealClock  # noqa: PLC0415 - see the top
 
-    configure(settings.log_level, settings.log_format, secrets=(settings.token.get_secret_value(),))
-    answers = asyncio.run(ask(settings))
-    for what, good, sentence in answers:
-        click.echo(f"{'ok   ' if good else 'FAIL '} {what}: {sentence}")
-    sys.exit(0 if all(good for _, good, _ in answers) else 1)
+        secrets = (settings.token.get_secret_value(),)
+        # What there is to say is in the findings; at the usual level libraries tell of every step beside them.
+        level = LogLevel.WARNING if settings.log_level is LogLevel.INFO else settings.log_level
+        configure(level, settings.log_format, secrets=secrets)
+        findings = asyncio.run(ask(settings, RealClock().now))
+    click.echo(redact(rendering.as_json(findings) if as_json else rendering.table(findings), secrets))
+    sys.exit(1 if rendering.something_fails(findings) else 0)
 
 
 @greenlight.command()

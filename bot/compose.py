@@ -22,7 +22,6 @@ from bot.controller import Controller
 from bot.desk import Desk
 from bot.health import health
 from bot.registry import Registry
-from bot.release.image import parse
 from bot.settings import Settings
 from bot.stopping import let_finish, limited, together, until_stopped
 from bot.store import Store, StoreError, Unusable, connect, exclusive, migrate
@@ -155,49 +154,6 @@ async def _load_credentials(apis: Mapping[str, KubeApi]) -> None:
             troubles.append(error)
     if len(troubles) == len(apis):
         raise troubles[0]
-
-
-async def check(settings: Settings) -> list[tuple[str, bool, str]]:
-    """Whether database, cluster, registries and Discord answer: (what, good, sentence)."""
-    answers = [await _ask("database", _database(settings))]
-    if not answers[0][1]:  # whose the Services are cannot be told without it
-        answers += [await _ask(f"{app.name}: registry", _tags(settings, app.image)) for app in settings.apps.values()]
-        return [*answers, *((what, False, "not asked: the database comes first") for what in ("clusters", "Discord"))]
-    async with assemble(settings) as parts:
-        for name, api in parts.apis.items():
-            answers.append(await _ask(f"cluster {name}".strip(), api.version()))
-        for app in settings.apps.values():
-            answers.append(await _ask(f"{app.name}: objects", _objects(parts, app.name, settings)))
-            answers.append(await _ask(f"{app.name}: registry", _tags(settings, app.image)))
-        answers.append(await _ask("Discord", _discord(parts.client, settings)))
-    return answers
-
-
-async def _ask(what: str, answer: Awaitable[str]) -> tuple[str, bool, str]:
-    try:
-        return what, True, await answer
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-        return what, False, str(error) or type(error).__name__
-
-
-async def _database(settings: Settings) -> str:
-    await migrate(settings.database_url)
-    return "up to date"
-
-
-async def _objects(parts: Parts, name: str, settings: Settings) -> str:
-    start = await parts.cluster.start(settings.apps[name])
-    return f"{start.live.slot} is live with {start.live.image}, {start.slot} is idle"
-
-
-async def _tags(settings: Settings, image: str) -> str:
-    async with Registry(settings.docker_config, settings.registries) as registry:
-        return f"{image} has {len(await registry.tags(parse(image)))} tags"
-
-
-async def _discord(client: Greenlight, settings: Settings) -> str:
-    await _log_in(client, settings)
-    return f"logged in as {client.user}"
 
 
 async def _stay_on_discord(client: Greenlight, settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """The command line, as its own process: what is printed where, and with which exit code."""
 
 import contextlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -62,16 +63,6 @@ def test_a_wrong_key_names_its_line(greenlight, tmp_path):
     assert answer.stderr == "mine.toml:1: gild: is not known; did you mean `guild`?\n"
 
 
-CONFIG_OF_NO_CLUSTER = """
-apiVersion: v1
-kind: Config
-current-context: test
-clusters: [{name: test, cluster: {server: "http://127.0.0.1:9"}}]
-users: [{name: test, user: {token: a-token-of-the-test}}]
-contexts: [{name: test, context: {cluster: test, user: test}}]
-"""
-
-
 def test_a_bot_that_cannot_start_ends_with_a_sentence(greenlight):
     """After the settings were right: no traceback either, but what to do."""
     answer = greenlight("run", GREENLIGHT_CONFIG=str(EXAMPLE), DISCORD_TOKEN="abc", KUBECONFIG="nowhere")
@@ -80,7 +71,7 @@ def test_a_bot_that_cannot_start_ends_with_a_sentence(greenlight):
     assert answer.stderr.splitlines()[-1].endswith("nowhere is no file: mend KUBECONFIG, or `kubeconfig` in the file.")
 
 
-@pytest.mark.parametrize("command", ["run", "migrate", "check"])
+@pytest.mark.parametrize("command", ["run", "migrate"])
 @pytest.mark.parametrize("kind", ["no database", "newer", "a directory"])
 def test_a_database_that_cannot_be_used_is_one_line(greenlight, tmp_path, command, kind):
     place = tmp_path / "green.db"
@@ -92,7 +83,8 @@ def test_a_database_that_cannot_be_used_is_one_line(greenlight, tmp_path, comman
         with contextlib.closing(sqlite3.connect(place)) as database, database:
             database.execute("create table alembic_version (version_num varchar(32) not null)")
             database.execute("insert into alembic_version values ('9999')")
-    given = {"GREENLIGHT_CONFIG": str(EXAMPLE), "DISCORD_TOKEN": "abc", "KUBECONFIG": "nowhere"}
+    given = {"GREENLIGHT_CONFIG": str(EXAMPLE), "DISCORD_TOKEN": "abc", "DISCORD_API_URL": "http://127.0.0.1:9"}
+    given |= {"KUBECONFIG": "nowhere"}
     answer = greenlight(command, DATABASE_URL=f"sqlite+aiosqlite:///{place}", **given)
     said = {
         "no database": "file is not a database",
@@ -101,18 +93,18 @@ def test_a_database_that_cannot_be_used_is_one_line(greenlight, tmp_path, comman
     }
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr
-    lines = (answer.stdout if command == "check" else answer.stderr).splitlines()
-    assert [line for line in lines if f"DATABASE_URL: {place}: {said[kind]}" in line]
-    assert command == "check" or len(lines) == 1
+    [line] = answer.stderr.splitlines()
+    assert f"DATABASE_URL: {place}: {said[kind]}" in line
 
 
 def test_i13_a_second_bot_on_a_database_does_not_start_and_a_check_does(greenlight, tmp_path):
     """The one that is there has it locked; whoever only asks is answered."""
     (tmp_path / "green.db.running").write_text("host web-1, process 17, since 2026-01-05 09:00 UTC", "utf-8")
-    given = {"GREENLIGHT_CONFIG": str(EXAMPLE), "DISCORD_TOKEN": "abc", "KUBECONFIG": "nowhere"}
+    given = {"GREENLIGHT_CONFIG": str(EXAMPLE), "DISCORD_TOKEN": "abc", "DISCORD_API_URL": "http://127.0.0.1:9"}
+    given |= {"KUBECONFIG": "nowhere"}
     given["DATABASE_URL"] = f"sqlite+aiosqlite:///{tmp_path / 'green.db'}"
     with filelock.FileLock(tmp_path / "green.db.running.lock"):
-        second, check = greenlight("run", **given), greenlight("check", **given)
+        second, check = greenlight("run", **given), greenlight("check", "--json", **given)
     assert second.returncode == 1
     assert second.stderr.splitlines()[-1] == (
         f"DATABASE_URL: {tmp_path / 'green.db'}: another Greenlight is running on it "
@@ -120,50 +112,60 @@ def test_i13_a_second_bot_on_a_database_does_not_start_and_a_check_does(greenlig
         "stop that one first. Two would both do what is asked of one."
     )
     assert "Traceback" not in second.stderr
-    assert "ok    database: " in check.stdout
+    assert [each["state"] for each in json.loads(check.stdout) if each["part"] == "database"] == ["ok"]
 
 
-def test_a_check_tells_everything_that_does_not_answer(greenlight, tmp_path):
-    (tmp_path / "kubeconfig").write_text(CONFIG_OF_NO_CLUSTER, "utf-8")
-    (tmp_path / "greenlight.toml").write_text(
-        EXAMPLE.read_text("utf-8").replace("registry.example.com/mochi", "127.0.0.1:9/mochi"), "utf-8"
-    )
-    answer = greenlight("check", DISCORD_TOKEN="abc", DISCORD_API_URL="http://127.0.0.1:9", KUBECONFIG="kubeconfig")
-    assert answer.returncode == 1
-    told = {line[6:].split(": ")[0]: line[:4] for line in answer.stdout.splitlines()}
-    assert told == {"mochi": "FAIL", "database": "ok  ", "cluster": "FAIL", "Discord": "FAIL"}
-    assert "Traceback" not in answer.stderr
+CONFIG_OF_NO_CLUSTER = """
+apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{name: test, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: test, user: {token: a-token-of-the-test}}]
+contexts: [{name: test, context: {cluster: test, user: test}}]
+"""
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("kubeconfig", "said"),
     [
-        (None, "no credentials for the cluster: kubeconfig is no file"),
+        (CONFIG_OF_NO_CLUSTER, "cannot be reached at http://127.0.0.1:9"),
+        (None, "kubeconfig is no file"),
         ("not: [yaml", "kubeconfig cannot be used: while parsing"),
         ("{}", "kubeconfig cannot be used: "),
     ],
-    ids=["missing", "no yaml", "empty"],
+    ids=["away", "missing", "no yaml", "empty"],
 )
-def test_cluster_credentials_that_cannot_be_used_are_one_line_among_the_others(greenlight, tmp_path, content, said):
-    if content is not None:
-        (tmp_path / "kubeconfig").write_text(content, "utf-8")
+def test_a_check_tells_everything_that_does_not_answer(greenlight, tmp_path, kubeconfig, said):
+    """One part that fails hides no other."""
+    if kubeconfig is not None:
+        (tmp_path / "kubeconfig").write_text(kubeconfig, "utf-8")
     (tmp_path / "greenlight.toml").write_text(
         EXAMPLE.read_text("utf-8").replace("registry.example.com/mochi", "127.0.0.1:9/mochi"), "utf-8"
     )
-    answer = greenlight("check", DISCORD_TOKEN="abc", DISCORD_API_URL="http://127.0.0.1:9", KUBECONFIG="kubeconfig")
-    assert answer.returncode == 1
-    assert "Traceback" not in answer.stderr
-    lines = answer.stdout.splitlines()
-    assert [line for line in lines if said in line]
-    assert {line.split()[1].rstrip(":") for line in lines} == {"mochi", "database", "cluster", "Discord"}
+    away = {"DISCORD_API_URL": "http://127.0.0.1:9", "KUBECONFIG": "kubeconfig"}
+    answer = greenlight("check", "--json", DISCORD_TOKEN="abc", **away)
+    assert (answer.returncode, answer.stderr) == (1, "")
+    told = json.loads(answer.stdout)
+    assert [(each["part"], each["about"], each["state"]) for each in told] == [
+        ("settings", "mochi", "ok"),
+        ("database", "database", "ok"),
+        ("Discord", "Discord", "fail"),
+        ("cluster", "API server", "fail"),
+        ("app mochi", "registry", "fail"),
+    ]
+    assert said in told[3]["sentence"]
+    assert all(each["fix"] for each in told if each["state"] == "fail")
 
 
-def test_an_offline_check_needs_no_token_and_prints_a_line_for_each_app(greenlight):
+def test_an_offline_check_needs_no_token_and_prints_what_each_app_was_taken_for(greenlight):
     answer = greenlight("check", "--offline", GREENLIGHT_CONFIG=str(EXAMPLE))
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert answer.stdout == (
-        "ok    mochi: registry.example.com/mochi → mochi/mochiapp (mochiapp-blue, mochiapp-green)\n"
-    )
+    assert answer.stdout.splitlines() == [
+        "settings",
+        "  ok    mochi  registry.example.com/mochi → mochi/mochiapp (mochiapp-blue and mochiapp-green)",
+        "",
+        "All is right.",
+    ]
 
 
 def test_migrate_makes_the_database_and_may_be_repeated(greenlight, tmp_path):

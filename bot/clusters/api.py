@@ -9,6 +9,8 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -53,8 +55,10 @@ class Kind:
     plural: str
 
     def path(self, namespace: str, name: str = "") -> str:
+        """No namespace for kinds that are in none."""
         root = f"/apis/{self.group}" if "/" in self.group else f"/api/{self.group}"
-        return f"{root}/namespaces/{namespace}/{self.plural}" + (f"/{name}" if name else "")
+        place = f"/namespaces/{namespace}" if namespace else ""
+        return f"{root}{place}/{self.plural}" + (f"/{name}" if name else "")
 
 
 SERVICE = Kind("Service", "v1", "services")
@@ -65,6 +69,7 @@ INGRESS = Kind("Ingress", "networking.k8s.io/v1", "ingresses")
 HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
 GATEWAY = Kind("Gateway", "gateway.networking.k8s.io/v1", "gateways")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
+REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")
 
 
 def rule(kind: Kind, verbs: Sequence[str], names: Sequence[str] = ()) -> Json:
@@ -72,6 +77,31 @@ def rule(kind: Kind, verbs: Sequence[str], names: Sequence[str] = ()) -> Json:
     group = kind.group.partition("/")[0] if "/" in kind.group else ""
     named = {"resourceNames": [*names]} if names else {}
     return {"apiGroups": [group], "resources": [kind.plural], **named, "verbs": [*verbs]}
+
+
+def as_yaml(rule: Json) -> str:
+    """In YAML's short form: to be copied as it is."""
+    lists = {key: ", ".join(each or '""' for each in values) for key, values in rule.items()}
+    return "- {" + ", ".join(f"{key}: [{values}]" for key, values in lists.items()) + "}"
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What an API server says of itself."""
+
+    version: str
+    """For example `v1.34.4`."""
+    date: datetime | None
+    """Its clock, to the second, when it answered; None: it did not say."""
+
+
+def http_date(headers: Mapping[str, str]) -> datetime | None:
+    """The server's clock in an answer's headers, aware; None when it did not say."""
+    try:
+        date = parsedate_to_datetime(headers["Date"])
+    except (KeyError, ValueError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -107,7 +137,7 @@ class _Call:
             return self.verb
         if self.name:
             return f"{self.verb} {self.kind.name} {self.namespace}/{self.name}"
-        return f"{self.verb} {self.kind.plural} in {self.namespace}"
+        return f"{self.verb} {self.kind.plural}" + (f" in {self.namespace}" if self.namespace else "")
 
     @property
     def path(self) -> str:
@@ -115,12 +145,8 @@ class _Call:
 
     @property
     def rule(self) -> str:
-        """What its Role has to say, in YAML's short form: to be copied as it is."""
-        if self.kind is None:
-            return ""
-        allowed = rule(self.kind, [self.verb], [self.name] if self.name else [])
-        lists = {key: ", ".join(each or '""' for each in values) for key, values in allowed.items()}
-        return "- {" + ", ".join(f"{key}: [{values}]" for key, values in lists.items()) + "}"
+        """What its Role has to say."""
+        return as_yaml(rule(self.kind, [self.verb], [self.name] if self.name else [])) if self.kind else ""
 
 
 class KubeApi:
@@ -181,9 +207,18 @@ class KubeApi:
         if self._opened is not None:
             await self._opened.close()
 
-    async def version(self) -> str:
-        """The API server's version, for example `v1.34.4`."""
-        return str((await self._call("GET", _Call("version"))).get("gitVersion", "unknown"))
+    async def hello(self) -> Hello:
+        headers, said = await self._exchange("GET", _Call("version"))
+        return Hello(str(said.get("gitVersion", "")), http_date(headers))
+
+    async def may(self, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = "") -> bool:
+        """Whether the cluster would allow this to these credentials; no name means any, no namespace all of them."""
+        group = kind.group.partition("/")[0] if "/" in kind.group else ""
+        asked = {"group": group, "resource": kind.plural, "subresource": subresource}
+        asked |= {"verb": verb, "namespace": namespace, "name": name}
+        review = {"apiVersion": REVIEW.group, "kind": REVIEW.name, "spec": {"resourceAttributes": asked}}
+        answer = await self._call("POST", _Call("create", REVIEW), body=review)
+        return (answer.get("status") or {}).get("allowed") is True
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Json:
         return await self._call("GET", _Call("get", kind, namespace, name))
@@ -240,6 +275,11 @@ class KubeApi:
     async def _call(
         self, method: str, call: _Call, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Json:
+        return (await self._exchange(method, call, query=query, body=body))[1]
+
+    async def _exchange(
+        self, method: str, call: _Call, *, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> tuple[Mapping[str, str], Json]:
         with self._named(call):
             # For all of it: a body that comes byte by byte, a plugin that is slow, and waiting as long as a 429 asks.
             async with asyncio.timeout(self._patience.call):
@@ -247,7 +287,7 @@ class KubeApi:
                 if response.status not in range(200, 300):
                     raise await self._refusal(response, call)
                 try:
-                    return parsed(await response.read())
+                    return response.headers, parsed(await response.read())
                 except ValueError as error:
                     if response.content_type.endswith("json"):
                         raise

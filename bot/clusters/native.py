@@ -85,10 +85,10 @@ class NativeCluster:
         target = app.target
         (service, preview, first, second), (pods, slices) = await asyncio.gather(
             asyncio.gather(
-                self._present(SERVICE, app.namespace, target.service),
-                self._present(SERVICE, app.namespace, target.preview),
-                self._present(DEPLOYMENT, app.namespace, target.slots[0]),
-                self._present(DEPLOYMENT, app.namespace, target.slots[1]),
+                self._if_there(SERVICE, app.namespace, target.service),
+                self._if_there(SERVICE, app.namespace, target.preview),
+                self._if_there(DEPLOYMENT, app.namespace, target.slots[0]),
+                self._if_there(DEPLOYMENT, app.namespace, target.slots[1]),
             ),
             asyncio.gather(
                 self._api.list(POD, app.namespace),
@@ -96,13 +96,8 @@ class NativeCluster:
             ),
         )
         service, preview, slots = adoption.complete(app, service, preview, (first, second))
-        return adoption.Found(
-            sound(SERVICE, service),
-            sound(SERVICE, preview),
-            [sound(DEPLOYMENT, slot) for slot in slots],
-            _alive(all_sound(POD, pods.items)),
-            all_sound(ENDPOINT_SLICE, slices.items),
-        )
+        alive = _alive(all_sound(POD, pods.items))
+        return adoption.Found(service, preview, slots, alive, all_sound(ENDPOINT_SLICE, slices.items))
 
     def seen(self, app: App, release: Release) -> NativeView | None:
         """None as well while a watch is interrupted: what is cached may be long over."""
@@ -186,6 +181,13 @@ class NativeCluster:
             return app.links.get(called) or best_link(service, ingresses, routes, gateways)
 
         return Links(link(app.target.service, "production"), link(app.target.preview, "preview"))
+
+    async def _if_there(self, kind: Kind, namespace: str, called: str) -> Json | None:
+        """None when nobody has made it, or somebody deleted it."""
+        try:
+            return sound(kind, await self._api.get(kind, namespace, called))
+        except Missing:
+            return None
 
     async def _present(self, kind: Kind, namespace: str, called: str, doubts: list[ClusterError]) -> Json | None:
         """None when somebody deleted it: what is not there must not keep anybody from going back to what is.

@@ -52,12 +52,12 @@ def selects(wanted: Json, present: Mapping[str, str]) -> bool:
 
 
 def _fits(rule: Json, present: Mapping[str, str]) -> bool:
-    value = present.get(rule["key"])
+    value, values = present.get(rule["key"]), rule.get("values") or []
     match rule["operator"]:
         case "In":
-            return value in rule["values"]
+            return value in values
         case "NotIn":
-            return value not in rule["values"]
+            return value not in values
         case "Exists":
             return value is not None
         case _:  # DoesNotExist

@@ -5,6 +5,7 @@ field is better than a surprise in the middle of a rule. What is not read is not
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -67,10 +68,12 @@ class _Service(_Object):
 class _Container(_Part):
     name: str
     image: str
+    lifecycle: dict[str, Any] | None = None
 
 
 class _PodSpec(_Part):
     containers: list[_Container]
+    termination_grace_period_seconds: int | None = None
 
 
 class _TemplateMetadata(_Part):
@@ -82,8 +85,15 @@ class _Template(_Part):
     spec: _PodSpec
 
 
+class _LabelRule(_Part):
+    key: str
+    operator: str
+    values: list[str] | None = None
+
+
 class _LabelSelector(_Part):
     match_labels: dict[str, str] | None = None
+    match_expressions: list[_LabelRule] | None = None
 
 
 class _DeploymentSpec(_Part):

@@ -2,12 +2,14 @@
 
 from bot.store.engine import Unusable, connect, migrate
 from bot.store.exclusive import exclusive
+from bot.store.inspection import Inspection, inspect
 from bot.store.store import Card, Event, Outdated, Page, Store, Taken
 from bot.store.trouble import StoreError
 
 __all__ = [
     "Card",
     "Event",
+    "Inspection",
     "Outdated",
     "Page",
     "Store",
@@ -16,5 +18,6 @@ __all__ = [
     "Unusable",
     "connect",
     "exclusive",
+    "inspect",
     "migrate",
 ]

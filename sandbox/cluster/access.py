@@ -83,6 +83,10 @@ class Access:
         more = tuple(Rule.read(rule, namespace) for rule in rules)
         self._rules[user] = self._rules.get(user, ()) + more
 
+    def reset(self, user: str) -> None:
+        """Takes back every `restrict` of a user."""
+        self._rules.pop(user, None)
+
     def deny(self, verb: str, resource: str, name: str = "") -> None:
         """Refuse everyone a verb on a resource (`services`, `deployments/scale`), by name or at all."""
         self._denied.append((verb, resource, name))

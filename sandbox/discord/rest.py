@@ -70,6 +70,8 @@ class Rest:
         self._silence = asyncio.Event()
         self.calls: deque[tuple[str, str]] = deque(maxlen=KEPT_CALLS)
         """Method and path of the newest calls, whatever they were answered with."""
+        self.application: dict[str, Any] = {}
+        """What the developer portal says of the application that simcord does not."""
         self.gaps: list[str] = []
         """Calls that simcord does not know: the real Discord may well."""
 
@@ -152,6 +154,8 @@ class Rest:
             files=list(files),
             reason=unquote(request.headers["X-Audit-Log-Reason"]) if "X-Audit-Log-Reason" in request.headers else None,
         )
+        if path == "/oauth2/applications/@me":
+            return result | self.application
         if method == "GET" and "/reactions/" in path:
             return _page_of_users(result, request.query)
         if nonce is not None:

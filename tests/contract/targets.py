@@ -45,6 +45,9 @@ class Target(Protocol):
     def admin_kubeconfig(self) -> Json:
         """For whoever runs `greenlight init` and kubectl."""
 
+    async def restrict(self, rules: list[Json]) -> None:
+        """Whoever has the newest kubeconfig may do what these rules say from now on (or a moment later)."""
+
     def knows(self, digests: dict[str, str]) -> None:
         """Pods of an image with such a digest do what the tag does that it stands for."""
 
@@ -79,7 +82,7 @@ class Sandbox:
 
     async def kubeconfig(self, rules: list[Json]) -> Json:
         self._users += 1
-        user, token = f"system:serviceaccount:{self.namespace}:{role.NAME}-{self._users}", secrets.token_hex(8)
+        user, token = self._newest, secrets.token_hex(8)
         self.cluster.access.tokens[token] = user
         self.cluster.access.restrict(user, rules, self.namespace)
         made = self.cluster.kubeconfig()
@@ -92,6 +95,14 @@ class Sandbox:
 
     def admin_kubeconfig(self) -> Json:
         return self.cluster.kubeconfig()
+
+    async def restrict(self, rules: list[Json]) -> None:
+        self.cluster.access.reset(self._newest)
+        self.cluster.access.restrict(self._newest, rules, self.namespace)
+
+    @property
+    def _newest(self) -> str:
+        return f"system:serviceaccount:{self.namespace}:{role.NAME}-{self._users}"
 
     def knows(self, digests: dict[str, str]) -> None:
         self._digests.update(digests)
@@ -149,6 +160,12 @@ class Real:
 
     def admin_kubeconfig(self) -> Json:
         return self.plane.kubeconfig(self.plane.admin_token)
+
+    async def restrict(self, rules: list[Json]) -> None:
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}/roles/{role.NAME}"
+        headers = {"Content-Type": "application/merge-patch+json"}
+        async with self.session.patch(path, json={"rules": rules}, headers=headers, raise_for_status=True):
+            pass
 
     def knows(self, digests: dict[str, str]) -> None:
         self._maker.digests.update(digests)

@@ -1,0 +1,179 @@
+"""A team that is set up rightly: Discord, registry and cluster as real servers, and the files that lead to them."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+from discord.http import Route
+
+import mochi
+from bot.check.checkup import check
+from bot.check.finding import Finding, State
+from bot.clusters.rights import rules
+from bot.compose import RealClock
+from bot.policy import read_policy
+from bot.settings import Settings, load
+from sandbox.cluster import Cluster, wall_clock
+from sandbox.discord import DiscordServer, World
+from sandbox.registry import Registry
+from world import NAMESPACE
+
+BOT, TOKEN = "system:serviceaccount:mochi:greenlight", "the-bots-token"
+WORLD = World(
+    guild="Mochi Ltd",
+    channels=("mochi", "general"),
+    roles=("Developer", "QC", "Lead", "On call"),
+    people={"ann": ("Developer",)},
+)
+Wrong = tuple[str, str, str, str, str]
+
+
+class Team:
+    """Everything is as it should be, until a test spoils it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.discord = DiscordServer(WORLD)
+        self.registry = Registry()
+        self.cluster = Cluster(now=wall_clock)
+        self.environment: dict[str, str] = {}
+        self.now = RealClock().now
+
+    async def start(self) -> None:
+        await self.registry.start()
+        await self.cluster.start()
+        await self.discord.start()
+        self.cluster.apply(mochi.mochi(NAMESPACE, live_image=f"{self.registry.host}/mochi:blue"))
+        await self.settled()
+        await self.cluster.proxy.serve(mochi.ACTIVE, NAMESPACE)
+        links = {name: await self.cluster.proxy.serve(name, NAMESPACE) for name in (mochi.ACTIVE, mochi.PREVIEW)}
+        self.configure(links=f'production = "{links[mochi.ACTIVE]}/"\npreview = "{links[mochi.PREVIEW]}/"')
+        self.may(rules(read_policy(self.folder / "greenlight.toml").apps.values()))
+        self.environment = {
+            "DISCORD_TOKEN": self.discord.token,
+            "DISCORD_API_URL": self.discord.api_url,
+            "DISCORD_GATEWAY_URL": self.discord.gateway_url,
+            "GREENLIGHT_CONFIG": str(self.folder / "greenlight.toml"),
+            "DATABASE_URL": f"sqlite+aiosqlite:///{self.folder / 'greenlight.db'}",
+            "KUBECONFIG": str(self.folder / "kubeconfig"),
+            "DOCKER_CONFIG": str(self.folder),
+        }
+
+    async def stop(self) -> None:
+        for part in (self.discord, self.cluster, self.registry):
+            await part.stop()
+
+    async def settled(self) -> None:
+        """Until the controllers have nothing left to do."""
+        with self.cluster.paused():
+            self.cluster.settle()
+
+    def configure(self, more: str = "", **changes: Any) -> None:
+        """Writes greenlight.toml; `more` is added to the app's table."""
+        role = self.discord.role_id
+        values = {
+            "channel": self.discord.channel_id("mochi"),
+            "image": f"{self.registry.host}/mochi",
+            "deployers": role("Developer"),
+            "qc": role("QC"),
+            "links": "",
+        } | changes
+        self._values = values
+        (self.folder / "greenlight.toml").write_text(f"""
+guild = {self.discord.guild_id}
+[registries."{self.registry.host}"]
+insecure = true
+[apps.mochi]
+namespace   = "{NAMESPACE}"
+channel     = {values["channel"]}
+image       = "{values["image"]}"
+service     = "mochiapp"
+preview     = "mochiapp-preview"
+slots       = ["mochiapp-blue", "mochiapp-green"]
+deployers   = [{values["deployers"]}]
+rollbackers = [{role("On call")}]
+{more}
+[apps.mochi.approval]
+require = [{{ roles = [{values["qc"]}] }}, {{ roles = [{role("Lead")}] }}]
+[apps.mochi.links]
+{values["links"]}
+""")
+
+    def reconfigure(self, more: str = "", **changes: Any) -> None:
+        self.configure(more, **(self._values | changes))
+
+    def may(self, allowed: list[dict[str, Any]]) -> None:
+        """What the bot's credentials allow, instead of what they allowed before."""
+        self.cluster.access.tokens[TOKEN] = BOT
+        self.cluster.access.reset(BOT)
+        self.cluster.access.restrict(BOT, allowed, NAMESPACE)
+        config = self.cluster.kubeconfig()
+        config["users"][0]["user"]["token"] = TOKEN
+        (self.folder / "kubeconfig").write_text(json.dumps(config))
+
+    async def change(self, plural: str, name: str, patch: dict[str, Any]) -> None:
+        """As somebody else does it with kubectl."""
+        objects = self.cluster.objects
+        objects.patch(plural, NAMESPACE, name, patch, "application/merge-patch+json", manager="kubectl")
+        await self.settled()
+
+    async def replace(self, plural: str, name: str, *items: dict[str, Any]) -> None:
+        """Deleted, and created as given."""
+        self.cluster.objects.delete(plural, NAMESPACE, name)
+        await self.settled()
+        self.cluster.apply(items)
+        await self.settled()
+
+    def manifest(self, kind: str, name: str) -> dict[str, Any]:
+        objects = mochi.mochi(NAMESPACE, live_image=f"{self.registry.host}/mochi:blue")
+        [found] = [each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+        return found
+
+    # Discord
+
+    def allow(self, permissions: discord.Permissions) -> None:
+        """What the bot's own role allows everywhere."""
+        self.bots_role.permissions = permissions.value
+
+    @property
+    def bots_role(self) -> Any:
+        backend = self.discord.env.backend
+        [role] = backend.get_member(self.discord.guild_id, backend.bot_user.id).role_ids
+        return backend.get_guild(self.discord.guild_id).roles[role]
+
+    def role(self, name: str) -> Any:
+        return self.discord.env.backend.get_guild(self.discord.guild_id).roles[self.discord.role_id(name)]
+
+    # Asking
+
+    def settings(self, monkeypatch: pytest.MonkeyPatch) -> Settings:
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        return load()
+
+
+class Checked(list[Finding]):
+    @property
+    def wrong(self) -> list[Finding]:
+        return [each for each in self if each.state is not State.OK]
+
+
+@pytest.fixture
+async def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Team]:
+    monkeypatch.setattr(Route, "BASE", Route.BASE)  # put back what a check sets for its process
+    made = Team(tmp_path)
+    await made.start()
+    yield made
+    await made.stop()
+    assert made.discord.rest.gaps == []
+
+
+@pytest.fixture
+def checked(team: Team, monkeypatch: pytest.MonkeyPatch) -> Any:
+    async def run() -> Checked:
+        return Checked(await check(team.settings(monkeypatch), team.now))
+
+    return run
