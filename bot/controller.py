@@ -185,7 +185,8 @@ class Controller:
             self._ring(app.name)
             return None
         except Pending as error:
-            self._show(app, await self._store.newest(app.name) or release)  # it may have moved on until here
+            if (moved := await self._as_stored(app, release)) is not None:  # it may have moved on until here
+                self._show(app, moved)
             return self._later(app.name, str(error), release)
         except (ClusterError, StoreError) as error:
             return await self._stuck(app, release, error)
@@ -201,11 +202,18 @@ class Controller:
             what = "cluster trouble" if isinstance(error, ClusterError) else "store trouble"
             about = {"release": shown} if shown else {"app": app.name}
             log.warning(what, **about, reason=str(error))
+        shown = await self._as_stored(app, shown)
         if shown is not None:
-            with contextlib.suppress(StoreError):  # then what was read last is the best that is known
-                shown = await self._store.newest(app.name) or shown
             self._show(app, shown, trouble=str(error))
         return self._later(app.name, str(error), shown)
+
+    async def _as_stored(self, app: App, known: Release | None) -> Release | None:
+        """The newest release; while it cannot be read, what was read last is the best that is known."""
+        if known is None:
+            return None
+        with contextlib.suppress(StoreError):
+            return await self._store.newest(app.name) or known
+        return known
 
     def _later(self, app: str, trouble: str, release: Release | None) -> datetime:
         """When to try again: the longer the same trouble lasts, the later."""
