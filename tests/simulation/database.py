@@ -9,16 +9,21 @@ import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import StaticPool
 
 from bot.release.record import Release
 from bot.store import tables
 
 _RELEASE: TypeAdapter[Release] = TypeAdapter(Release)
+
+
+NO_FILE = SimpleNamespace(info={})
+"""A connection that has no file beneath it which could be deleted."""
 
 
 class Database:
@@ -73,6 +78,9 @@ class Connection:
     def __init__(self, database: Database) -> None:
         self._connection = database.connection
 
+    async def get_raw_connection(self) -> Any:
+        return NO_FILE
+
     async def execute(self, statement: Any) -> Any:
         return self._connection.execute(statement)
 
@@ -82,6 +90,8 @@ class Connection:
 
 class Engine:
     """`AsyncEngine` as far as `Store` knows it. `stop_at` is where effects wait; `committed` hears of every commit."""
+
+    url = make_url("sqlite://")
 
     def __init__(
         self,

@@ -7,12 +7,15 @@ one, so that the real SQL and its transactions are under fire too.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
+
+from sqlalchemy import make_url
 
 from bot.release.approvals import Vote
 from bot.release.record import Cause, Release
 from bot.store import Card, Event, Outdated, Page, Store, Taken
 from bot.store.store import PAGE
+from simulation.database import NO_FILE
 
 
 class Shelf:
@@ -52,6 +55,8 @@ class Shelf:
 class Doors:
     """`Store`'s engine, as far as it opens and commits; see `database.Engine`."""
 
+    url = make_url("sqlite://")
+
     def __init__(
         self,
         stop_at: Callable[[str], Any],
@@ -75,10 +80,14 @@ class _Writing:
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         await self._doors.stop_at("before a write to the store")
         if error := self._doors.fails():
             raise error
+        return self
+
+    async def get_raw_connection(self) -> Any:
+        return NO_FILE
 
     async def __aexit__(self, kind: object, *_: object) -> None:
         if not kind:
