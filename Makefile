@@ -32,9 +32,9 @@ ifeq ($(ARGUMENTS),)
 	@$(BIN)/python -m coverage erase
 	$(PYTEST) -n 2 $(CORE) --cov --cov-report=
 	$(BIN)/python -m coverage report --include='bot/release/*' --fail-under=100 --skip-covered --show-missing
-	$(PYTEST) -n 2 -m "$(HERE)" $(addprefix --ignore=,$(CORE))
+	$(PYTEST) -n 4 -m "$(HERE)" $(addprefix --ignore=,$(CORE))
 else
-	$(PYTEST) -n 2 -m "$(HERE)" $(ARGUMENTS)
+	$(PYTEST) -n 4 -m "$(HERE)" $(ARGUMENTS)
 endif
 
 check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations make the tables

@@ -1,6 +1,7 @@
 """SIGTERM while something is under way: within ten seconds the bot is gone, with exit code 0, and nothing half done."""
 
 import asyncio
+import json
 import signal
 import sqlite3
 import time
@@ -13,6 +14,7 @@ from team import APPROVE, Team, until
 
 import mochi
 from bot.clusters.cluster import LABEL
+from bot.clusters.patches import pointer
 from bot.clusters.reading import selector
 
 TEN_SECONDS = 10.0
@@ -104,7 +106,8 @@ async def test_a_write_that_is_never_answered_is_handed_over_as_unknown(team, sa
     await team.card("🟢", "mochi #1 (green) is live")
     service = await team.mochi.service()
     label = selector(service)[LABEL]
-    moved = [write for write in sandbox.cluster.server.writes if write.status == 200 and label.encode() in write.body]
+    given = json.dumps({"op": "add", "path": pointer("spec", "selector", LABEL), "value": label}).encode()
+    moved = [write for write in sandbox.cluster.server.writes if write.status == 200 and given in write.body]
     assert len([write for write in moved if write.path.endswith("/services/mochiapp")]) == 1
 
 
