@@ -198,7 +198,10 @@ class KubeApi:
         if self._opened is None:
             # Which proxy to take stands in `Access`; what a .netrc says is not meant for a cluster.
             self._opened = aiohttp.ClientSession(
-                read_bufsize=LONGEST_EVENT, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+                connector=aiohttp.TCPConnector(limit=0),  # each watch holds one for good, and calls must find another
+                read_bufsize=LONGEST_EVENT,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
             )
         return self._opened
 

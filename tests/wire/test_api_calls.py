@@ -298,3 +298,20 @@ def test_whatever_is_parsed_can_be_stored_and_sent(data):
         return
     assert isinstance(found, dict)
     json.dumps(found, ensure_ascii=False).encode()
+
+
+async def test_however_many_watches_there_are_calls_come_through(served, tmp_path):
+    """Four for each namespace, and each holds a connection for as long as the bot lives: a bounded pool would be full
+    with twenty-five namespaces, and the first release would wait for ever."""
+    async with reached(kubeconfig(tmp_path / "kubeconfig", served), Patience()) as api:
+
+        async def watch() -> None:
+            async for _ in api.watch(SERVICE, NAMESPACE, str(served.objects.version)):
+                pass
+
+        watching = [asyncio.create_task(watch()) for _ in range(101)]
+        await served.server.until_watching(101)
+        assert (await api.get(SERVICE, NAMESPACE, mochi.ACTIVE))["metadata"]["name"] == mochi.ACTIVE
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
