@@ -199,7 +199,7 @@ async def test_a_plugin_that_hangs_costs_a_call_its_own_time_and_is_not_started_
 
 async def test_a_plugin_that_never_answers_is_ended_with_all_that_it_started(plugin, monkeypatch, served):
     plugin.does("sleep 1000 & echo $! >> " + str(plugin.folder / "runs") + "; wait")
-    monkeypatch.setattr("bot.clusters.plugin.ask.__kwdefaults__", {"within": 0.5})
+    monkeypatch.setattr("bot.clusters.api.plugin.ask.__kwdefaults__", {"within": 0.5})
     with pytest.raises(ClusterError, match=r"the credentials plugin cloud-token did not answer within 0 s$"):
         await KubeApi.connect(kubeconfig=str(plugin.kubeconfig(served)))
     assert len(plugin.pids) == 2
@@ -271,7 +271,7 @@ def pod(tmp_path, monkeypatch):
     home = tmp_path / "home"
     (home / ".kube").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr("bot.clusters.credentials.KUBE_CONFIG_DEFAULT_LOCATION", str(home / ".kube" / "config"))
+    monkeypatch.setattr("bot.clusters.api.credentials.KUBE_CONFIG_DEFAULT_LOCATION", str(home / ".kube" / "config"))
     token, ca = tmp_path / "token", tmp_path / "ca.crt"
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(ca))

@@ -16,8 +16,8 @@ from yarl import URL
 
 import mochi
 from bot.clusters.api import SERVICE, KubeApi
+from bot.clusters.api.proxy import proxy_for
 from bot.clusters.errors import Away, ClusterError
-from bot.clusters.proxy import proxy_for
 
 GET = (SERVICE, NAMESPACE, mochi.ACTIVE)
 VARIABLES = [f"{name}_proxy" for name in ("http", "https", "all", "no")]

@@ -4,8 +4,8 @@ import ssl
 
 import aiohttp
 
-from bot.clusters.credentials import Credentials
-from bot.clusters.proxy import shown
+from bot.clusters.api.credentials import Credentials
+from bot.clusters.api.proxy import shown
 
 LONGEST = 300
 

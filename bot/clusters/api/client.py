@@ -19,11 +19,12 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from bot.clusters.credentials import Access, Credentials
-from bot.clusters.errors import Away, Busy, ClusterError, Forbidden, Gone, Missing, Stale
-from bot.clusters.unreachable import is_about_certificates, unreachable
+from bot.clusters.api.credentials import Access, Credentials
+from bot.clusters.api.kinds import REVIEW, Json, Kind
+from bot.clusters.api.refusals import Call, busy, refused
+from bot.clusters.api.unreachable import is_about_certificates, unreachable
+from bot.clusters.errors import Away, ClusterError
 
-Json = dict[str, Any]
 Patch = Sequence[Mapping[str, Any]]
 
 WATCH_FOR = 300
@@ -44,45 +45,6 @@ class Patience:
     """For a write that is not admitted yet."""
     silence: float = 90.0
     """After which a watch that says nothing, not even a bookmark (sent every minute), is taken for dead."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of object and where the API server keeps it."""
-
-    name: str
-    group: str
-    plural: str
-
-    def path(self, namespace: str, name: str = "") -> str:
-        """No namespace for kinds that are in none."""
-        root = f"/apis/{self.group}" if "/" in self.group else f"/api/{self.group}"
-        place = f"/namespaces/{namespace}" if namespace else ""
-        return f"{root}{place}/{self.plural}" + (f"/{name}" if name else "")
-
-
-SERVICE = Kind("Service", "v1", "services")
-POD = Kind("Pod", "v1", "pods")
-DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
-ENDPOINT_SLICE = Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
-INGRESS = Kind("Ingress", "networking.k8s.io/v1", "ingresses")
-HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
-GATEWAY = Kind("Gateway", "gateway.networking.k8s.io/v1", "gateways")
-AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
-REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")
-
-
-def rule(kind: Kind, verbs: Sequence[str], names: Sequence[str] = ()) -> Json:
-    """The rule of a Role that allows this; no names are all of them."""
-    group = kind.group.partition("/")[0] if "/" in kind.group else ""
-    named = {"resourceNames": [*names]} if names else {}
-    return {"apiGroups": [group], "resources": [kind.plural], **named, "verbs": [*verbs]}
-
-
-def as_yaml(rule: Json) -> str:
-    """In YAML's short form: to be copied as it is."""
-    lists = {key: ", ".join(each or '""' for each in values) for key, values in rule.items()}
-    return "- {" + ", ".join(f"{key}: [{values}]" for key, values in lists.items()) + "}"
 
 
 @dataclass(frozen=True)
@@ -121,32 +83,6 @@ class Api(Protocol):
 
     def watch(self, kind: Kind, namespace: str, resource_version: str) -> AsyncIterator[Json]:
         """Events as the API server sends them. Ends when the server ends it; raises `Gone` on 410."""
-
-
-@dataclass(frozen=True)
-class _Call:
-    """What a call asks for, as its errors say it."""
-
-    verb: str
-    kind: Kind | None = None
-    namespace: str = ""
-    name: str = ""
-
-    def __str__(self) -> str:
-        if self.kind is None:
-            return self.verb
-        if self.name:
-            return f"{self.verb} {self.kind.name} {self.namespace}/{self.name}"
-        return f"{self.verb} {self.kind.plural}" + (f" in {self.namespace}" if self.namespace else "")
-
-    @property
-    def path(self) -> str:
-        return self.kind.path(self.namespace, self.name) if self.kind else f"/{self.verb}"
-
-    @property
-    def rule(self) -> str:
-        """What its Role has to say."""
-        return as_yaml(rule(self.kind, [self.verb], [self.name] if self.name else [])) if self.kind else ""
 
 
 class KubeApi:
@@ -211,7 +147,7 @@ class KubeApi:
             await self._opened.close()
 
     async def hello(self) -> Hello:
-        headers, said = await self._exchange("GET", _Call("version"))
+        headers, said = await self._exchange("GET", Call("version"))
         return Hello(str(said.get("gitVersion", "")), http_date(headers))
 
     async def may(self, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = "") -> bool:
@@ -220,14 +156,14 @@ class KubeApi:
         asked = {"group": group, "resource": kind.plural, "subresource": subresource}
         asked |= {"verb": verb, "namespace": namespace, "name": name}
         review = {"apiVersion": REVIEW.group, "kind": REVIEW.name, "spec": {"resourceAttributes": asked}}
-        answer = await self._call("POST", _Call("create", REVIEW), body=review)
+        answer = await self._call("POST", Call("create", REVIEW), body=review)
         return (answer.get("status") or {}).get("allowed") is True
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Json:
-        return await self._call("GET", _Call("get", kind, namespace, name))
+        return await self._call("GET", Call("get", kind, namespace, name))
 
     async def list(self, kind: Kind, namespace: str, *, labels: str = "") -> Listing:
-        call = _Call("list", kind, namespace)
+        call = Call("list", kind, namespace)
         items: list[Json] = []
         query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
         for _ in range(PAGES):
@@ -245,11 +181,11 @@ class KubeApi:
     async def patch(self, kind: Kind, namespace: str, name: str, patch: Patch) -> Json:
         body = [dict(operation) for operation in patch]
         return await self._call(
-            "PATCH", _Call("patch", kind, namespace, name), query={"fieldManager": MANAGER}, body=body
+            "PATCH", Call("patch", kind, namespace, name), query={"fieldManager": MANAGER}, body=body
         )
 
     async def watch(self, kind: Kind, namespace: str, resource_version: str) -> AsyncIterator[Json]:
-        call = _Call("watch", kind, namespace)
+        call = Call("watch", kind, namespace)
         query = {
             "watch": "true",
             "resourceVersion": resource_version,
@@ -268,20 +204,18 @@ class KubeApi:
                     event = parsed(line)
                     if event["type"] == "ERROR":
                         status = event["object"]
-                        raise _error(int(status["code"]), json.dumps(status).encode(), call, self._name)
+                        raise refused(int(status["code"]), json.dumps(status).encode(), call, self._name)
                     # Whoever consumes events may rely on these.
                     _ = event["object"]["metadata"]["resourceVersion"]
                     yield event
             finally:
                 response.close()
 
-    async def _call(
-        self, method: str, call: _Call, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Json:
+    async def _call(self, method: str, call: Call, *, query: Mapping[str, str] | None = None, body: Any = None) -> Json:
         return (await self._exchange(method, call, query=query, body=body))[1]
 
     async def _exchange(
-        self, method: str, call: _Call, *, query: Mapping[str, str] | None = None, body: Any = None
+        self, method: str, call: Call, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> tuple[Mapping[str, str], Json]:
         with self._named(call):
             # For all of it: a body that comes byte by byte, a plugin that is slow, and waiting as long as a 429 asks.
@@ -300,7 +234,7 @@ class KubeApi:
                     ) from error
 
     async def _admitted(
-        self, method: str, call: _Call, query: Mapping[str, str] | None, body: Any
+        self, method: str, call: Call, query: Mapping[str, str] | None, body: Any
     ) -> aiohttp.ClientResponse:
         """The answer, after waiting as often as the API server says that it has too much to do just now.
 
@@ -316,12 +250,12 @@ class KubeApi:
                 return response
             if now() + pause >= end:
                 await response.read()
-                raise _busy(self._name, call, f" before {pause:.0f} s have passed")
+                raise busy(self._name, call, f" before {pause:.0f} s have passed")
             response.close()
             await asyncio.sleep(pause)
 
     async def _send(
-        self, method: str, call: _Call, query: Mapping[str, str] | None, body: Any, limit: aiohttp.ClientTimeout
+        self, method: str, call: Call, query: Mapping[str, str] | None, body: Any, limit: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """The answer, whatever its status, with its body still to be read within the time-out."""
         access = await self._credentials.access()
@@ -345,7 +279,7 @@ class KubeApi:
         self,
         access: Access,
         method: str,
-        call: _Call,
+        call: Call,
         query: Mapping[str, str] | None,
         body: Any,
         limit: aiohttp.ClientTimeout,
@@ -369,16 +303,16 @@ class KubeApi:
             timeout=limit,
         )
 
-    async def _refusal(self, response: aiohttp.ClientResponse, call: _Call) -> ClusterError:
+    async def _refusal(self, response: aiohttp.ClientResponse, call: Call) -> ClusterError:
         data = await response.read()
         if response.status in range(300, 400):
             there = URL(response.headers.get("Location", "")).host or "another place"
             why = f"{call} was sent on to {there} and not followed"
             return Away(f"the API server of {self._name} cannot be reached: {why}")
-        return _error(response.status, data, call, self._name)
+        return refused(response.status, data, call, self._name)
 
     @contextlib.contextmanager
-    def _named(self, what: _Call) -> Iterator[None]:
+    def _named(self, what: Call) -> Iterator[None]:
         """Every way in which a call can fail becomes a `ClusterError` that names the call and the cluster."""
         try:
             yield
@@ -409,44 +343,9 @@ def parsed(data: bytes) -> Json:
     return answer
 
 
-def _busy(cluster: str, what: _Call, until: str = "") -> Busy:
-    return Busy(f"the API server of {cluster} has too much to do and does not {what}{until} (429)")
-
-
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     """Seconds until it may be sent again; None when it was admitted, or nothing is said about that."""
     asked = response.headers.get("Retry-After", "")
     if response.status != HTTPStatus.TOO_MANY_REQUESTS or not asked.isascii() or not asked.isdecimal():
         return None
     return max(1.0, float(asked[:9]))
-
-
-def _error(status: int, body: bytes, what: _Call, cluster: str) -> ClusterError:
-    """The error of an answer. Only the message of a `Status` body is kept, and cut: bodies may hold secrets."""
-    message = ""
-    with contextlib.suppress(ValueError, AttributeError):
-        message = str(json.loads(body).get("message", ""))[:300]
-    match status:
-        case 401:
-            return Forbidden(
-                f"{cluster} does not take Greenlight's credentials (to {what}): have they run out, or was their "
-                "ServiceAccount or user deleted?"
-            )
-        case 403 if f"cannot {what.verb} resource" in message:  # the words of RBAC; admission has its own
-            return Forbidden(
-                f"Greenlight may not {what} on {cluster}: add to its Role in {what.namespace}: `{what.rule}`"
-            )
-        case 403:
-            return Forbidden(f"Greenlight may not {what} on {cluster}: {message or status}")
-        case 404:
-            return Missing(f"not found on {cluster}: {what}")
-        case 409 | 422:
-            return Stale(f"the API server of {cluster} refused to {what}: {message or status}")
-        case 429:
-            return _busy(cluster, what)
-        case 410:
-            return Gone(f"too old to {what} on {cluster}")
-        case 400 | 405 | 406 | 415:
-            return ClusterError(f"the API server of {cluster} does not take this request ({what}): {message or status}")
-        case _:
-            return Away(f"the API server of {cluster} answered {status} ({what})")

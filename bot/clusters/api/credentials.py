@@ -24,9 +24,9 @@ from kubernetes_asyncio.config.kube_config import (
 )
 from yarl import URL
 
-from bot.clusters import plugin
+from bot.clusters.api import plugin
+from bot.clusters.api.proxy import proxy_for
 from bot.clusters.errors import ClusterError
-from bot.clusters.proxy import proxy_for
 
 THIS_CLUSTER = "this cluster"
 IN_THE_POD = "/var/run/secrets/kubernetes.io/serviceaccount"
