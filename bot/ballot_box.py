@@ -29,6 +29,12 @@ class BallotBox:
         app = self._apps[release.app]
 
         async def cast(release: Release) -> str | None:
+            # Heard as it was made, and listed: one vote, whichever came first.
+            on_record = any(
+                (each.person.id, each.approve) == (person.id, approve) for each in await self._store.votes(release)
+            )
+            if on_record and release.phase in {Phase.PROMOTING, Phase.BAKING}:  # it was used by now
+                return None
             refusal = _why_not(release, app, person, approve)
             if refusal:
                 about = refusal.partition(". You")[0].removesuffix(".")  # the thread is read by everybody
@@ -36,10 +42,7 @@ class BallotBox:
                 await self._store.note(release, Event("vote refused", text))
             else:
                 vote = Vote(person, approve)
-                # Heard as it was made, and listed: one vote, whichever came first.
-                known = {(each.person.id, each.approve) for each in await self._store.votes(release)}
-                news = [] if (person.id, approve) in known else [_voted(vote)]
-                await self._store.cast(release, vote, *news)
+                await self._store.cast(release, vote, *(() if on_record else (_voted(vote),)))
             return refusal
 
         return await self._voting(release, cast)

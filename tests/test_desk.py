@@ -459,3 +459,15 @@ async def test_an_app_at_rest_is_looked_at_again_now_and_then(world):
     world.controller._woken.clear()
     await world.desk._keep_links(world.app)
     assert world.controller._woken == {"mochi"}
+
+
+async def test_a_vote_that_is_heard_after_it_was_listed_and_used_is_not_refused(world):
+    """Discord lists a reaction and tells of it too, in either order; by then the approval may have been used up."""
+    await world.deploy()
+    release = await world.newest()
+    await world.desk.recount(release, [Vote(KIM, approve=True), Vote(LEO, approve=True)])
+    await world.run()
+    assert await world.phase() is Phase.BAKING
+    assert await world.desk.vote(release, LEO, approve=True) is None
+    assert [event for event in await world.store.events(release) if event.kind == "vote refused"] == []
+    assert await world.desk.vote(release, BO, approve=True) == "mochi #1 is not waiting for approval."
