@@ -234,10 +234,12 @@ class NativeCluster:
 
 def _knows_the_way_back(view: NativeView) -> bool:
     """What is malformed, refused or late blocks a promotion, and never a rollback: then the Service and ready pods of
-    the previous version are all that is needed.
+    the previous version are all that is needed. All of its pods, if it was started anew: a live side that cannot be
+    read is not an empty one.
     """
-    seen = view.snapshot
-    return view.release.phase is Phase.REVERTING and seen.traffic is Traffic.CANDIDATE and seen.previous.ready > 0
+    release, seen = view.release, view.snapshot
+    carries = seen.previous.complete if release.retired else seen.previous.ready > 0
+    return release.phase is Phase.REVERTING and seen.traffic is Traffic.CANDIDATE and carries
 
 
 def _alive(pods: Iterable[Json]) -> list[Json]:

@@ -201,6 +201,30 @@ async def test_i10_a_cold_rollback_moves_the_traffic_when_the_old_version_is_rea
     assert (world.serving(), len(world.switches())) == ({"blue"}, before + 1)
 
 
+@pytest.mark.parametrize("unread", [f"get Deployment/{GREEN}", "list EndpointSlice", "list Pod"])
+async def test_i1_what_cannot_be_read_of_the_live_side_is_not_taken_for_empty(world, unread):
+    """A side that is started anew waits until it can carry all, unless what is live is known to carry nothing."""
+    await world.release_live()
+    await world.advance(hours=2)
+    await world.desk.ask("mochi", 1, Verb.ROLL_BACK, SAM)
+    await world.controller.attempt(world.app)
+    world.cluster.settle()
+    [starting, _] = world.cluster.objects.items("pods", NAMESPACE, "color=blue")
+    world.cluster.objects.delete("pods", NAMESPACE, starting["metadata"]["name"])
+    before, failing = len(world.switches()), True
+
+    def fault(call):
+        if failing and call == unread:
+            raise Away("the API server answered 500")
+
+    world.api.fault = fault
+    await world.controller.attempt(world.app)
+    assert (len(world.switches()), world.serving()) == (before, {"green"})
+    failing = False
+    await world.advance(minutes=1)
+    assert (len(world.switches()), world.serving()) == (before + 1, {"blue"})
+
+
 async def test_i10_a_way_back_that_does_not_exist_any_more_is_said_and_not_taken(world):
     """Somebody put another image into blue: going there would serve what nobody approved."""
     await world.release_live()
