@@ -41,6 +41,8 @@ LAST_WRITE = 4.0
 """Seconds for the answer to a write that is on its way when the bot is stopped; then its fate is unknown."""
 ROLES_WITHIN = 5.0
 """Seconds for reading the voters' roles."""
+RECORDED_WITHIN = timedelta(seconds=2)
+"""For storing an intent; what was looked at longer ago is not acted upon (see `SETTLE`)."""
 NO_ROLES = "Discord roles cannot be checked right now"
 
 
@@ -75,6 +77,8 @@ class Controller:
         """Apps of which a write failed: no event in the namespace tells that it would be taken now, only time does."""
         self._pauses: dict[str, tuple[str, timedelta]] = {}
         """By app, the trouble that it is in and how long it waits for that to be over."""
+        self._looked: dict[str, datetime] = {}
+        """When each app was last looked at afresh: events that keep coming must not keep that away."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self._sending: set[str] = set()
         """Apps of which a write is on its way."""
@@ -109,7 +113,8 @@ class Controller:
 
     def report(self, release: Release, trouble: str) -> None:
         """Something that people asked of the release cannot be recorded: its card says why, until it is looked at."""
-        self._show(self._apps[release.app], release, trouble=trouble)
+        if release.app in self._apps and release.phase.open:  # what is said of an old card concerns nobody
+            self._show(self._apps[release.app], release, trouble=trouble)
 
     def redraw(self, release: Release) -> None:
         """Something about the release's card changed that is not in its record."""
@@ -230,13 +235,13 @@ class Controller:
         transaction that records the intent to switch.
         """
         stored, refused = release, set[tuple[str, str]]()
-        # A watch may be silent, or lie, and not know it: what time brings is not asked of its cache.
-        view = None if unheard else self._cluster.seen(app, release)
+        view = self._heard(app, release, unheard=unheard)
         ballots = Ballots(await self._store.votes(release))
         pending: list[Event] = []
         for _ in range(STEPS):
             if view is None:
                 view = await self._cluster.look(app, release)
+                self._looked[app.name] = self._clock.now()
             now, view = self._clock.now(), view.of(release)
             release = observe(release, view.snapshot, now)
             write = await self._planned(view.of(release).upkeep, stored, release, pending)
@@ -244,7 +249,7 @@ class Controller:
                 if view.snapshot.fresh_at(now):
                     stored = release = await self._begin(release, pending, "keep up", write, view.snapshot)
                     pending = []
-                    await self._send(release, write, refused)
+                    await self._send(release, write, refused, now)
                 view = await self._cluster.look(app, release)
                 continue
             decision = decide(release, app, view.snapshot, ballots, now)
@@ -267,14 +272,22 @@ class Controller:
                     continue
                 release = sent(release, decision.order, now)
                 stored = release = await self._begin(release, pending, decision.order, write, view.snapshot)
-                pending = []
-                await self._send(release, write, refused)
-                view = None
+                pending, view = [], None
+                await self._send(release, write, refused, now)
             else:
                 release = await self._keep(stored, release, pending)
                 self._show(app, release, view.snapshot, decision.reason, decision.until)
                 return self._next(release, decision, soon=bool(ballots.trouble), rests=not view.needs_upkeep)
         raise RuntimeError(f"{release.title} does not come to rest in {release.phase}")
+
+    def _heard(self, app: App, release: Release, *, unheard: bool) -> View | None:
+        """What the watches have heard, None to look afresh: a watch may be silent, or lie, and not know it.
+
+        So what time brings is not asked of them, nor is anything else for longer than a minute, whatever they hear.
+        """
+        now = self._clock.now()
+        overdue = release.phase.open and now >= self._looked.setdefault(app.name, now) + RESYNC
+        return None if unheard or overdue else self._cluster.seen(app, release)
 
     async def _keep(self, stored: Release, release: Release, pending: Sequence[Event]) -> Release:
         return await self._store.update(release, *pending) if pending or release != stored else release
@@ -322,13 +335,17 @@ class Controller:
         votes = (replace(vote, person=people[vote.person.id]) for vote in ballots.votes if vote.person.id in people)
         return Ballots(tuple(votes), checked_at=now)
 
-    async def _send(self, release: Release, write: Write, refused: set[tuple[str, str]]) -> None:
+    async def _send(self, release: Release, write: Write, refused: set[tuple[str, str]], decided: datetime) -> None:
         """Every write that was begun gets exactly one outcome in the journal, unless the process dies first.
 
         Refused once, because somebody was quicker, it is decided anew; `refused` are the objects for which this attempt
         has done so. Refused again, it is a rule of the cluster (an admission policy answers 422 as well).
         """
         began = self._clock.now()
+        if began - decided > RECORDED_WITHIN:
+            why = "it took too long to record it, so everything is looked at again"
+            await self._store.note(release, Event("failed", "", detail={"write": write.why, "error": why}))
+            return
         self._sending.add(release.app)
         try:
             await self._cluster.send(write)

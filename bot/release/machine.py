@@ -23,8 +23,9 @@ DRAIN = timedelta(seconds=30)
 pods for as long as those live."""
 
 
-SETTLE = timedelta(seconds=10)
-"""How long a switch may still arrive after it was sent, whatever was heard of it: as long as one call may take."""
+SETTLE = timedelta(seconds=12)
+"""How long a switch may still arrive after it was decided, whatever was heard of it: as long as one call may take, and
+two seconds for storing the intent before it."""
 LATE_SWITCH = "making sure that the switch does not arrive late"
 
 

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from story import GREEN, replicas, running
+from story import GREEN, cached, replicas, running
 
 from bot.clusters.errors import Away, Forbidden, Stale
 from bot.clusters.reading import selector
@@ -158,3 +158,15 @@ async def test_i12_what_a_replaced_release_left_is_cleared_though_the_new_one_ne
 
     assert (release.number, release.phase, release.retired) == (2, Phase.REVERTED, True)
     assert (replicas(world, GREEN), selector(world.service)) == (0, {"app": "mochi"})
+
+
+async def test_events_that_keep_coming_do_not_keep_a_fresh_look_away(world):
+    """In a busy namespace something is heard more often than once a minute, and a watch may lie all the same."""
+    await world.release_live()
+    await cached(world)
+    await world.controller.attempt(world.app)
+    before = world.api.calls.count("get Service/mochiapp")
+    for _ in range(7):
+        world.cluster.advance(10)
+        await world.controller.attempt(world.app)
+    assert world.api.calls.count("get Service/mochiapp") == before + 1

@@ -54,6 +54,27 @@ async def test_i1_what_the_cache_says_never_moves_traffic(world):
     assert len(switches_to(world, release)) == 1
 
 
+async def test_i1_a_switch_whose_intent_took_long_to_record_is_decided_anew(world):
+    """A database that is busy for seconds: the look would be that much older when the switch arrives."""
+    await world.deploy()
+    store, slow = world.store, [True]
+    update = store.update
+
+    async def busy(release, *events):
+        stored = await update(release, *events)
+        if slow and any(event.kind == "intent" and event.detail["order"] == "promote" for event in events):
+            slow.clear()
+            world.cluster.advance(3)
+        return stored
+
+    store.update = busy
+    release = await world.approve(KIM, LEO)
+    assert release.phase is Phase.BAKING
+    kinds = [event.kind for event in await store.events(release) if event.kind in {"intent", "failed", "written"}]
+    assert kinds[-4:] == ["intent", "failed", "intent", "written"]
+    assert len(switches_to(world, release)) == 1
+
+
 async def test_i1_a_look_that_became_old_is_taken_again(world):
     """Discord took its time to name the roles."""
     await world.deploy()

@@ -125,7 +125,7 @@ async def test_i7_discord_that_goes_away_after_the_intent_was_stored_postpones_t
     await world.restart()
     await world.run()
     assert await world.phase() is Phase.PROMOTING, "the switch may have been sent, and may still arrive"
-    release = await world.advance(seconds=11)
+    release = await world.advance(seconds=13)
     assert (release.phase, release.approvers, switches_to(world, release)) == (Phase.READY, (), [])
     del world.crowd.members[KIM.id]
     world.crowd.away = False

@@ -57,7 +57,7 @@ async def test_i1_a_slot_that_is_given_another_label_at_the_switch_leaves_nobody
     await world.deploy()
     world.api.fault = meddle
     await world.approve(KIM, LEO)
-    await world.advance(seconds=11)
+    await world.advance(seconds=13)
 
     assert (await world.phase(), world.serving()) == (Phase.REVERTED, {"blue"})
 
