@@ -28,6 +28,7 @@ from bot.store import Store, StoreError, Unusable, connect, exclusive, migrate
 
 log = structlog.get_logger()
 
+CREDENTIALS_WITHIN = 10.0
 LOGIN_EVERY, LOGIN_WITHIN = 60.0, 120.0
 NO_ANSWER = (discord.HTTPException, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
 """What it looks like when Discord does not answer, or something else does in its place."""
@@ -144,16 +145,25 @@ def _parts_heard(parts: Parts) -> Mapping[str, str | None]:
 
 
 async def _load_credentials(apis: Mapping[str, KubeApi]) -> None:
-    """One cluster without credentials takes its own apps out; without any there is nothing to run for."""
-    troubles = []
-    for name, api in apis.items():
+    """One cluster without credentials takes its own apps out; without any there is nothing to run for.
+
+    Nobody is waited for who is slow: the reading goes on, and the calls that need it find it.
+    """
+
+    async def load(name: str, api: KubeApi) -> ClusterError | None:
         try:
-            await api.load()
+            async with asyncio.timeout(CREDENTIALS_WITHIN):
+                await api.load()
+        except TimeoutError:
+            log.warning("a cluster is out", cluster=name, reason="its credentials are still being read")
         except ClusterError as error:
             log.warning("a cluster is out", cluster=name, reason=str(error))
-            troubles.append(error)
-    if len(troubles) == len(apis):
-        raise troubles[0]
+            return error
+        return None
+
+    troubles = await asyncio.gather(*(load(name, api) for name, api in apis.items()))
+    if all(troubles) and (first := troubles[0]):
+        raise first
 
 
 async def _stay_on_discord(client: Greenlight, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from certificates import Authority
 from kubernetes_asyncio.config import incluster_config
 
 import mochi
+from bot import compose
 from bot.clusters.api import SERVICE, KubeApi
 from bot.clusters.errors import ClusterError, Forbidden
 
@@ -171,6 +172,19 @@ async def test_a_plugin_gets_its_arguments_and_nobody_to_talk_to(served, plugin)
     env = [{"name": "TAIL", "value": served.token[half:]}]
     async with reached(plugin.kubeconfig(served, args=[served.token[:half]], env=env)) as api:
         await api.get(*GET)
+
+
+async def test_credentials_that_hang_keep_no_bot_from_starting(served, plugin, monkeypatch, tmp_path):
+    """They are one cluster's: whoever is on call for another one needs the bot now."""
+    monkeypatch.setattr(compose, "CREDENTIALS_WITHIN", 0.3)
+    plugin.does("sleep 60")
+    slow = KubeApi(kubeconfig=str(plugin.kubeconfig(served)), name="slow")
+    good = KubeApi(kubeconfig=str(kubeconfig(tmp_path / "good", served)), name="good")
+    async with asyncio.timeout(10):
+        await compose._load_credentials({"slow": slow, "good": good})
+        assert (await good.get(*GET))["metadata"]["name"] == mochi.ACTIVE
+    await slow.close()
+    await good.close()
 
 
 async def test_a_plugin_that_hangs_costs_a_call_its_own_time_and_is_not_started_twice(served, plugin):
