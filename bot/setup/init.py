@@ -63,7 +63,9 @@ async def init(wanted: Wanted) -> str:
         raise NotInit(_nothing(found, objects))
     place = Place(wanted.cluster, wanted.context) if wanted.cluster and wanted.context else None
     policy = policy_file(found, objects, wanted.people, place)
-    _write({wanted.output: policy, wanted.manifests: manifests(found, objects, acts_as)})
+    _write(wanted.output, policy, mode=0o644)
+    # For whoever runs this alone: a copied Deployment has the values of its environment variables.
+    _write(wanted.manifests, manifests(found, objects, acts_as), mode=0o600)
     return "\n".join(_summary(found))
 
 
@@ -91,16 +93,16 @@ def _nothing(found: Survey, objects: Objects) -> str:
     return "\n".join([f"Namespace {found.namespace} has no Service with a Deployment behind it.", *lines])
 
 
-def _write(texts: dict[str, str]) -> None:
-    for file, text in texts.items():
-        try:
-            if file == STDOUT:
-                click.echo(text, nl=False)
-            else:
-                with Path(file).open("x", encoding="utf-8") as place:
-                    place.write(text)
-        except OSError as why:
-            raise NotInit(f"{file} cannot be written: {why.strerror}.") from why
+def _write(file: str, text: str, *, mode: int) -> None:
+    try:
+        if file == STDOUT:
+            click.echo(text, nl=False)
+            return
+        place = Path(file)
+        place.touch(mode, exist_ok=False)
+        place.write_text(text, encoding="utf-8")
+    except OSError as why:
+        raise NotInit(f"{file} cannot be written: {why.strerror}.") from why
 
 
 def _summary(found: Survey) -> list[str]:

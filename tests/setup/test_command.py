@@ -68,6 +68,12 @@ async def test_it_writes_the_file_and_prints_the_manifests_and_changes_nothing(g
     assert cluster.server.writes == []
 
 
+async def test_the_manifests_are_for_whoever_made_them_alone(greenlight, tmp_path):
+    """S21: a copy of a Deployment has the values of its environment variables."""
+    await greenlight("init", "--namespace", NAMESPACE, "--manifests", "manifests.yaml")
+    assert (tmp_path / "manifests.yaml").stat().st_mode & 0o777 == 0o600
+
+
 async def test_the_check_then_names_the_ids_that_are_missing(greenlight, tmp_path):
     await greenlight("init", "--namespace", NAMESPACE)
     code, _, told = await greenlight("check", "--offline")
