@@ -3,7 +3,7 @@
 import structlog
 
 from bot.clusters.cluster import Cluster
-from bot.clusters.errors import Away, ClusterError
+from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
 from bot.release.app import App
 
 log = structlog.get_logger()
@@ -24,10 +24,10 @@ class InService:
         before = self.why_not(app)
         try:
             self._out[app.name] = (await self._cluster.start(app)).unheard
-        except Away:
-            return  # of no use to whoever maintains the app; its watches tell
-        except ClusterError as error:
+        except (Unfit, Missing, Forbidden, Malformed) as error:
             self._out[app.name] = str(error)
+        except ClusterError:  # about the cluster: of no use to whoever maintains the app, and its watches tell
+            return
         now = self.why_not(app)
         if now and now != before:
             log.warning("app is out of service", app=app.name, reason=now)

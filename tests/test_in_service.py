@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from bot.clusters.errors import Away, Unfit
+from bot.clusters.errors import Away, Busy, ClusterError, Unfit
 from bot.in_service import InService
 from world import NAMESPACE
 
@@ -38,17 +38,25 @@ async def test_an_app_that_is_out_of_service_is_logged_once_with_the_sentence_of
 NAMED = {"name": "mochiapp-preview", "namespace": NAMESPACE}
 
 
-async def test_a_cluster_that_is_away_says_nothing_about_the_app(world, service):
-    """Who maintains the app could do nothing about it."""
+@pytest.mark.parametrize("why", [Away("no answer"), Busy("too much to do"), ClusterError("no credentials yet")])
+async def test_what_the_cluster_lacks_says_nothing_about_the_app(world, service, why):
+    """Who maintains the app could do nothing about it; what was known of the app stays."""
 
-    def away(_):
-        raise Away("no answer")
+    def fails(_):
+        raise why
 
-    world.api.fault = away
+    world.api.fault = fails
     with capture_logs() as logged:
         await service.look(world.app)
     assert logged == []
     assert service.why_not(world.app) == ""
+    world.api.fault = None
+    take_away(world)
+    await service.look(world.app)
+    known = service.why_not(world.app)
+    world.api.fault = fails
+    await service.look(world.app)
+    assert service.why_not(world.app) == known != ""
 
 
 async def test_status_says_at_once_that_an_app_is_in_service_again(world):
