@@ -197,6 +197,33 @@ async def test_i13_of_two_processes_on_one_file_one_opens_the_release(url, pytes
     assert sorted(out for out, _ in said) == [b"lost 1\n", b"won 1\n"]
 
 
+LEAKS = """
+import asyncio, sys
+from bot.store import connect
+
+async def leak(url):
+    engine = connect(url)
+    kept.append(await engine.connect())
+
+kept = []
+asyncio.run(leak(sys.argv[1]))
+print("the end", flush=True)
+"""
+
+
+async def test_a_connection_that_nobody_closed_does_not_keep_the_process(url, pytestconfig):
+    where, pipe = {"PYTHONPATH": str(pytestconfig.rootpath)}, asyncio.subprocess.PIPE
+    leaking = await asyncio.create_subprocess_exec(sys.executable, "-c", LEAKS, url, stdout=pipe, env=where)
+    assert await leaking.stdout.readline() == b"the end\n"
+    try:
+        async with asyncio.timeout(10):
+            assert await leaking.wait() == 0
+    finally:
+        if leaking.returncode is None:
+            leaking.kill()
+            await leaking.wait()
+
+
 async def test_an_update_based_on_an_old_record_is_refused_whole(store):
     first = await opened(store)
     second = await store.update(replace(first, reason="one"), Event("note", "one"))

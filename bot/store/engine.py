@@ -7,6 +7,7 @@ power. A transaction begins IMMEDIATE, so that it never has to be repeated becau
 import asyncio
 import contextlib
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -38,8 +39,7 @@ class Unusable(Exception):
 def connect(url: str) -> AsyncEngine:
     """Never makes a database: that is `migrate`'s, so that one that was deleted is missed."""
     place = sqlite_file(url)
-    address = f"file:{quote(str(place))}?mode=rw"
-    opened = {} if place is None else {"async_creator": lambda: aiosqlite.connect(address, uri=True)}
+    opened = {} if place is None else {"async_creator": partial(_open, f"file:{quote(str(place))}?mode=rw")}
     engine = create_async_engine(url, **opened)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare)
@@ -98,6 +98,14 @@ def _upgrade(url: str) -> None:
         with contextlib.closing(sqlite3.connect(place)) as raw:
             raw.execute("PRAGMA journal_mode=WAL")
             raw.execute("BEGIN IMMEDIATE")  # a file that may only be read is told now and not at the first write
+
+
+async def _open(address: str) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(address, uri=True)
+    # As SQLAlchemy does: one that leaks must not keep the process. Before 0.22 the connection was the thread.
+    thread: Any = getattr(connection, "_thread", connection)
+    thread.daemon = True
+    return await connection
 
 
 def _prepare(connection: Any, record: Any) -> None:
