@@ -107,7 +107,9 @@ def _voted(vote: Vote) -> Event:
 
 def _why_not(release: Release, app: App, person: Person, approve: bool) -> str | None:
     """Why a vote does not count, as a sentence; None when it does."""
-    if release.phase is not Phase.READY:
+    # Until the switch a veto stops it, unless it goes back to what was live, which needs nobody's permission.
+    stoppable = release.phase is Phase.PROMOTING and not release.was_live and release.restores is None
+    if release.phase is not Phase.READY and (approve or not stoppable):
         return f"{release.title} is not waiting for approval."
     return _may_not(release, app, person, approve)
 

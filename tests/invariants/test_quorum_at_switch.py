@@ -176,6 +176,53 @@ async def test_i7_a_vote_that_changes_while_roles_are_read_is_not_lost(world, wh
         assert [vote.person.id for vote in await world.store.votes(release)] == [LEO.id]
 
 
+@pytest.mark.parametrize("listed", [False, True], ids=["heard", "listed"])
+async def test_i7_a_veto_after_the_quorum_stops_a_switch_that_was_not_sent(world, listed):
+    """The intent is on record, the pods are not all there yet; in that moment somebody objects."""
+    await world.deploy()
+    for person in (KIM, LEO):
+        await world.desk.vote(await world.newest(), person, approve=True)
+    release = replace(await world.newest(), phase=Phase.PROMOTING, since=world.clock.now())
+    await world.store.update(release)
+    if listed:
+        votes = [Vote(KIM, approve=True), Vote(LEO, approve=True), Vote(BO, approve=False)]
+        await world.desk.recount(release, votes)
+    else:
+        assert await world.desk.vote(release, BO, approve=False) is None
+    release = await world.run()
+    assert (release.cause, release.by.name, switches_to(world, release)) == (Cause.REJECTED, "bo", [])
+    assert "bo rejected" in await texts(world, "vote")
+    assert await texts(world, "vote refused") == []
+
+
+@pytest.mark.parametrize("phase", [Phase.BAKING, Phase.PROMOTING])
+async def test_i7_a_veto_after_the_switch_is_refused(world, phase):
+    """Also while no pod answers yet: nobody may believe that a late veto stopped anything."""
+    await world.deploy()
+    release = await world.approve(KIM, LEO)
+    assert len(switches_to(world, release)) == 1
+    await world.store.update(replace(release, phase=phase))
+    assert "not waiting for approval" in await world.desk.vote(release, BO, approve=False)
+    assert {vote.person.name for vote in await world.store.votes(release)} == {"kim", "leo"}
+
+
+async def test_i7_a_veto_upon_going_back_to_what_was_live_is_refused(world):
+    """It needs nobody's permission, so the switch would not heed it."""
+    release = replace(await world.deploy(), phase=Phase.PROMOTING, restores=1)
+    await world.store.update(release)
+    assert "not waiting for approval" in await world.desk.vote(release, BO, approve=False)
+
+
+async def test_i7_an_approval_after_the_quorum_is_refused(world):
+    await world.deploy()
+    await world.approve(KIM)
+    world.api.fault = lambda call: (_ for _ in ()).throw(asyncio.CancelledError) if "patch" in call else None
+    with pytest.raises(asyncio.CancelledError):
+        await world.approve(LEO)
+    assert await world.phase() is Phase.PROMOTING
+    assert "not waiting for approval" in await world.desk.vote(await world.newest(), BO, approve=True)
+
+
 async def test_i7_a_veto_outweighs_every_approval(world):
     await world.deploy()
     release = await world.newest()
