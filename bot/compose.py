@@ -176,7 +176,7 @@ async def _stay_on_discord(client: Greenlight, settings: Settings) -> None:
         with attempt:
             try:
                 await _log_in(client, settings)
-            except NO_ANSWER:
+            except (*NO_ANSWER, StoreError):
                 await client.forget_login()
                 raise
     try:

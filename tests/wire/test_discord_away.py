@@ -1,16 +1,20 @@
 """Discord is away altogether: what was decided is done, what needs Discord waits, and all is told when it is back."""
 
 import asyncio
+from types import SimpleNamespace
 
 import discord
 import pytest
 import yarl
 from discord.gateway import DiscordWebSocket
+from pydantic import SecretStr
 from team import APPROVE, WORLD
 
+from bot import compose
 from bot.client import Greenlight
 from bot.release.app import Approval, Requirement
 from bot.release.record import Person
+from bot.store import StoreError
 from sandbox.discord import DiscordServer
 from world import World, example
 
@@ -85,6 +89,31 @@ async def here(tmp_path, monkeypatch):
     await asyncio.gather(running, *events, return_exceptions=True)
     await client.cards.idle()
     await world.store.close()
+    await server.stop()
+
+
+async def test_a_login_that_the_database_broke_off_leaves_no_session_behind(monkeypatch):
+    """Votes could not be read while the bot came up: it logs in again until they can, for as long as that takes."""
+    server = DiscordServer(WORLD)
+    await server.start()
+    monkeypatch.setattr(discord.http.Route, "BASE", server.api_url)
+    client = Greenlight(server.guild_id)
+    sessions = []
+
+    async def reads() -> None:
+        sessions.append(client.http._HTTPClient__session)
+        if len(sessions) < 3:
+            raise StoreError("The database is locked.")
+
+    async def connects() -> None:
+        """It is the login that is at stake."""
+
+    monkeypatch.setattr(client, "setup_hook", reads)
+    monkeypatch.setattr(client, "connect", connects)
+    settings = SimpleNamespace(token=SecretStr(server.token), guild=server.guild_id)
+    await compose._stay_on_discord(client, settings)
+    assert [session.closed for session in sessions] == [True, True, False]
+    await client.close()
     await server.stop()
 
 
