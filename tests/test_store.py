@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError
 
 from bot.release.approvals import Vote
 from bot.release.record import Cause, Person, Phase, Release, Version
-from bot.store import Card, Event, Outdated, Store, Taken, connect, migrate
+from bot.store import Card, Event, Outdated, Store, Taken, Unusable, connect, inspect, migrate
 from bot.store.engine import alembic_config
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -84,6 +84,16 @@ async def test_two_processes_may_migrate_the_same_new_database_at_once(tmp_path)
     store = Store(connect(url), lambda: NOW)
     assert (await opened(store)).number == 1
     await store.close()
+
+
+async def test_a_database_that_somebody_keeps_locked_is_to_be_let_go_of_and_not_to_be_renamed(tmp_path, url):
+    """At the start and in a check: the same sentence as while the bot runs."""
+    with closing(sqlite3.connect(tmp_path / "greenlight.db", isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        refusals = await asyncio.gather(migrate(url), inspect(url), return_exceptions=True)
+    said = f"DATABASE_URL: {tmp_path}/greenlight.db: another program keeps it locked: close whatever has it open."
+    assert [(type(each), str(each)) for each in refusals] == [(Unusable, said)] * 2
 
 
 @pytest.mark.parametrize(

@@ -23,17 +23,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import migrations
-from bot.store.trouble import Files
+from bot.store.trouble import Files, Unusable, newer, unusable
 
 BUSY_MS = 5_000
 FILES = "files"
 """Under which a connection's `info` has the files that it opened."""
 LOCK_FOR = 60.0
 """Seconds to wait for another process that is migrating the same database."""
-
-
-class Unusable(Exception):
-    """The database cannot be used; the text is one line that says why, and how to mend it."""
 
 
 def connect(url: str) -> AsyncEngine:
@@ -52,20 +48,17 @@ async def migrate(url: str) -> None:
 
     Raises `Unusable`.
     """
-    place = f"DATABASE_URL: {make_url(url).database}"
+    place = make_url(url).database
     try:
         await asyncio.to_thread(_upgrade, url)
     except CommandError as error:  # Alembic finds no such revision among ours
-        raise Unusable(
-            f"{place}: was made by a newer Greenlight: run that one, or go back to a copy of the file from before."
-        ) from error
+        raise newer(place) from error
     except filelock.Timeout as error:
-        raise Unusable(f"{place}: another process has been migrating it for {LOCK_FOR:.0f} s: stop it.") from error
-    except (DBAPIError, sqlite3.Error, OSError) as error:
-        why = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
         raise Unusable(
-            f"{place}: {why}: name a file there that Greenlight may write and that is its own, or none that exists."
+            f"DATABASE_URL: {place}: another process has been migrating it for {LOCK_FOR:.0f} s: stop it."
         ) from error
+    except (DBAPIError, sqlite3.Error, OSError) as error:
+        raise unusable(place, error) from error
 
 
 def sqlite_file(url: str) -> Path | None:

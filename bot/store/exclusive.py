@@ -15,7 +15,8 @@ from pathlib import Path
 import filelock
 import structlog
 
-from bot.store.engine import Unusable, sqlite_file
+from bot.store.engine import sqlite_file
+from bot.store.trouble import Unusable
 
 log = structlog.get_logger()
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 
-from bot.store.engine import BUSY_MS, Unusable, alembic_config, sqlite_file
+from bot.store.engine import BUSY_MS, alembic_config, sqlite_file
 from bot.store.store import IDENTITY
+from bot.store.trouble import newer, unusable
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,9 @@ def _inspect(url: str) -> Inspection:
             return Inspection(str(place), exists=False, missing=len(revisions))
         present, identity = _read(place)
     except (sqlite3.Error, OSError) as error:
-        raise Unusable(
-            f"DATABASE_URL: {place}: {error}: name a file there that Greenlight may write and that is its own, or none "
-            "that exists."
-        ) from error
+        raise unusable(place, error) from error
     if present is not None and present not in revisions:
-        raise Unusable(
-            f"DATABASE_URL: {place}: was made by a newer Greenlight: run that one, or go back to a copy of the file "
-            "from before."
-        )
+        raise newer(place)
     missing = len(revisions) if present is None else revisions.index(present)
     return Inspection(str(place), exists=True, missing=missing, identity=identity)
 

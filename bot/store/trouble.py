@@ -20,6 +20,13 @@ _FIXES = {
     "SQLITE_NOTADB": "it is damaged: stop Greenlight and put a copy of it back",
 }
 
+_OTHERS = ("SQLITE_CANTOPEN", "SQLITE_NOTADB")
+"""What a file that was never ours answers at the start."""
+
+
+class Unusable(Exception):
+    """The database cannot be used; the text is one line that says why, and how to mend it."""
+
 
 class StoreError(Exception):
     """Nothing can be read or recorded right now; the text says why, and what to do. Nothing is done that is not on
@@ -58,10 +65,37 @@ def told(place: Path | None) -> Iterator[None]:
     except IntegrityError:
         raise
     except (DBAPIError, sqlite3.Error, OSError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        code = getattr(cause, "sqlite_errorname", "")
-        fix = next((fix for known, fix in _FIXES.items() if code.startswith(known)), None)
-        raise StoreError(f"The database {place or 'in memory'} cannot be used: {fix or cause}.") from error
+        raise StoreError(
+            f"The database {place or 'in memory'} cannot be used: {_fix(error) or _cause(error)}."
+        ) from error
+
+
+def unusable(place: object, error: Exception) -> Unusable:
+    """Of a database that cannot even be opened: it may be the wrong file, then nothing but another name helps."""
+    said = None if _code(error).startswith(_OTHERS) else _fix(error)
+    if said is None:
+        why = getattr(_cause(error), "strerror", None) or _cause(error)
+        said = f"{why}: name a file there that Greenlight may write and that is its own, or none that exists"
+    return Unusable(f"DATABASE_URL: {place}: {said}.")
+
+
+def newer(place: object) -> Unusable:
+    return Unusable(
+        f"DATABASE_URL: {place}: was made by a newer Greenlight: run that one, or go back to a copy of the file from "
+        "before."
+    )
+
+
+def _cause(error: Exception) -> BaseException:
+    return (error.orig or error) if isinstance(error, DBAPIError) else error
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(_cause(error), "sqlite_errorname", ""))
+
+
+def _fix(error: Exception) -> str | None:
+    return next((fix for known, fix in _FIXES.items() if _code(error).startswith(known)), None)
 
 
 def _identity(place: Path) -> tuple[int, int] | None:
