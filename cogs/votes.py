@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 AGAIN_AFTER = 10.0
 """Seconds until the reactions are listed again when Discord did not answer."""
+COUNT_AGAIN = "count_again"
+"""Our own event that this is due."""
 LEFT_ALONE_FOR = 600.0
 """Seconds for which no reaction is taken off in a channel where that was forbidden: whoever plays with reactions there
 must not bring us the 10,000 refusals for which Discord bans an address."""
@@ -46,6 +48,10 @@ class Votes(commands.Cog):
         self._people = people
         self._wake = wake
         self._session = 0
+        self._hearing = False
+        """Whether the gateway is there, with our guild: without it, what is listed may change unheard."""
+        self._doubts = 0
+        """How often something happened to votes that is not in the store. A listing that began before may lack it."""
         self._away = False
         """Whether our guild is not there, although Discord is."""
         self._left_alone: set[int] = set()
@@ -60,7 +66,7 @@ class Votes(commands.Cog):
         if approve is None:
             return
         refused = None
-        async with self._recording(event.message_id):
+        async with self._recording(event.message_id), self._turn(event.message_id):
             release = await self._voted_on(event.channel_id, event.message_id)
             if release is None:
                 return
@@ -77,7 +83,7 @@ class Votes(commands.Cog):
         approve = self._meaning(event)
         if approve is None:
             return
-        async with self._recording(event.message_id):
+        async with self._recording(event.message_id), self._turn(event.message_id):
             release = await self._voted_on(event.channel_id, event.message_id)
             if release is None:
                 return
@@ -105,7 +111,9 @@ class Votes(commands.Cog):
     @commands.Cog.listener()
     async def on_votes_begin(self, release: Release) -> None:
         """Whoever was quicker than the record of the card was not heard."""
-        await self._recount(release)
+        async with self._recording(release):
+            if not await self._recount(release):
+                self._doubtful()
 
     @commands.Cog.listener()
     async def on_ready(self) -> None:
@@ -114,6 +122,11 @@ class Votes(commands.Cog):
     @commands.Cog.listener()
     async def on_resumed(self) -> None:
         await self._catch_up()
+
+    @commands.Cog.listener()
+    async def on_count_again(self) -> None:
+        if self._hearing:
+            await self._count()
 
     @commands.Cog.listener()
     async def on_guild_unavailable(self, guild: discord.Guild) -> None:
@@ -151,21 +164,28 @@ class Votes(commands.Cog):
     @commands.Cog.listener()
     async def on_disconnect(self) -> None:
         self._session += 1
+        self._hearing = False
         if self._again is not None:
             self._again.cancel()
         self._people.counted = False
         self._cards.close()
 
     async def _catch_up(self) -> None:
-        """List the votes on every open card again, then let the controller ask for roles, and draw what changed.
-
-        Nothing else is drawn: the controller looks at each app when it starts, and says what its card lacks.
-        """
-        session, guild = self._session, self._client.get_guild(self._guild)
+        """From now on everything that happens in our guild is heard; what happened before is listed."""
+        guild = self._client.get_guild(self._guild)
         self._away = guild is None or guild.unavailable
         if self._away:
             log.warning("our server is not there yet", guild=self._guild)
             return
+        self._hearing = True
+        await self._count()
+
+    async def _count(self) -> None:
+        """List the votes on every open card again, then let the controller ask for roles, and draw what changed.
+
+        Nothing else is drawn: the controller looks at each app when it starts, and says what its card lacks.
+        """
+        session, doubts = self._session, self._doubts
         try:
             current = [release for release in await self._desk.store.current() if release.app in self._desk.apps]
             waiting = [release for release in current if release.phase in {Phase.READY, Phase.PROMOTING}]
@@ -176,21 +196,26 @@ class Votes(commands.Cog):
         if session != self._session:
             return  # Discord went away meanwhile, and the next session lists them again
         if not counted:
-            self._count_again()
-        self._people.counted = counted
+            self._doubtful()
+        elif doubts == self._doubts:
+            self._people.counted = True
         self._cards.open()
         for release in current:
             self._wake(release.app)
 
     async def _lost(self, channel: int, message: int) -> None:
-        release = await self._voted_on(channel, message)
-        if release is not None:
-            await self._cards.lost(release)
+        async with self._recording(message):
+            release = await self._voted_on(channel, message)
+            if release is not None:
+                await self._cards.lost(release)
 
     async def _recount_at(self, channel: int, message: int) -> None:
-        release = await self._voted_on(channel, message)
-        if release is not None:
-            await self._recount(release)
+        async with self._recording(message):
+            release = await self._voted_on(channel, message)
+            if release is None:
+                return
+            if not await self._recount(release):
+                self._doubtful()
             await self._cards.cleared(release)
 
     async def _recount(self, release: Release) -> bool:
@@ -271,23 +296,35 @@ class Votes(commands.Cog):
         return _MEANS.get(str(event.emoji).removesuffix(_VARIATION))
 
     @asynccontextmanager
-    async def _recording(self, message: int) -> AsyncIterator[None]:
-        """A vote that cannot be recorded now is listed again with all others, and nothing is switched before."""
+    async def _recording(self, where: Release | int) -> AsyncIterator[None]:
+        """What cannot be recorded now is listed again with all other votes, and nothing is switched before. `where` is
+        the release or its message. No turn may be held outside of it, since the listing takes them all.
+        """
         try:
-            async with self._turn(message):
-                yield
+            yield
         except StoreError as error:
-            log.warning("a vote is not recorded", message=message, reason=str(error))
-            self._people.counted = False
-            self._count_again()
+            log.warning("a vote is not recorded", where=where, reason=str(error))
+            self._doubtful()
             with suppress(StoreError):
-                if release := await self._desk.store.shown_at(message):
+                release = where if isinstance(where, Release) else await self._desk.store.shown_at(where)
+                if release is not None:
                     self._desk.report(release, str(error))
+        except Exception:
+            self._doubtful()
+            raise
+
+    def _doubtful(self) -> None:
+        """The votes in the store may not be those on the cards: whatever was listed until now says nothing about it."""
+        self._doubts += 1
+        self._people.counted = False
+        self._count_again()
 
     def _count_again(self) -> None:
+        """Soon, while anything is heard: otherwise the next session lists them."""
         if self._again is not None:
             self._again.cancel()
-        self._again = asyncio.get_running_loop().call_later(AGAIN_AFTER, self._client.dispatch, "resumed")
+        if self._hearing:
+            self._again = asyncio.get_running_loop().call_later(AGAIN_AFTER, self._client.dispatch, COUNT_AGAIN)
 
     def _turn(self, message: int) -> asyncio.Lock:
         return self._turns.setdefault(message, asyncio.Lock())

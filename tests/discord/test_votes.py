@@ -3,8 +3,10 @@
 import asyncio
 
 import discord
+import pytest
 
 from bot.release.record import Phase
+from bot.store import StoreError
 
 QUORUM_MISSES_LEAD = "🟡 mochi #1 (green) is waiting for Lead"
 NOBODY_YET = "🟡 mochi #1 (green) is waiting for QC and Lead"
@@ -312,6 +314,164 @@ async def test_a_vote_that_cannot_be_recorded_is_listed_again_before_anything_is
     stage.env.backend.add_reaction(card.channel.id, card.id, "✅", stage.leo.id)
     await stage.resume()
     assert await stage.phase() is Phase.BAKING
+
+
+async def _unrecorded(*_):
+    raise StoreError("another program keeps it locked")
+
+
+async def _listed_again(stage):
+    await stage.env.advance_time(30)
+    await stage.settle()
+
+
+async def test_reactions_that_were_cleared_count_no_longer_though_discord_does_not_list_what_is_left(stage):
+    """kim's approval is gone, and nobody can say so yet: with leo's it would be a quorum."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+    card = await stage.card()
+    stage.env.inject_error("GET", "/channels/*/messages/*", status=500, times=None)
+    stage.env.backend.clear_reactions(card.channel.id, card.id)
+    await stage.settle()
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+    assert stage.world.serving() == {"blue"}
+    stage.env.backend.faults.clear()
+    await _listed_again(stage)
+    assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for QC"
+    await stage.react(stage.kim)
+    assert await stage.phase() is Phase.BAKING
+
+
+async def test_reactions_that_were_cleared_count_no_longer_though_the_database_is_locked(stage):
+    await stage.deploy()
+    await stage.react(stage.kim)
+    card = await stage.card()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stage.world.desk, "recount", _unrecorded)
+        stage.env.backend.clear_reactions(card.channel.id, card.id)
+        await stage.settle()
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+    assert not stage.env.errors
+    await _listed_again(stage)
+    assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for QC"
+    assert await stage.phase() is Phase.READY
+
+
+async def test_a_card_that_is_deleted_while_the_database_is_locked_takes_its_votes_along(stage):
+    await stage.deploy()
+    await stage.react(stage.kim)
+    lost = await stage.card()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stage.world.store, "shown_at", _unrecorded)
+        stage.env.backend.delete_message(lost.channel.id, lost.id)
+        await stage.settle()
+    assert not stage.bot.people.counted
+    assert not stage.env.errors
+    await _listed_again(stage)
+    card = await stage.card()
+    assert (card.id == lost.id, card.content) == (False, NOBODY_YET)
+
+
+@pytest.mark.parametrize("away", ["Discord", "the database"])
+async def test_votes_that_begin_while_they_cannot_be_listed_are_listed_later(stage, away):
+    """A reaction that was quicker than the record of its card is on no record at all."""
+    await stage.deploy()
+    release, votes = await stage.world.newest(), stage.bot.get_cog("Votes")
+    with pytest.MonkeyPatch.context() as patched:
+        if away == "Discord":
+            stage.env.inject_error("GET", "/channels/*/messages/*", status=500, times=None)
+        else:
+            patched.setattr(stage.world.desk, "recount", _unrecorded)
+        patched.setattr("cogs.votes.AGAIN_AFTER", 0.0)
+        await votes.on_votes_begin(release)
+        assert not stage.bot.people.counted
+    stage.env.backend.faults.clear()
+    async with asyncio.timeout(20):
+        while not stage.bot.people.counted:
+            await stage.settle()
+
+
+async def test_an_older_listing_does_not_overrule_a_vote_that_was_not_recorded(stage):
+    """kim takes the approval back while the card of another app is still being listed."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+    votes, listed, goes_on = stage.bot.get_cog("Votes"), asyncio.Event(), asyncio.Event()
+    recount = votes._recount
+
+    async def slow(release):
+        done = await recount(release)
+        listed.set()
+        await goes_on.wait()
+        return done
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(votes, "_recount", slow)
+        patched.setattr(stage.world.desk, "withdraw", _unrecorded)
+        listing = asyncio.create_task(votes.on_resumed())
+        await listed.wait()
+        await stage.kim.unreact(await stage.card(), "✅")
+        await stage.env.settle()
+        goes_on.set()
+        await listing
+    assert not stage.bot.people.counted
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+    await _listed_again(stage)
+    assert stage.bot.people.counted
+    assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for QC"
+
+
+async def test_an_older_listing_that_ends_after_a_newer_one_says_nothing(stage):
+    votes, listed, goes_on = stage.bot.get_cog("Votes"), asyncio.Event(), asyncio.Event()
+    await stage.deploy()
+    recount = votes._recount
+
+    async def slow(release):
+        done = await recount(release)
+        listed.set()
+        await goes_on.wait()
+        return done
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(votes, "_recount", slow)
+        listing = asyncio.create_task(votes.on_resumed())
+        await listed.wait()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stage.world.desk, "vote", _unrecorded)
+        await stage.kim.react(await stage.card(), "✅")
+        await stage.env.settle()
+    await _listed_again(stage)
+    goes_on.set()
+    await listing
+    assert stage.bot.people.counted
+
+
+async def test_a_vote_that_fails_to_be_recorded_when_the_gateway_is_gone_lists_nothing(stage):
+    """What is listed without a gateway may be changed a moment later, and nobody would hear of it."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+    waiting, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_):
+        waiting.set()
+        await goes_on.wait()
+        raise StoreError("another program keeps it locked")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("cogs.votes.AGAIN_AFTER", 0.0)
+        patched.setattr(stage.world.desk, "withdraw", slow)
+        event = _approval(stage, await stage.card(), stage.kim)
+        withdrawal = asyncio.create_task(stage.bot.get_cog("Votes").on_raw_reaction_remove(event))
+        await waiting.wait()
+        await stage.disconnect()
+        goes_on.set()
+        await withdrawal
+    await stage.settle()
+    assert not stage.bot.people.counted
+    await stage.resume()
+    assert stage.bot.people.counted
 
 
 def _approval(stage, card, who):
