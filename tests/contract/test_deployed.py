@@ -8,7 +8,7 @@ import itertools
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -86,12 +86,15 @@ def kubectl(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Ca
     return run
 
 
-@pytest.fixture(scope="session")
-def applied(kubectl) -> str:
-    """What kubectl says to the commands of the documentation."""
+@pytest.fixture(scope="module")
+def applied(kubectl) -> Iterator[str]:
+    """What kubectl says to the commands of the documentation. The policies are about the whole cluster, and so about
+    others who act as this ServiceAccount: they go with these tests.
+    """
     said = kubectl("apply", "-f", DEPLOY)
     kubectl("create", "namespace", role.SHIPPED_FOR)
-    return said + kubectl("apply", "-f", DEPLOY / "examples" / "role.yaml", "-f", DEPLOY / "examples" / "mochi")
+    yield said + kubectl("apply", "-f", DEPLOY / "examples" / "role.yaml", "-f", DEPLOY / "examples" / "mochi")
+    kubectl("delete", "-f", DEPLOY / "5-admission.yaml")
 
 
 @pytest.fixture

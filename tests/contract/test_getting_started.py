@@ -97,7 +97,7 @@ async def test_the_guide_leads_from_one_deployment_to_a_gated_release_and_back(t
     await target.apply(mochi.alone(target.namespace, image=team.image("blue"), env=env))
     installed = Mochi(target)
     blue = await installed.serving(2, LIVE)
-    before = await installed.deployment(LIVE), await installed.service(LIVE)
+    before = await asked_for(installed)
     admin = tmp_path / "admin.kubeconfig"
     admin.write_text(json.dumps(target.admin_kubeconfig()))
     terminal = Terminal(
@@ -110,7 +110,7 @@ async def test_the_guide_leads_from_one_deployment_to_a_gated_release_and_back(t
     person = Terminal(tmp_path, KUBECONFIG=str(admin))
 
     await terminal.succeeds(look)
-    assert (await installed.deployment(LIVE), await installed.service(LIVE)) == before
+    assert await asked_for(installed) == before
     await terminal.succeeds(make)
     [copied] = (await installed.deployment(IDLE))["spec"]["template"]["spec"]["containers"]
     assert copied["env"] == env, "text stays text, on the way through YAML and kubectl"
@@ -136,14 +136,19 @@ async def test_the_guide_leads_from_one_deployment_to_a_gated_release_and_back(t
         await team.person("sam").submit_modal(form, reason="wrong prices")
         await team.card("🟠", "mochi #1 (green) was rolled back by @sam")
         assert await installed.serving(2, LIVE) == blue
-    assert (await installed.deployment(LIVE))["spec"] == before[0]["spec"]
+    assert (await asked_for(installed))[0] == before[0]
 
     await person.succeeds(undo)
-    service = await installed.service(LIVE)
-    assert (selector(service), service["metadata"].get("annotations")) == (selector(before[1]), None)
+    assert await asked_for(installed) == before
     assert await installed.serving(2, LIVE) == blue
     left = {item["metadata"]["name"] for item in (await installed.get(installed.deployments))["items"]}
     assert left == {LIVE}
+
+
+async def asked_for(installed):
+    """What people have said of the Deployment and the Service; what controllers report of it comes and goes."""
+    service = await installed.service(LIVE)
+    return (await installed.deployment(LIVE))["spec"], service["spec"], service["metadata"].get("annotations")
 
 
 async def goes_live(team, installed):
