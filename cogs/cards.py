@@ -53,6 +53,9 @@ class Cards:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._failures: Counter[str] = Counter()
+        # What happened to messages: the record of a card is written by whoever draws it, and nobody else.
+        self._lost: set[str] = set()
+        self._cleared: set[str] = set()
         self._threads = Threads(client, guild)
         self._there: dict[str, asyncio.Event] = {}
 
@@ -81,19 +84,15 @@ class Cards:
             task = asyncio.create_task(self._work(release.label), name=f"card of {release.label}")
             self._running[release.label] = task
 
-    async def lost(self, release: Release) -> None:
+    def lost(self, release: Release) -> None:
         """Its message was deleted: void what was voted on it and post it anew."""
-        card = await self._attended.store.card(release)
-        if card is not None:
-            await self._attended.store.save_card(replace(card, shown=""))
-            self.changed(release)
+        self._lost.add(release.label)
+        self.changed(release)
 
-    async def cleared(self, release: Release) -> None:
+    def cleared(self, release: Release) -> None:
         """Somebody took all reactions off its message: ours go there again."""
-        card = await self._attended.store.card(release)
-        if card is not None:
-            await self._attended.store.save_card(replace(card, shown=card.shown.removesuffix(REACTED)))
-            self.changed(release)
+        self._cleared.add(release.label)
+        self.changed(release)
 
     async def idle(self) -> None:
         """Until nothing is being drawn."""
@@ -152,7 +151,7 @@ class Cards:
 
     async def _draw(self, release: Release) -> None:
         desk = self._attended
-        before = await desk.store.card(release)
+        before = await self._recorded(release)
         # Read before the release is, so that what is told of an event is true of the release as it is shown.
         events = await desk.store.events(release, before.told if before is not None else 0)
         stored = await desk.release(release.app, release.number)
@@ -169,6 +168,22 @@ class Cards:
             card = await self._threads.tell(desk.store, card, events, view, around)
         finally:  # whose turn it is does not wait for a thread
             await self._ping(await desk.store.card(stored) or card, view)
+
+    async def _recorded(self, release: Release) -> Card | None:
+        """Its card, without what somebody took away from it meanwhile."""
+        store, label = self._attended.store, release.label
+        card, lost, cleared = await store.card(release), label in self._lost, label in self._cleared
+        if card is not None and (lost or cleared):
+            card = replace(card, shown="" if lost else card.shown.removesuffix(REACTED))
+            self._lost.discard(label)
+            self._cleared.discard(label)
+            try:
+                await store.save_card(card)
+            except BaseException:  # it happened all the same
+                self._lost.update({label} if lost else ())
+                self._cleared.add(label)
+                raise
+        return card
 
     async def _draw_neighbours(self, release: Release) -> None:
         """What another card says of this release: that it was replaced by it, or is live no longer."""

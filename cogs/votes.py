@@ -207,7 +207,7 @@ class Votes(commands.Cog):
         async with self._recording(message):
             release = await self._voted_on(channel, message)
             if release is not None:
-                await self._cards.lost(release)
+                self._cards.lost(release)
 
     async def _recount_at(self, channel: int, message: int) -> None:
         async with self._recording(message):
@@ -216,7 +216,7 @@ class Votes(commands.Cog):
                 return
             if not await self._recount(release):
                 self._doubtful()
-            await self._cards.cleared(release)
+            self._cards.cleared(release)
 
     async def _recount(self, release: Release) -> bool:
         """Whether the votes in the store are now those that Discord lists."""
@@ -229,7 +229,7 @@ class Votes(commands.Cog):
             except discord.NotFound as error:
                 log.warning("a card is gone: its votes are void", release=release, error=str(error))
                 votes = []
-                await self._cards.lost(release)
+                self._cards.lost(release)
             except discord.Forbidden as error:
                 # It is there, and may even be edited: to post it anew would help nobody.
                 log.warning(

@@ -273,6 +273,56 @@ async def test_cards_that_are_deleted_together_are_posted_again(stage):
     assert (card.id == lost.id, card.content) == (False, NOBODY_YET)
 
 
+@pytest.mark.parametrize("happens", ["deleted", "cleared"])
+async def test_what_happens_to_a_card_while_its_thread_is_told_is_made_good(stage, monkeypatch, happens):
+    """Both change the record of the card. Without what was voted on it, leo's approval is the first."""
+    await stage.deploy()
+    await stage.react(stage.kim)
+    card, tell, votes = await stage.card(), stage.bot.cards._threads.tell, stage.bot.get_cog("Votes")
+    event = {"id": card.id, "message_id": card.id, "channel_id": card.channel.id, "guild_id": stage.guild.id}
+    gone = []
+
+    async def slow(*arguments):
+        if not gone:
+            gone.append(card)
+            stage.env.backend.subscribers.remove(stage.env._gateway_feed)
+            if happens == "deleted":
+                stage.env.backend.delete_message(card.channel.id, card.id)
+                await votes.on_raw_message_delete(discord.RawMessageDeleteEvent(event))
+            else:
+                stage.env.backend.clear_reactions(card.channel.id, card.id)
+                await votes.on_raw_reaction_clear(discord.RawReactionClearEvent(event))
+            stage.env.backend.subscribers.append(stage.env._gateway_feed)
+        return await tell(*arguments)
+
+    monkeypatch.setattr(stage.bot.cards._threads, "tell", slow)
+    await stage.react(stage.guest)  # a line for the thread, and nothing new on the card
+    assert gone
+    assert ((await stage.card()).id == card.id) == (happens == "cleared")
+    assert (await stage.card()).content == NOBODY_YET
+    assert await stage.reactions() == {"✅": {"TestBot"}, "⛔": {"TestBot"}}
+    await stage.react(stage.leo)
+    assert await stage.phase() is Phase.READY
+
+
+async def test_a_card_that_was_deleted_is_posted_again_after_a_record_that_failed(stage, monkeypatch):
+    await stage.deploy()
+    lost, save, failed = await stage.card(), stage.world.store.save_card, []
+
+    async def once(card):
+        if not failed:
+            failed.append(card)
+            raise StoreError("another program keeps it locked")
+        await save(card)
+
+    monkeypatch.setattr(stage.world.store, "save_card", once)
+    stage.env.backend.delete_message(lost.channel.id, lost.id)
+    await stage.settle()
+    await _listed_again(stage)
+    assert failed
+    assert (await stage.card()).id != lost.id
+
+
 async def test_a_vote_that_came_before_the_card_was_on_record_counts(stage, monkeypatch):
     """kim reacts at once: a reaction on a message that is on no record yet is nobody's vote when it is heard."""
     save, early = stage.world.store.save_card, []
