@@ -65,8 +65,8 @@ class Cards:
     def open(self) -> None:
         """Discord is there: draw what waited for it."""
         self._open = True
-        for release in list(self._wanted.values()):
-            self.changed(release)
+        for label in list(self._wanted):
+            self._begin(label)
 
     def close(self) -> None:
         """Discord is gone; what changes from now on is drawn when it is back."""
@@ -76,13 +76,16 @@ class Cards:
         self._later.clear()
 
     def changed(self, release: Release) -> None:
-        """Draw its card soon. Never blocks, never raises."""
+        """Draw its card soon; after a failure, when its pause is over. Never blocks, never raises."""
         self._wanted[release.label] = release
-        if timer := self._later.pop(release.label, None):
+        if release.label not in self._later:
+            self._begin(release.label)
+
+    def _begin(self, label: str) -> None:
+        if timer := self._later.pop(label, None):
             timer.cancel()
-        if self._open and release.label not in self._running:
-            task = asyncio.create_task(self._work(release.label), name=f"card of {release.label}")
-            self._running[release.label] = task
+        if self._open and label not in self._running:
+            self._running[label] = asyncio.create_task(self._work(label), name=f"card of {label}")
 
     def lost(self, release: Release) -> None:
         """Its message was deleted: void what was voted on it and post it anew."""
@@ -102,7 +105,8 @@ class Cards:
     async def posted(self, release: Release) -> str:
         """The address of its card, "" when it is not there within a few seconds. Its thread may come later."""
         there = self._there.setdefault(release.label, asyncio.Event())
-        self.changed(release)
+        self._wanted[release.label] = release
+        self._begin(release.label)  # somebody waits for it
         if task := self._running.get(release.label):
             waiting = asyncio.create_task(there.wait())
             await asyncio.wait([task, waiting], timeout=POSTED_WITHIN, return_when=asyncio.FIRST_COMPLETED)
@@ -146,8 +150,8 @@ class Cards:
     def _try_later(self, release: Release, error: Exception) -> None:
         self._failures[release.label] += 1
         delay = retry_after(error, self._failures[release.label])
-        release = self._wanted.setdefault(release.label, release)
-        self._later[release.label] = asyncio.get_running_loop().call_later(delay, self.changed, release)
+        self._wanted.setdefault(release.label, release)
+        self._later[release.label] = asyncio.get_running_loop().call_later(delay, self._begin, release.label)
 
     async def _draw(self, release: Release) -> None:
         desk = self._attended

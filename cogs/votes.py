@@ -207,6 +207,8 @@ class Votes(commands.Cog):
         async with self._recording(message):
             release = await self._voted_on(channel, message)
             if release is not None:
+                async with self._turn(message):
+                    await self._desk.recount(release, ())  # it may rest a while before it is posted again
                 self._cards.lost(release)
 
     async def _recount_at(self, channel: int, message: int) -> None:

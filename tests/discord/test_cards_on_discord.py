@@ -94,6 +94,48 @@ async def test_a_channel_that_was_closed_to_us_gets_its_card_when_it_opens(stage
     assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for QC and Lead"
 
 
+async def test_a_refused_card_is_tried_when_its_pause_is_over_whatever_happens_meanwhile(stage):
+    """Whoever votes or comes and goes in the namespace must not bring us the refusals that ban our address."""
+    await stage.deploy()
+    stage.env.inject_error("PATCH", "/channels/*/messages/*", status=403, code=50001, times=None)
+    await stage.react(stage.kim)
+    before = len(stage.sent)
+    for _ in range(20):
+        stage.bot.cards.changed(await stage.world.newest())
+        await stage.settle()
+    assert len(stage.sent) == before
+    await catch_up(stage)
+    assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for Lead"
+
+
+async def test_a_new_session_and_whoever_wants_the_address_do_not_wait_for_the_pause(stage):
+    stage.env.inject_error("POST", "/channels/*/messages", status=403, code=50001, times=2)
+    await stage.deploy()
+    release = await stage.world.newest()
+    assert await stage.bot.cards.posted(release) == ""
+    assert await stage.bot.cards.posted(release) == await stage.bot.cards.address(release) != ""
+    stage.env.inject_error("PATCH", "/channels/*/messages/*", status=403, code=50001, times=1)
+    await stage.react(stage.kim)
+    await stage.disconnect()
+    await stage.resume()
+    assert (await stage.card()).content == "🟡 mochi #1 (green) is waiting for Lead"
+
+
+async def test_votes_on_a_card_that_is_deleted_during_its_pause_are_void_at_once(stage):
+    await stage.deploy()
+    await stage.react(stage.kim)
+    stage.env.inject_error("PATCH", "/channels/*/messages/*", status=403, code=50001, times=1)
+    await stage.react(stage.guest)
+    await stage.unreact(stage.kim)
+    await stage.react(stage.kim)
+    lost = await stage.card()
+    stage.env.backend.delete_message(lost.channel.id, lost.id)
+    await stage.settle()
+    assert await stage.world.store.votes(await stage.world.newest()) == ()
+    await catch_up(stage)
+    assert (await stage.card()).id != lost.id
+
+
 class _Answer:
     def __init__(self, status):
         self.status, self.reason = status, "no"
