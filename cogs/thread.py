@@ -25,8 +25,9 @@ class Telling:
     """By id of an event, the text of a message that would have told up to it."""
 
     def told_by(self, said: str) -> int:
-        """Up to which event a message tells that begins where this one does."""
-        return max((told for told, text in self.steps if text == said), default=self.told)
+        """Up to which event a message tells that begins where this one does, be it with a ping in its last line."""
+        begun = [(len(text), told) for told, text in self.steps if said == text or said.startswith(text + "\n")]
+        return max(begun)[1] if begun else self.told
 
 
 def tellings(events: Iterable[Event], room: int = CONTENT) -> Iterator[Telling]:

@@ -51,3 +51,18 @@ def test_the_end_of_a_release_is_marked_even_when_it_has_no_text():
 def test_lines_from_outside_mean_exactly_their_characters():
     (telling,) = tellings(events("@everyone **x** `code`\n# not a heading"))
     assert telling.text == f"{STAMP} @\u200beveryone \\*\\*x\\*\\* `code` \\# not a heading"
+
+
+def test_an_earlier_message_that_got_there_with_its_ping_tells_what_it_told():
+    """Its answer was lost, and an event came meanwhile: Discord answers the retry with what is there."""
+    first, second, third = events("one", "one more", "scaled down", kind="phase:done")
+    (late,) = tellings([first, second, third])
+    for told in ([first], [first, second], [first, second, third]):
+        (early,) = tellings(told)
+        assert late.told_by(f"{early.text}\n<@1> mochi #1 is live") == told[-1].id
+        assert late.told_by(early.text) == told[-1].id
+
+
+def test_a_line_is_not_taken_for_another_that_it_begins_like():
+    (late,) = tellings(events("one", "two"))
+    assert late.told_by(f"{STAMP} one and a half") == 2  # none that is known: it is not told twice
