@@ -220,8 +220,9 @@ def lies(world, changes):
     get, listed = world.api.get, world.api.list
 
     def changed(kind, item):
+        name = item["metadata"]["name"]  # as it is: the first lie may be about that
         for wanted, names, path, instead in changes:
-            if wanted == kind and item["metadata"]["name"] in (names or {item["metadata"]["name"]}):
+            if wanted == kind and name in (names or {name}):
                 with suppress(KeyError, IndexError, TypeError):  # the one before it has taken its place away
                     item = without(item, path, instead)
         return item
