@@ -84,7 +84,9 @@ async def stage(tmp_path, monkeypatch):
     monkeypatch.setattr(bot, "_sync", _nothing)
     await bot._async_setup_hook()
     await bot.setup_hook()
-    await bot.get_cog("Votes").on_ready()
+    votes = bot.get_cog("Votes")
+    bot.remove_listener(votes.on_votes_begin, "on_votes_begin")  # dpytest cannot list who has reacted
+    await votes.on_ready()
     yield Stage(world, bot, guild, channel, people)
     await bot.cards.idle()
     bot.cards.close()

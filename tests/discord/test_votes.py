@@ -443,6 +443,18 @@ async def test_votes_that_begin_while_they_cannot_be_listed_are_listed_later(sta
             await stage.settle()
 
 
+async def test_a_listing_that_makes_no_sense_is_none(stage, monkeypatch):
+    await stage.deploy()
+
+    async def odd(_):
+        raise ValueError("no such field")
+
+    monkeypatch.setattr(stage.bot.get_cog("Votes"), "_listed", odd)
+    with pytest.raises(ValueError, match="no such field"):
+        await stage.bot.get_cog("Votes").on_votes_begin(await stage.world.newest())
+    assert not stage.bot.people.counted
+
+
 async def test_an_older_listing_does_not_overrule_a_vote_that_was_not_recorded(stage):
     """kim takes the approval back while the card of another app is still being listed."""
     await stage.deploy()
