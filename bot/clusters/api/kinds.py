@@ -15,6 +15,11 @@ class Kind:
     group: str
     plural: str
 
+    @property
+    def api_group(self) -> str:
+        """As a Role names it; the core group has no name."""
+        return self.group.partition("/")[0] if "/" in self.group else ""
+
     def path(self, namespace: str, name: str = "") -> str:
         """No namespace for kinds that are in none."""
         root = f"/apis/{self.group}" if "/" in self.group else f"/api/{self.group}"
@@ -35,9 +40,8 @@ REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubject
 
 def rule(kind: Kind, verbs: Sequence[str], names: Sequence[str] = ()) -> Json:
     """The rule of a Role that allows this; no names are all of them."""
-    group = kind.group.partition("/")[0] if "/" in kind.group else ""
     named = {"resourceNames": [*names]} if names else {}
-    return {"apiGroups": [group], "resources": [kind.plural], **named, "verbs": [*verbs]}
+    return {"apiGroups": [kind.api_group], "resources": [kind.plural], **named, "verbs": [*verbs]}
 
 
 def as_yaml(rule: Json) -> str:
