@@ -277,7 +277,9 @@ class Controller:
             else:
                 release = await self._keep(stored, release, pending)
                 self._show(app, release, view.snapshot, decision.reason, decision.until)
-                return self._next(release, decision, soon=bool(ballots.trouble), rests=not view.needs_upkeep)
+                soon = bool(ballots.trouble)
+                until = self._next(release, decision, soon=soon, rests=not view.needs_upkeep)
+                return min(filter(None, (until, view.snapshot.again_at)), default=None)
         raise RuntimeError(f"{release.title} does not come to rest in {release.phase}")
 
     def _heard(self, app: App, release: Release, *, unheard: bool) -> View | None:

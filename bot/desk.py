@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.ballot_box import TRIES, BallotBox, found, too_quick
-from bot.clusters.cluster import LABEL, Cluster, Links, Start
+from bot.clusters.cluster import LABEL, Cluster, Links, Start, label_of
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
 from bot.in_service import InService
@@ -259,7 +259,7 @@ class Desk:
         moved_by = ""
         if current and seen is not None and seen.traffic is not Traffic.CANDIDATE:
             moved_by = seen.changed_by
-        elif newest is not None and not current and newest.previous.selector.get(LABEL) != release.label:
+        elif newest is not None and not current and label_of(newest.previous) != release.label:
             moved_by = "somebody"
         return view(
             release,
@@ -357,7 +357,7 @@ class Desk:
 
     async def _release_of(self, version: Version) -> Release | None:
         """None for a version that was there before Greenlight."""
-        label = version.selector.get(LABEL)
+        label = label_of(version)
         return await self.store.labelled(label) if label else None
 
     async def _take_back(self, app: App, live: Release, actor: Person, reason: str) -> Release:

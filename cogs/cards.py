@@ -12,7 +12,7 @@ from dataclasses import replace
 import discord
 import structlog
 
-from bot.clusters.cluster import LABEL
+from bot.clusters.cluster import label_of
 from bot.desk import Desk
 from bot.release.app import Notify
 from bot.release.record import Phase, Release
@@ -191,7 +191,7 @@ class Cards:
 
     async def _draw_neighbours(self, release: Release) -> None:
         """What another card says of this release: that it was replaced by it, or is live no longer."""
-        store, label = self._attended.store, release.previous.selector.get(LABEL)
+        store, label = self._attended.store, label_of(release.previous)
         before = [await store.release(release.app, release.number - 1), await store.labelled(label) if label else None]
         for neighbour in before:
             if neighbour is not None and (neighbour.replaced_by or neighbour.phase is Phase.DONE):

@@ -19,7 +19,7 @@ WITHIN = 5.0
 
 async def addresses(api: KubeApi, app: App, now: Callable[[], datetime]) -> list[Finding]:
     links = await NativeCluster(api, [app], now, lambda _: None, "").links(app)
-    wanted = (("production", app.target.service, links.production), ("preview", app.target.preview, links.preview))
+    wanted = (("production", app.native.service, links.production), ("preview", app.native.preview, links.preview))
     timeout = aiohttp.ClientTimeout(total=WITHIN)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         found = await asyncio.gather(*(_address(session, app, *each) for each in wanted))

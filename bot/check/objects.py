@@ -67,7 +67,7 @@ def _slots(part: str, app: App, found: Found, start: Start) -> Iterator[Finding]
 
 
 def _pods(part: str, app: App, live: Json, idle: Json, start: Start) -> Iterator[Finding]:
-    unasked = [name(slot) for slot in (live, idle) if "readinessProbe" not in container(slot, app.target.container)[1]]
+    unasked = [name(slot) for slot in (live, idle) if "readinessProbe" not in container(slot, app.native.container)[1]]
     if unasked:
         sentence = f"nobody asks the pods of {' and '.join(unasked)} whether they are ready: they count at once."
         yield warn(part, "pods", sentence, "Give the container a readinessProbe: traffic is switched to what is ready.")
@@ -84,7 +84,7 @@ def _pods(part: str, app: App, live: Json, idle: Json, start: Start) -> Iterator
 
 def _alike(part: str, app: App, live: Json, idle: Json) -> Iterator[Finding]:
     """A release changes image and label of the idle slot, and nothing else: what else differs goes live with it."""
-    different = list(_different(live, idle, container(live, app.target.container)[1]["name"]))
+    different = list(_different(live, idle, container(live, app.native.container)[1]["name"]))
     if different:
         sentence = f"{name(live)} and {name(idle)} differ in more than the image, and so will releases: "
         fix = f"Make the pod template of {name(idle)} like that of {name(live)}, apart from labels."

@@ -10,7 +10,7 @@ PART = "settings"
 
 def understood(apps: Iterable[App]) -> list[Finding]:
     """One line for each app, for whoever wants to see what its table was taken for."""
-    return [ok(PART, app.name, f"{app.image} → {_place(app)} ({' and '.join(app.target.slots)})") for app in apps]
+    return [ok(PART, app.name, f"{app.image} → {_place(app)} ({' and '.join(app.native.slots)})") for app in apps]
 
 
 def faults(lines: str) -> list[Finding]:
@@ -19,4 +19,4 @@ def faults(lines: str) -> list[Finding]:
 
 
 def _place(app: App) -> str:
-    return "/".join(filter(None, [app.cluster, app.namespace, app.target.service]))
+    return "/".join(filter(None, [app.cluster, app.namespace, app.native.service]))

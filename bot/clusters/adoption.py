@@ -53,7 +53,7 @@ def complete(
     app: App, service: Json | None, preview: Json | None, slots: Sequence[Json | None]
 ) -> tuple[Json, Json, list[Json]]:
     """The four objects of an app. Raises `Unfit` when one is not there."""
-    target = app.target
+    target = app.native
     present = [slot for slot in slots if slot is not None]
     if service is not None and preview is not None and len(present) == len(slots):
         return service, preview, present
@@ -81,7 +81,7 @@ def start(app: App, found: Found, store_id: str) -> Start:
         _usable(service)
     for slot in found.slots:
         _released_by_label(slot)
-        container(slot, app.target.container)
+        container(slot, app.native.container)
     _of_their_own(*found.slots)
     live, idle = _live_and_idle(app, found)
     present = selector(found.service)
@@ -96,11 +96,11 @@ def start(app: App, found: Found, store_id: str) -> Start:
         slot=name(idle),
         selector=own,
         live=Version(
-            image=container(live, app.target.container)[1]["image"],
+            image=container(live, app.native.container)[1]["image"],
             slot=name(live),
             selector=dict(narrowed),
             before=None if before is None else dict(before),
-            digests=frozenset(filter(None, (_digest(image) for image in _images(live, behind, app.target.container)))),
+            digests=frozenset(filter(None, (_digest(image) for image in _images(live, behind, app.native.container)))),
         ),
         live_ready=len(pods_behind(found.slices, name(found.service))),
         warnings=tuple(filter(None, (cut_short(live),))),
@@ -158,12 +158,12 @@ def _live_and_idle(app: App, found: Found) -> tuple[Json, Json]:
     """Which slot is live is read from the Service and the pods behind it, never from a name."""
     service, present = name(found.service), selector(found.service)
     behind = {owner(pod) for pod in found.pods if matches(present, labels(pod))}
-    strangers = sorted(behind - set(app.target.slots))
+    strangers = sorted(behind - set(app.native.slots))
     if strangers:
         whose = strangers[0] or "no Deployment"
         raise Unfit(
             f"Service {service} routes to pods of {whose}, which is neither of the slots "
-            f"{' and '.join(app.target.slots)}",
+            f"{' and '.join(app.native.slots)}",
             "narrow its selector to the live slot's pods, or name the Deployment in `slots`.",
         )
     if len(behind) > 1:

@@ -18,13 +18,14 @@ from bot.release.snapshot import Snapshot
 LABEL = "greenlight.dev/release"
 """In pod templates and selectors: the release. Immutable per release, so traffic can never reach another version."""
 
-__all__ = ["LABEL", "Cluster", "ClusterError", "Link", "Links", "Start", "View", "Write"]
+__all__ = ["LABEL", "Cluster", "ClusterError", "Link", "Links", "Outside", "Start", "View", "Write", "label_of"]
 
 
 @dataclass(frozen=True)
 class Write:
     """One conditional write: a JSON Patch (RFC 6902) whose `test`s say what it was decided upon."""
 
+    app: str
     cluster: str
     """As in `App.cluster`."""
     kind: str
@@ -61,6 +62,26 @@ class Start:
     """The right to watch that is missing, as a sentence: without it a release is moved by the clock alone."""
     warnings: tuple[str, ...] = ()
     """What does not stand in the way of a release, but should be known by whoever approves it."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A version beside the live one that somebody else brings up."""
+
+    start: Start
+    """As for a release of ours; its `selector` tells the pods of this version."""
+    image: str
+    template: str
+    """Fingerprint of its pod template."""
+    begun_by: str
+    """Who did it and when, as the API server recorded it, for example `kubectl-set at 14:02 UTC`."""
+    author: str = ""
+    """Whom the pod template names as its author: a Discord user id, or a name; "" when it names nobody."""
+
+
+def label_of(version: Version) -> str:
+    """The label of the release that a version was; "" for one that was there before Greenlight."""
+    return version.label or version.selector.get(LABEL, "")
 
 
 class View(Protocol):
@@ -101,5 +122,8 @@ class Cluster(Protocol):
 
     async def send(self, write: Write) -> None:
         """Raises `Stale` when the API server refused its condition, `Away` when its fate is unknown."""
+
+    async def outside(self, app: App, newest: Release | None) -> Outside | None:
+        """A version that is neither live nor that of `newest`, where others may begin releases too."""
 
     async def links(self, app: App) -> Links: ...

@@ -21,7 +21,7 @@ from bot.clusters.api import (
     Json,
     Kind,
 )
-from bot.clusters.cluster import LABEL, Links, Start, Write
+from bot.clusters.cluster import LABEL, Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing
 from bot.clusters.links import best_link
 from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name
@@ -82,7 +82,7 @@ class NativeCluster:
 
     async def found(self, app: App) -> adoption.Found:
         """The app's objects, read afresh. Raises `Missing` with the fix when one is not there."""
-        target = app.target
+        target = app.native
         (service, preview, first, second), (pods, slices) = await asyncio.gather(
             asyncio.gather(
                 self._if_there(SERVICE, app.namespace, target.service),
@@ -105,14 +105,14 @@ class NativeCluster:
         known = services.objects
         if not all(watch.listed.is_set() and not watch.trouble for watch in (services, deployments, pods, slices)):
             return None
-        if app.target.service not in known or app.target.preview not in known:
+        if app.native.service not in known or app.native.preview not in known:
             return None
         return NativeView(
             app,
             release,
-            service=known[app.target.service],
-            preview=known[app.target.preview],
-            slots=[deployments.objects[slot] for slot in app.target.slots if slot in deployments.objects],
+            service=known[app.native.service],
+            preview=known[app.native.preview],
+            slots=[deployments.objects[slot] for slot in app.native.slots if slot in deployments.objects],
             pods=_alive(pods.objects.values()),
             slices=list(slices.objects.values()),
             autoscaled=self._autoscalers.get(app.namespace),
@@ -126,7 +126,7 @@ class NativeCluster:
 
         What is malformed, refused or late is an error, but where nobody needs it: see `_knows_the_way_back`.
         """
-        read_at, target, doubts = self._now(), app.target, list[ClusterError]()
+        read_at, target, doubts = self._now(), app.native, list[ClusterError]()
         both = f"{SERVICE_NAME} in ({target.service},{target.preview})"
         (service, preview, first, second), (slices, candidates, previous, autoscaled) = await asyncio.gather(
             asyncio.gather(
@@ -170,6 +170,10 @@ class NativeCluster:
         with suppress(Malformed):
             self._watches[write.namespace, write.kind].put(sound(WRITTEN[write.kind], written))
 
+    async def outside(self, app: App, newest: Release | None) -> Outside | None:  # noqa: ARG002 - as others know it
+        """Never: which of two Deployments is meant to be released next, only its owner knows."""
+        return None
+
     async def links(self, app: App) -> Links:
         ingresses, routes, gateways = await asyncio.gather(
             self._optional(INGRESS, app.namespace),
@@ -180,7 +184,7 @@ class NativeCluster:
         def link(service: str, called: str) -> str | None:
             return app.links.get(called) or best_link(service, ingresses, routes, gateways)
 
-        return Links(link(app.target.service, "production"), link(app.target.preview, "preview"))
+        return Links(link(app.native.service, "production"), link(app.native.preview, "preview"))
 
     async def _if_there(self, kind: Kind, namespace: str, called: str) -> Json | None:
         """None when nobody has made it, or somebody deleted it."""

@@ -74,7 +74,8 @@ def container(deployment: Json, wanted: str | None) -> tuple[int, Json]:
             return index, candidate
     names = ", ".join(candidate["name"] for candidate in containers)
     wrong = f"has no container {wanted}" if wanted else "has several containers"
-    raise Unfit(f"Deployment {name(deployment)} {wrong} ({names})", "set `container` to one of them.")
+    kind = deployment.get("kind") or "Deployment"
+    raise Unfit(f"{kind} {name(deployment)} {wrong} ({names})", "set `container` to one of them.")
 
 
 def grace_period(deployment: Json) -> int:
@@ -128,9 +129,13 @@ def replicas(deployment: Json) -> int:
     return 1 if wanted is None else int(wanted)
 
 
+def owners(item: Json) -> Iterable[Json]:
+    return item["metadata"].get("ownerReferences") or []
+
+
 def owner(pod: Json) -> str:
     """The name of the Deployment behind a pod ("" if there is none): its ReplicaSet is named for it and the hash."""
-    for reference in pod["metadata"].get("ownerReferences") or []:
+    for reference in owners(pod):
         if reference.get("controller") and reference["kind"] == "ReplicaSet":
             return str(reference["name"]).removesuffix(f"-{labels(pod).get(HASH, '')}")
     return ""

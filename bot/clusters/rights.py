@@ -41,7 +41,7 @@ class Right:
 
 
 def rights(app: App) -> tuple[Right, ...]:
-    target = app.target
+    target = app.native
     addresses = "the card's buttons have no address but those in [links]"
     return (
         Right(SERVICE, ("get", "patch"), (target.service, target.preview)),

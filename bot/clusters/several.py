@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
-from bot.clusters.cluster import Cluster, Links, Start, View, Write
+from bot.clusters.cluster import Cluster, Links, Outside, Start, View, Write
 from bot.release.app import App
 from bot.release.record import Release
 
@@ -48,6 +48,9 @@ class SeveralClusters:
 
     async def send(self, write: Write) -> None:
         await self._clusters[write.cluster].send(write)
+
+    async def outside(self, app: App, newest: Release | None) -> Outside | None:
+        return await self._clusters[app.cluster].outside(app, newest)
 
     async def links(self, app: App) -> Links:
         return await self._clusters[app.cluster].links(app)

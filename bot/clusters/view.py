@@ -178,7 +178,7 @@ class NativeView:
     def _container(self, slot: Json) -> Json:
         """Empty when it cannot be told any more, since somebody added or renamed one: then it is not what we knew."""
         try:
-            return container(slot, self.app.target.container)[1]
+            return container(slot, self.app.native.container)[1]
         except ClusterError:
             return {}
 
@@ -277,13 +277,13 @@ class NativeView:
         if self._candidate_runs:
             return None
         count = None if replicas(slot) and self._is_autoscaled(slot) else self._pods_of_live
-        patch = patches.stage(slot, self.release.image, self.release.label, count, self.app.target.container)
+        patch = patches.stage(slot, self.release.image, self.release.label, count, self.app.native.container)
         return self._deploy(slot, patch, f"set {name(slot)} to {self.release.asked}")
 
     def _show_preview(self) -> Write | None:
         if self.preview is None:
             raise ClusterError(
-                f"Service {self.app.target.preview} does not exist: create it like {name(self.service)}."
+                f"Service {self.app.native.preview} does not exist: create it like {name(self.service)}."
             )
         if selector(self.preview) == self.release.selector:
             return None
@@ -302,7 +302,7 @@ class NativeView:
         if replicas(slot):
             return None
         count = max(1, replicas(self._candidate) if self._candidate else 1)
-        return self._deploy(slot, patches.scale(slot, count, self.app.target.container), f"start {name(slot)} again")
+        return self._deploy(slot, patches.scale(slot, count, self.app.native.container), f"start {name(slot)} again")
 
     def _hide_preview(self) -> Write | None:
         if self.preview is None or selector(self.preview) != self.release.selector:
@@ -315,7 +315,7 @@ class NativeView:
             return None
         if self._traffic is (Traffic.CANDIDATE if slot is self._candidate else Traffic.PREVIOUS):
             raise ClusterError(f"{name(slot)} has the traffic and keeps its pods.")
-        return self._deploy(slot, patches.scale(slot, 0, self.app.target.container), f"scale {name(slot)} to 0")
+        return self._deploy(slot, patches.scale(slot, 0, self.app.native.container), f"scale {name(slot)} to 0")
 
     def _is_left_over(self, slot: Json) -> bool:
         """It runs a release that this one replaced and of which, never staged itself, it was to take the place."""
@@ -352,7 +352,7 @@ class NativeView:
         if not 0 < replicas(slot) < wanted or self._is_autoscaled(slot):
             return None
         why = f"scale {name(slot)} to {wanted}, as many as are live"
-        return self._deploy(slot, patches.scale(slot, wanted, self.app.target.container), why)
+        return self._deploy(slot, patches.scale(slot, wanted, self.app.native.container), why)
 
     def _is_autoscaled(self, slot: Json) -> bool:
         if self.autoscaled is None and self.fresh:
@@ -369,11 +369,11 @@ class NativeView:
             notes[STORE] = self.store_id
         patch = patches.select(service, wanted, notes)
         return Write(
-            self.app.cluster, SERVICE.name, self.app.namespace, name(service), patch, why.format(name(service))
+            self.app.name, self.app.cluster, SERVICE.name, self.app.namespace, name(service), patch, why.format(name(service))
         )
 
     def _deploy(self, slot: Json, patch: patches.Operations, why: str) -> Write:
-        return Write(self.app.cluster, DEPLOYMENT.name, self.app.namespace, name(slot), patch, why)
+        return Write(self.app.name, self.app.cluster, DEPLOYMENT.name, self.app.namespace, name(slot), patch, why)
 
 
 def _hashless(wanted: Selector) -> Selector:

@@ -63,14 +63,25 @@ class Native:
 
 
 @dataclass(frozen=True)
+class Argo:
+    """An app on Argo Rollouts: a Rollout with the blueGreen strategy, of which everything else is read."""
+
+    rollout: str
+    container: str | None = None
+    """Needed only where a pod has several containers."""
+    adopt: bool = True
+    """Whether a version that somebody else brings up becomes a release, with the same approvals."""
+
+
+@dataclass(frozen=True)
 class App:
     name: str
     namespace: str
     channel: int
     """Discord channel id; the cards go there."""
     image: str
-    """The repository that a bare tag belongs to, normalised."""
-    target: Native
+    """The repository that a bare tag belongs to, normalised; "" is that of whatever is live."""
+    target: Native | Argo
     deployers: frozenset[int]
     approval: Approval
     rollbackers: frozenset[int] = frozenset()
@@ -85,6 +96,20 @@ class App:
     notify: Notify = Notify.CHANNEL
     cluster: str = ""
     """The name of its cluster in the file; "" is the one that the environment leads to."""
+
+    @property
+    def native(self) -> Native:
+        """Where it runs on plain Kubernetes; to ask it of another app is a mistake of ours (`TypeError`)."""
+        if not isinstance(self.target, Native):
+            raise TypeError(f"{self.name} does not run on plain Deployments")
+        return self.target
+
+    @property
+    def argo(self) -> Argo:
+        """Where it runs on Argo Rollouts; to ask it of another app is a mistake of ours (`TypeError`)."""
+        if not isinstance(self.target, Argo):
+            raise TypeError(f"{self.name} does not run on Argo Rollouts")
+        return self.target
 
     @property
     def may_roll_back(self) -> frozenset[int]:

@@ -166,6 +166,9 @@ def _unexplained(case: _Case) -> Decision | None:
         return None
     # One approval is one switch: whoever undid ours is not overruled.
     undone = release.phase is Phase.PROMOTING and release.was_live and seen.traffic is Traffic.PREVIOUS
+    if release.phase in {Phase.STAGING, Phase.READY} and seen.traffic is Traffic.CANDIDATE and seen.promoted_by:
+        why = f"promoted outside by {seen.promoted_by}"
+        return Decision(phase=Phase.ABANDONED, cause=Cause.PROMOTED_OUTSIDE, reason=why)
     if undone or seen.traffic not in EXPLAINED[release.phase]:
         return _leave(f"the active Service was changed by {seen.changed_by}")
     if release.phase is Phase.REVERTING:  # whatever became of the candidate, going back is right
@@ -184,6 +187,8 @@ def _staging(case: _Case) -> Decision:
         return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by} while it was being prepared")
     if release.staged and side.failed:
         return _back(Cause.FAILED, side.trouble or "its pods fail")
+    if release.staged and case.seen.given_up:
+        return _back(Cause.FAILED, case.seen.given_up)
     if case.over(within):
         return _back(Cause.LATE, f"not ready in time: {side.trouble or side.progress}")
     if not release.staged:
@@ -198,6 +203,8 @@ def _ready(case: _Case) -> Decision:
     expires = (release.ready_at or release.since) + case.app.approval.expires
     if not side.present:
         return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
+    if case.seen.given_up:
+        return _back(Cause.FAILED, case.seen.given_up)
     if release.restores is not None and _can_take_traffic(side):  # going back needs nobody's permission
         return Decision(phase=Phase.PROMOTING, approvers=(release.author,))
     if result.vetoes:
@@ -256,7 +263,12 @@ def _switching(case: _Case) -> Decision:
     if not side.present:
         return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
     if case.over(within):
-        return _back(Cause.LATE, f"could not be switched in time: {side.trouble or side.progress}")
+        why = case.seen.pending or side.trouble or side.progress
+        return _back(Cause.LATE, f"could not be switched in time: {why}")
+    if case.seen.given_up:
+        return _back(Cause.FAILED, case.seen.given_up)
+    if case.seen.pending:
+        return _wait(case.seen.pending, release.since + within)
     if not _can_take_traffic(side):
         return _wait(side.trouble or side.progress, release.since + within)
     if release.restores is not None:
@@ -299,6 +311,8 @@ def _done(case: _Case) -> Decision:
 def _reverting(case: _Case) -> Decision:
     release, side = case.release, case.seen.previous
     if case.seen.traffic is Traffic.PREVIOUS:
+        if not case.seen.undone:
+            return Decision(reason=case.seen.pending) if case.seen.pending else Decision(order=Order.REVERT)
         # Nobody takes traffic back from a closed release, so it stays open while its own switch may be on the way.
         if case.settles_at:
             return _wait(LATE_SWITCH, case.settles_at)
@@ -306,7 +320,8 @@ def _reverting(case: _Case) -> Decision:
     if not side.present:
         return _leave(f"{side.name}, the version to go back to, was changed by {case.seen.previous_changed_by}")
     # A side that is started anew waits until it can carry all, unless what is live carries nothing.
-    if side.ready and (side.complete or not release.retired or not case.seen.candidate.ready):
+    anew = release.retired or case.seen.restarting
+    if side.ready and (side.complete or not anew or not case.seen.candidate.ready):
         return Decision(order=Order.REVERT)
     if case.over(case.app.timing.stage_within):
         why = side.trouble or side.progress

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     EMPTY = "empty"
     REPLACED = "replaced"
     FOREIGN = "foreign"
+    PROMOTED_OUTSIDE = "promoted outside"
     STUCK = "stuck"
 
 
@@ -63,6 +64,10 @@ class Version:
     """The image as a person reads it, such as `mochi:blue`."""
     digests: frozenset[str] = frozenset()
     """What is known of the image's content, so that going back to it never means whatever its tag means by then."""
+    label: str = ""
+    """Of the release that it was, where the selector does not tell (Argo Rollouts); "" before Greenlight."""
+    template: str = ""
+    """The whole pod template as JSON, where going back means writing it back (Argo Rollouts)."""
 
     @property
     def widest(self) -> Mapping[str, str]:
@@ -85,7 +90,8 @@ class Release:
     author: Person
     slot: str
     selector: Mapping[str, str]
-    """The whole selector of the active Service while this release is live."""
+    """The whole selector of the active Service while this release is live. On Argo Rollouts, where only the controller
+    knows it, what tells the release's pods: its label, or the pod hash of one that somebody else began."""
     previous: Version
     created_at: datetime
     since: datetime
@@ -115,6 +121,8 @@ class Release:
     replaced_by: int | None = None
     restores: int | None = None
     """The number of the live release that this one takes back by deploying anew what was live before it."""
+    begun_by: str = ""
+    """Who brought the candidate up where that was not Greenlight, as the API server recorded it."""
     notes: tuple[str, ...] = field(default=())
     """Warnings that the card shows as long as the release is open."""
 

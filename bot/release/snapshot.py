@@ -56,6 +56,21 @@ class Snapshot:
     fresh: bool = True
     """False: out of the watch cache."""
 
+    # What only a cluster with a release controller of its own (Argo Rollouts) has to tell:
+
+    pending: str = ""
+    """What that controller was told and has not done yet, as a sentence: nothing more is to be written meanwhile."""
+    undone: bool = True
+    """Nothing is left by which the candidate could still take traffic without being asked for again."""
+    given_up: str = ""
+    """Why the controller gave the candidate up, as a sentence."""
+    promoted_by: str = ""
+    """Who promoted the candidate; for when that was not Greenlight."""
+    restarting: bool = False
+    """The previous version had no pods left and is being started anew."""
+    again_at: datetime | None = None
+    """When another look is worth while although nothing was heard."""
+
     @property
     def live(self) -> Side | None:
         return {Traffic.PREVIOUS: self.previous, Traffic.CANDIDATE: self.candidate}.get(self.traffic)

@@ -89,7 +89,7 @@ def _account(found: Survey, account: Account) -> Iterator[_Document]:
 
 def _role(found: Survey, account: Account) -> Iterator[_Document]:
     api, metadata = "rbac.authorization.k8s.io", {"name": ROLE, "namespace": found.namespace}
-    targets = [app.app.target for app in found.apps]
+    targets = [app.app.native for app in found.apps]
     services = ", ".join(f"'{found.namespace}/{name}'" for each in targets for name in (each.service, each.preview))
     deployments = ", ".join(f"'{found.namespace}/{name}'" for each in targets for name in each.slots)
     yield (

@@ -65,7 +65,7 @@ def policy_file(found: Survey, objects: Objects, people: People, place: Place | 
 
 
 def _app(app: Found, objects: Objects, people: People, place: Place | None) -> Iterator[str]:
-    target = app.app.target
+    target = app.app.native
     yield f"[apps.{app.name}]"
     yield from comment(_what_it_is(app))
     yield from bullets(notes(app, objects))

@@ -2,6 +2,11 @@
 
 from bot.clusters.api.client import Api, Hello, KubeApi, Listing, Patch, Patience, http_date, parsed
 from bot.clusters.api.kinds import (
+    ANALYSIS_RUN,
+    APPLICATION,
+    REPLICA_SET,
+    ROLLOUT,
+    ROLLOUT_STATUS,
     AUTOSCALER,
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -18,6 +23,11 @@ from bot.clusters.api.kinds import (
 )
 
 __all__ = [
+    "ANALYSIS_RUN",
+    "APPLICATION",
+    "REPLICA_SET",
+    "ROLLOUT",
+    "ROLLOUT_STATUS",
     "AUTOSCALER",
     "DEPLOYMENT",
     "ENDPOINT_SLICE",

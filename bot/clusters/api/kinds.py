@@ -14,6 +14,8 @@ class Kind:
     name: str
     group: str
     plural: str
+    subresource: str = ""
+    """Which has a right of its own, and of which a write changes nothing else of the object."""
 
     @property
     def api_group(self) -> str:
@@ -24,7 +26,13 @@ class Kind:
         """No namespace for kinds that are in none."""
         root = f"/apis/{self.group}" if "/" in self.group else f"/api/{self.group}"
         place = f"/namespaces/{namespace}" if namespace else ""
-        return f"{root}{place}/{self.plural}" + (f"/{name}" if name else "")
+        of_it = f"/{self.subresource}" if self.subresource else ""
+        return f"{root}{place}/{self.plural}" + (f"/{name}{of_it}" if name else "")
+
+    @property
+    def resource(self) -> str:
+        """As a Role names it."""
+        return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
 
 
 SERVICE = Kind("Service", "v1", "services")
@@ -35,13 +43,18 @@ INGRESS = Kind("Ingress", "networking.k8s.io/v1", "ingresses")
 HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
 GATEWAY = Kind("Gateway", "gateway.networking.k8s.io/v1", "gateways")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
+REPLICA_SET = Kind("ReplicaSet", "apps/v1", "replicasets")
+ROLLOUT = Kind("Rollout", "argoproj.io/v1alpha1", "rollouts")
+ROLLOUT_STATUS = Kind("Rollout/status", "argoproj.io/v1alpha1", "rollouts", subresource="status")
+ANALYSIS_RUN = Kind("AnalysisRun", "argoproj.io/v1alpha1", "analysisruns")
+APPLICATION = Kind("Application", "argoproj.io/v1alpha1", "applications")
 REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")
 
 
 def rule(kind: Kind, verbs: Sequence[str], names: Sequence[str] = ()) -> Json:
     """The rule of a Role that allows this; no names are all of them."""
     named = {"resourceNames": [*names]} if names else {}
-    return {"apiGroups": [kind.api_group], "resources": [kind.plural], **named, "verbs": [*verbs]}
+    return {"apiGroups": [kind.api_group], "resources": [kind.resource], **named, "verbs": [*verbs]}
 
 
 def as_yaml(rule: Json) -> str:

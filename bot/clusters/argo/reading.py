@@ -1,0 +1,105 @@
+"""What a Rollout and what belongs to it say. Pure.
+
+Field names and meanings are those of `argoproj.io/v1alpha1`; how the controller uses them was tried out with 1.9.1.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from bot.clusters.api import Json
+from bot.clusters.cluster import LABEL
+from bot.clusters.errors import Unfit
+from bot.clusters.reading import labels, name, owners
+from bot.clusters.reading import container as container_of
+
+HASH = "rollouts-pod-template-hash"
+"""Label of a version's ReplicaSet and pods; the controller writes it into the selectors of the two Services."""
+DEADLINE = "argo-rollouts.argoproj.io/scale-down-deadline"
+"""Annotation of a ReplicaSet that has lost the traffic: when its pods go. As long as it is there, the controller
+switches to this version without a pause."""
+REVISION = "rollout.argoproj.io/revision"
+WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
+
+
+def annotations(item: Json) -> Json:
+    return item["metadata"].get("annotations") or {}
+
+
+def blue_green(rollout: Json) -> Json:
+    """Its strategy. Raises `Unfit` for a canary."""
+    strategy = rollout["spec"].get("strategy") or {}
+    if not isinstance(strategy.get("blueGreen"), dict):
+        what = "a canary" if "canary" in strategy else "without a strategy"
+        raise Unfit(
+            f"Rollout {name(rollout)} is {what}, and Greenlight drives blueGreen",
+            "give it the blueGreen strategy with an activeService and a previewService, or take the app out.",
+        )
+    return dict(strategy["blueGreen"])
+
+
+def active_service(rollout: Json) -> str:
+    return str(blue_green(rollout).get("activeService") or "")
+
+
+def preview_service(rollout: Json) -> str:
+    return str(blue_green(rollout).get("previewService") or "")
+
+
+def workload(rollout: Json) -> str:
+    """The Deployment that holds its pod template (`workloadRef`); "" when it holds it itself."""
+    return str((rollout["spec"].get("workloadRef") or {}).get("name") or "")
+
+
+def template_of(holder: Json) -> Json:
+    """The pod template of a Rollout, a Deployment or a ReplicaSet."""
+    return dict(holder["spec"].get("template") or {})
+
+
+def template_label(holder: Json) -> str:
+    """The release that its pod template is stamped for; "" when none."""
+    return str(((template_of(holder).get("metadata") or {}).get("annotations") or {}).get(LABEL) or "")
+
+
+def container(holder: Json, wanted: str | None) -> tuple[int, Json]:
+    """The index and the container that a release changes. Raises `Unfit`."""
+    return container_of(holder, wanted)
+
+
+def fingerprint(template: Json) -> str:
+    """Of a whole pod template: any change of it is another one. What only the controller adds to ReplicaSets is left
+    out, so that the template of a Rollout and that of its ReplicaSet have the same."""
+    metadata = template.get("metadata") or {}
+    kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH}
+    bare = {**template, "metadata": {"labels": kept, "annotations": metadata.get("annotations") or {}}}
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def pod_hash(item: Json) -> str:
+    """Of a ReplicaSet or a pod; "" when it is no Rollout's."""
+    return labels(item).get(HASH, "")
+
+
+def is_owned_by(item: Json, rollout: Json) -> bool:
+    uid = rollout["metadata"]["uid"]
+    return any(reference.get("controller") and reference.get("uid") == uid for reference in owners(item))
+
+
+def wanted_pods(item: Json) -> int:
+    wanted = item["spec"].get("replicas")
+    return 1 if wanted is None else int(wanted)
+
+
+def deadline(replica_set: Json) -> datetime | None:
+    """When its pods go; None when nothing is planned, or what stands there is no time."""
+    return moment(annotations(replica_set).get(DEADLINE))
+
+
+def moment(text: Any) -> datetime | None:
+    """A time of the API server's, aware; None when it is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except (ValueError, TypeError):
+        return None
+    return found if found.tzinfo else None

@@ -1,0 +1,50 @@
+"""The apps of one cluster, each by its own backend: plain Deployments and Services, or Argo Rollouts."""
+
+import asyncio
+from collections.abc import Iterable
+
+from bot.clusters.argo import ArgoCluster
+from bot.clusters.cluster import Links, Outside, Start, View, Write
+from bot.clusters.native import NativeCluster
+from bot.release.app import App, Argo
+from bot.release.record import Release
+
+
+class BothBackends:
+    """`Followed`. Only the backends that have apps are followed."""
+
+    def __init__(self, apps: Iterable[App], native: NativeCluster, argo: ArgoCluster) -> None:
+        self._by_app: dict[str, NativeCluster | ArgoCluster] = {
+            app.name: argo if isinstance(app.target, Argo) else native for app in apps
+        }
+
+    @property
+    def _used(self) -> list[NativeCluster | ArgoCluster]:
+        return list(dict.fromkeys(self._by_app.values()))
+
+    @property
+    def trouble(self) -> str | None:
+        return next((backend.trouble for backend in self._used if backend.trouble), None)
+
+    async def follow(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for backend in self._used:
+                group.create_task(backend.follow())
+
+    async def start(self, app: App) -> Start:
+        return await self._by_app[app.name].start(app)
+
+    def seen(self, app: App, release: Release) -> View | None:
+        return self._by_app[app.name].seen(app, release)
+
+    async def look(self, app: App, release: Release) -> View:
+        return await self._by_app[app.name].look(app, release)
+
+    async def send(self, write: Write) -> None:
+        await self._by_app[write.app].send(write)
+
+    async def outside(self, app: App, newest: Release | None) -> Outside | None:
+        return await self._by_app[app.name].outside(app, newest)
+
+    async def links(self, app: App) -> Links:
+        return await self._by_app[app.name].links(app)
