@@ -60,6 +60,10 @@ class Start:
     live_ready: int
     unheard: str = ""
     """The right to watch that is missing, as a sentence: without it a release is moved by the clock alone."""
+    put_back: str = ""
+    """Why an image that is written into the cluster would not stay there, as a sentence; "" when it would."""
+    kept_by: str = ""
+    """The Argo CD application that keeps the app's objects as Git has them."""
     warnings: tuple[str, ...] = ()
     """What does not stand in the way of a release, but should be known by whoever approves it."""
 

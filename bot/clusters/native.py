@@ -8,13 +8,11 @@ from datetime import datetime
 from functools import partial
 
 from bot.clusters import adoption
+from bot.clusters.addresses import optional, read_links
 from bot.clusters.api import (
     AUTOSCALER,
     DEPLOYMENT,
     ENDPOINT_SLICE,
-    GATEWAY,
-    HTTP_ROUTE,
-    INGRESS,
     POD,
     SERVICE,
     Api,
@@ -23,7 +21,6 @@ from bot.clusters.api import (
 )
 from bot.clusters.cluster import LABEL, Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing
-from bot.clusters.links import best_link
 from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name
 from bot.clusters.shape import all_sound, sound
 from bot.clusters.view import NativeView
@@ -175,16 +172,7 @@ class NativeCluster:
         return None
 
     async def links(self, app: App) -> Links:
-        ingresses, routes, gateways = await asyncio.gather(
-            self._optional(INGRESS, app.namespace),
-            self._optional(HTTP_ROUTE, app.namespace),
-            self._optional(GATEWAY, app.namespace),
-        )
-
-        def link(service: str, called: str) -> str | None:
-            return app.links.get(called) or best_link(service, ingresses, routes, gateways)
-
-        return Links(link(app.native.service, "production"), link(app.native.preview, "preview"))
+        return await read_links(self._api, app, app.native.service, app.native.preview)
 
     async def _if_there(self, kind: Kind, namespace: str, called: str) -> Json | None:
         """None when nobody has made it, or somebody deleted it."""
@@ -222,18 +210,11 @@ class NativeCluster:
     async def _autoscaled(self, namespace: str) -> frozenset[str] | None:
         """None while it cannot be told: whoever goes back does not need to know."""
         try:
-            autoscalers = all_sound(AUTOSCALER, await self._optional(AUTOSCALER, namespace))
+            autoscalers = all_sound(AUTOSCALER, await optional(self._api, AUTOSCALER, namespace))
         except ClusterError:
             return None
         targets = [item["spec"]["scaleTargetRef"] for item in autoscalers]
         return frozenset(target["name"] for target in targets if target["kind"] == DEPLOYMENT.name)
-
-    async def _optional(self, kind: Kind, namespace: str) -> list[Json]:
-        """What is nice to know: nothing where the kind is not served or may not be read."""
-        try:
-            return (await self._api.list(kind, namespace)).items
-        except (Missing, Forbidden):
-            return []
 
 
 def _knows_the_way_back(view: NativeView) -> bool:

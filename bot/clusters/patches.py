@@ -21,7 +21,7 @@ def select(service: Json, wanted: Selector, notes: Mapping[str, str]) -> Operati
         _test("/spec/selector", dict(present)),
         *({"op": "remove", "path": pointer("spec", "selector", key)} for key in present if key not in wanted),
         *_add(("spec", "selector"), {key: value for key, value in wanted.items() if present.get(key) != value}),
-        *_annotate(service, notes),
+        *add_annotations(service, notes),
     )
 
 
@@ -58,17 +58,17 @@ def pointer(*keys: str) -> str:
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
 
 
-def _unchanged_label(deployment: Json) -> Operations:
-    label = template_labels(deployment).get(LABEL)
-    return () if label is None else (_test(pointer("spec", "template", "metadata", "labels", LABEL), label),)
-
-
-def _annotate(item: Json, notes: Mapping[str, str]) -> Operations:
+def add_annotations(item: Json, notes: Mapping[str, str]) -> Operations:
     if not notes:
         return ()
     if not item["metadata"].get("annotations"):
         return ({"op": "add", "path": "/metadata/annotations", "value": dict(notes)},)
     return _add(("metadata", "annotations"), notes)
+
+
+def _unchanged_label(deployment: Json) -> Operations:
+    label = template_labels(deployment).get(LABEL)
+    return () if label is None else (_test(pointer("spec", "template", "metadata", "labels", LABEL), label),)
 
 
 def _add(path: tuple[str, ...], values: Mapping[str, str]) -> Operations:

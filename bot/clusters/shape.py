@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from bot.clusters.api import AUTOSCALER, DEPLOYMENT, ENDPOINT_SLICE, POD, SERVICE, Json, Kind
+from bot.clusters.api import AUTOSCALER, DEPLOYMENT, ENDPOINT_SLICE, POD, REPLICA_SET, ROLLOUT, SERVICE, Json, Kind
 from bot.clusters.errors import Malformed
 
 
@@ -120,6 +120,72 @@ class _Deployment(_Object):
     status: _DeploymentStatus | None = None
 
 
+# Of a ReplicaSet and a Rollout
+
+
+class _ReplicaSetStatus(_Part):
+    replicas: int | None = None
+    ready_replicas: int | None = None
+    conditions: list[_Condition] | None = None
+
+
+class _ReplicaSet(_Object):
+    metadata: _Identified
+    spec: _DeploymentSpec
+    status: _ReplicaSetStatus | None = None
+
+
+class _Pause(_Part):
+    reason: str = ""
+
+
+class _AnalysisStatus(_Part):
+    name: str = ""
+    status: str = ""
+    message: str = ""
+
+
+class _BlueGreenStatus(_Part):
+    pre_promotion_analysis_run_status: _AnalysisStatus | None = None
+    post_promotion_analysis_run_status: _AnalysisStatus | None = None
+
+
+class _RolloutStatus(_Part):
+    observed_generation: str | None = None
+    workload_observed_generation: str | None = None
+    current_pod_hash: str | None = None
+    stable_rs: str | None = Field(default=None, alias="stableRS")
+    controller_pause: bool | None = None
+    pause_conditions: list[_Pause] | None = None
+    abort: bool | None = None
+    message: str | None = None
+    updated_replicas: int | None = None
+    available_replicas: int | None = None
+    blue_green: _BlueGreenStatus | None = None
+    conditions: list[_Condition] | None = None
+
+
+class _WorkloadReference(_Part):
+    kind: str
+    name: str
+
+
+class _RolloutSpec(_Part):
+    """A Rollout takes its template from a Deployment, or has one."""
+
+    replicas: int | None = None
+    paused: bool | None = None
+    template: _Template | None = None
+    workload_ref: _WorkloadReference | None = None
+    strategy: dict[str, Any] | None = None
+
+
+class _Rollout(_Object):
+    metadata: _Identified
+    spec: _RolloutSpec
+    status: _RolloutStatus | None = None
+
+
 # Of a pod
 
 
@@ -201,6 +267,8 @@ _SHAPES: dict[Kind, type[_Part]] = {
     POD: _Pod,
     ENDPOINT_SLICE: _EndpointSlice,
     AUTOSCALER: _Autoscaler,
+    REPLICA_SET: _ReplicaSet,
+    ROLLOUT: _Rollout,
 }
 
 

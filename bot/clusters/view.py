@@ -10,7 +10,7 @@ from typing import Self
 
 from bot.clusters import patches
 from bot.clusters.adoption import BEFORE
-from bot.clusters.api import DEPLOYMENT, SERVICE, Json
+from bot.clusters.api import DEPLOYMENT, SERVICE, Json, Kind
 from bot.clusters.claim import STORE, check_claim, claimed_by
 from bot.clusters.cluster import LABEL, Write
 from bot.clusters.errors import ClusterError, Pending
@@ -367,13 +367,13 @@ class NativeView:
         notes = dict(notes or {})
         if service is self.service and claimed_by(service) is None:
             notes[STORE] = self.store_id
-        patch = patches.select(service, wanted, notes)
-        return Write(
-            self.app.name, self.app.cluster, SERVICE.name, self.app.namespace, name(service), patch, why.format(name(service))
-        )
+        return self._write(SERVICE, service, patches.select(service, wanted, notes), why.format(name(service)))
 
     def _deploy(self, slot: Json, patch: patches.Operations, why: str) -> Write:
-        return Write(self.app.name, self.app.cluster, DEPLOYMENT.name, self.app.namespace, name(slot), patch, why)
+        return self._write(DEPLOYMENT, slot, patch, why)
+
+    def _write(self, kind: Kind, item: Json, patch: patches.Operations, why: str) -> Write:
+        return Write(self.app.name, self.app.cluster, kind.name, self.app.namespace, name(item), patch, why)
 
 
 def _hashless(wanted: Selector) -> Selector:

@@ -165,6 +165,9 @@ def _unexplained(case: _Case) -> Decision | None:
     if not release.phase.open:
         return None
     # One approval is one switch: whoever undid ours is not overruled.
+    # A controller that took the traffic back, or was about to, leaves no doubt about what is to be done.
+    if release.phase in {Phase.PROMOTING, Phase.BAKING} and release.was_live and seen.given_up:
+        return _back(Cause.FAILED, seen.given_up)
     undone = release.phase is Phase.PROMOTING and release.was_live and seen.traffic is Traffic.PREVIOUS
     if release.phase in {Phase.STAGING, Phase.READY} and seen.traffic is Traffic.CANDIDATE and seen.promoted_by:
         why = f"promoted outside by {seen.promoted_by}"
@@ -201,10 +204,8 @@ def _staging(case: _Case) -> Decision:
 def _ready(case: _Case) -> Decision:
     release, side, result = case.release, case.seen.candidate, case.tally
     expires = (release.ready_at or release.since) + case.app.approval.expires
-    if not side.present:
-        return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
-    if case.seen.given_up:
-        return _back(Cause.FAILED, case.seen.given_up)
+    if void := _void(case):
+        return void
     if release.restores is not None and _can_take_traffic(side):  # going back needs nobody's permission
         return Decision(phase=Phase.PROMOTING, approvers=(release.author,))
     if result.vetoes:
@@ -222,6 +223,14 @@ def _ready(case: _Case) -> Decision:
     if not case.ballots.fresh_at(case.now):
         return Decision(look=True)
     return Decision(phase=Phase.PROMOTING, approvers=result.approvers)
+
+
+def _void(case: _Case) -> Decision | None:
+    """What ends every approval of a candidate that has no traffic yet."""
+    side = case.seen.candidate
+    if not side.present:
+        return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
+    return _back(Cause.FAILED, case.seen.given_up) if case.seen.given_up else None
 
 
 def _why_expired(case: _Case) -> str:
@@ -260,13 +269,11 @@ def _switched(case: _Case) -> Decision:
 
 def _switching(case: _Case) -> Decision:
     release, side, within = case.release, case.seen.candidate, case.app.timing.promote_within
-    if not side.present:
-        return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
+    if void := _void(case):
+        return void
     if case.over(within):
         why = case.seen.pending or side.trouble or side.progress
         return _back(Cause.LATE, f"could not be switched in time: {why}")
-    if case.seen.given_up:
-        return _back(Cause.FAILED, case.seen.given_up)
     if case.seen.pending:
         return _wait(case.seen.pending, release.since + within)
     if not _can_take_traffic(side):

@@ -11,14 +11,16 @@ from typing import Any
 from bot.clusters.api import Json
 from bot.clusters.cluster import LABEL
 from bot.clusters.errors import Unfit
-from bot.clusters.reading import labels, name, owners
 from bot.clusters.reading import container as container_of
+from bot.clusters.reading import labels, name, owners
 
 HASH = "rollouts-pod-template-hash"
 """Label of a version's ReplicaSet and pods; the controller writes it into the selectors of the two Services."""
 DEADLINE = "argo-rollouts.argoproj.io/scale-down-deadline"
 """Annotation of a ReplicaSet that has lost the traffic: when its pods go. As long as it is there, the controller
 switches to this version without a pause."""
+AUTHOR = "greenlight.dev/author"
+"""Annotation of the pod template or of its object: who began this version, a Discord user id or a name of the file."""
 REVISION = "rollout.argoproj.io/revision"
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 
@@ -69,7 +71,8 @@ def container(holder: Json, wanted: str | None) -> tuple[int, Json]:
 
 def fingerprint(template: Json) -> str:
     """Of a whole pod template: any change of it is another one. What only the controller adds to ReplicaSets is left
-    out, so that the template of a Rollout and that of its ReplicaSet have the same."""
+    out, so that the template of a Rollout and that of its ReplicaSet have the same.
+    """
     metadata = template.get("metadata") or {}
     kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH}
     bare = {**template, "metadata": {"labels": kept, "annotations": metadata.get("annotations") or {}}}

@@ -1,0 +1,290 @@
+"""Reads a Rollout with its ReplicaSets, Services, pods and EndpointSlices, and sends what a view planned."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from bot.clusters.addresses import read_links
+from bot.clusters.api import (
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    POD,
+    REPLICA_SET,
+    ROLLOUT,
+    ROLLOUT_STATUS,
+    SERVICE,
+    Api,
+    Json,
+    Kind,
+)
+from bot.clusters.argo.objects import Objects
+from bot.clusters.argo.reading import (
+    AUTHOR,
+    HASH,
+    active_service,
+    annotations,
+    container,
+    is_owned_by,
+    preview_service,
+    template_label,
+    template_of,
+    workload,
+)
+from bot.clusters.argo.start import start
+from bot.clusters.argo.view import RolloutView
+from bot.clusters.cluster import Links, Outside, Start, Write
+from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
+from bot.clusters.reading import SERVICE_NAME, changed_by, labels, name
+from bot.clusters.shape import sound
+from bot.clusters.watch import Watch
+from bot.release.app import App
+from bot.release.record import Phase, Release
+from bot.release.snapshot import Traffic
+
+WATCHED = (ROLLOUT, REPLICA_SET, SERVICE, POD, ENDPOINT_SLICE)
+WRITTEN = {kind.name: kind for kind in (SERVICE, DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS)}
+
+
+class ArgoCluster:
+    """`Cluster` for apps on Argo Rollouts. `changed` is called with a namespace whenever something in it changes.
+
+    `store_id` is what the active Services of its apps are claimed for.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        apps: Iterable[App],
+        now: Callable[[], datetime],
+        changed: Callable[[str], None],
+        store_id: str,
+    ) -> None:
+        self._api = api
+        self._now = now
+        self._store_id = store_id
+        self._rollouts: dict[str, Json] = {}
+        """By app, as it was read last: it names the other objects, which are then read beside it."""
+        self._watches = {
+            (namespace, kind.name): Watch(api, kind, namespace, partial(changed, namespace))
+            for namespace in {app.namespace for app in apps}
+            for kind in WATCHED
+        }
+
+    async def follow(self) -> None:
+        """Keep the cache current, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for watch in self._watches.values():
+                group.create_task(watch.run())
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is heard of the cluster at the moment; None while any of its namespaces is listened to."""
+        heard = any(watch.listed.is_set() and watch.trouble is None for watch in self._watches.values())
+        first = next((str(watch.trouble) for watch in self._watches.values() if watch.trouble), "not listed yet")
+        return None if heard else first
+
+    async def start(self, app: App) -> Start:
+        objects = await self.found(app)
+        troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
+        unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
+        return replace(start(app, objects, self._store_id), unheard=unheard)
+
+    async def found(self, app: App) -> Objects:
+        """The app's objects, read afresh. Raises `Unfit` or `Missing` with the fix when one is not there."""
+        doubts = list[ClusterError]()
+        objects = await self._read(app, doubts)
+        if doubts:
+            raise doubts[0]
+        return objects
+
+    def seen(self, app: App, release: Release) -> RolloutView | None:
+        """None as well while a watch is interrupted, and for Rollouts whose template is in a Deployment."""
+        watches = [self._watches[app.namespace, kind.name] for kind in WATCHED]
+        if not all(watch.listed.is_set() and not watch.trouble for watch in watches):
+            return None
+        rollouts, replica_sets, services, pods, slices = (watch.objects for watch in watches)
+        rollout = rollouts.get(app.argo.rollout)
+        if rollout is None or workload(rollout) or active_service(rollout) not in services:
+            return None
+        objects = Objects(
+            rollout=rollout,
+            workload=None,
+            active=services[active_service(rollout)],
+            preview=services.get(preview_service(rollout)),
+            replica_sets=[each for each in replica_sets.values() if is_owned_by(each, rollout)],
+            pods=[pod for pod in pods.values() if HASH in labels(pod)],
+            slices=list(slices.values()),
+        )
+        return RolloutView(app, release, objects, self._store_id, read_at=self._now(), fresh=False)
+
+    async def look(self, app: App, release: Release) -> RolloutView:
+        """Read everything side by side; the look's age counts from before the first read.
+
+        What is malformed, refused or late blocks a promotion, and never the way back: then the active Service and
+        ready pods of the previous version are all that is needed.
+        """
+        read_at, doubts = self._now(), list[ClusterError]()
+        objects = await self._read(app, doubts)
+        view = RolloutView(app, release, objects, self._store_id, read_at, fresh=True)
+        if doubts and not _knows_the_way_back(view):
+            raise doubts[0]
+        for kind, items in (
+            (ROLLOUT, [objects.rollout]),
+            (SERVICE, [objects.active, objects.preview]),
+            (REPLICA_SET, objects.replica_sets),
+        ):
+            for item in filter(None, items):
+                self._watches[app.namespace, kind.name].put(item)
+        return view
+
+    async def send(self, write: Write) -> None:
+        written = await self._api.patch(WRITTEN[write.kind], write.namespace, write.name, write.patch)
+        kind = ROLLOUT if write.kind == ROLLOUT_STATUS.name else WRITTEN[write.kind]
+        if (write.namespace, kind.name) in self._watches:
+            # It is written, whatever became of the answer; the watch tells what it was.
+            with suppress(Malformed):
+                self._watches[write.namespace, kind.name].put(sound(kind, written))
+
+    async def outside(self, app: App, newest: Release | None) -> Outside | None:
+        """A version that the controller works towards, that is not live, and that is not `newest`'s."""
+        if not app.argo.adopt:
+            return None
+        objects = await self.found(app)
+        if not objects.is_observed or objects.current in {"", objects.active_hash}:
+            return None
+        replica_set = objects.replica_set(objects.current)
+        if replica_set is None or (newest is not None and _is_of(newest, replica_set, objects)):
+            return None
+        begun = start(app, objects, self._store_id)
+        _, present = container(objects.holder, app.argo.container)
+        return Outside(
+            start=replace(begun, slot=name(replica_set), selector={HASH: objects.current}),
+            image=str(present["image"]),
+            template=objects.fingerprint,
+            begun_by=changed_by(objects.holder, "spec", "template"),
+            author=_author(objects.holder),
+        )
+
+    async def links(self, app: App) -> Links:
+        rollout = await self._rollout(app)
+        return await read_links(self._api, app, active_service(rollout), preview_service(rollout))
+
+    # How it is done
+
+    async def _rollout(self, app: App) -> Json:
+        """Raises `Unfit` when there is none."""
+        try:
+            rollout = sound(ROLLOUT, await self._api.get(ROLLOUT, app.namespace, app.argo.rollout))
+        except Missing as error:
+            raise Unfit(
+                f"Rollout {app.argo.rollout} is not in namespace {app.namespace}",
+                f"create it there, or name another in `rollout` of [apps.{app.name}]; if the cluster knows no Rollouts "
+                "at all, install Argo Rollouts.",
+            ) from error
+        self._rollouts[app.name] = rollout
+        return rollout
+
+    async def _read(self, app: App, doubts: list[ClusterError]) -> Objects:
+        """In one round trip, once it is known which objects the Rollout names. What cannot be read beside the Rollout
+        and its active Service is a doubt.
+        """
+        known = self._rollouts.get(app.name) or await self._rollout(app)
+        rollout, beside = await asyncio.gather(self._rollout(app), self._beside(app, known, doubts))
+        if _names(rollout) != _names(known):
+            doubts.clear()
+            beside = await self._beside(app, rollout, doubts)
+        return Objects(
+            rollout=rollout,
+            workload=beside.workload,
+            active=beside.active,
+            preview=beside.preview,
+            replica_sets=[each for each in beside.replica_sets if is_owned_by(each, rollout)],
+            pods=beside.pods,
+            slices=beside.slices,
+        )
+
+    async def _beside(self, app: App, rollout: Json, doubts: list[ClusterError]) -> "_Beside":
+        active, preview, holder = _names(rollout)
+        both = f"{SERVICE_NAME} in ({','.join(filter(None, (active, preview)))})"
+        read = await asyncio.gather(
+            self._service(app, active),
+            self._present(SERVICE, app.namespace, preview, doubts),
+            self._present(DEPLOYMENT, app.namespace, holder, doubts),
+            self._listed(REPLICA_SET, app.namespace, HASH, doubts),
+            self._listed(POD, app.namespace, HASH, doubts),
+            self._listed(ENDPOINT_SLICE, app.namespace, both, doubts),
+        )
+        return _Beside(*read)
+
+    async def _service(self, app: App, called: str) -> Json:
+        """Raises `Unfit` when there is none."""
+        try:
+            return sound(SERVICE, await self._api.get(SERVICE, app.namespace, called))
+        except Missing as error:
+            raise Unfit(
+                f"Service {called or '(no name)'}, the activeService of Rollout {app.argo.rollout}, is not in "
+                f"namespace {app.namespace}",
+                "create it there, or name another in the Rollout.",
+            ) from error
+
+    async def _present(self, kind: Kind, namespace: str, called: str, doubts: list[ClusterError]) -> Json | None:
+        """None when it has no name or somebody deleted it. None as well, and a doubt more, when it cannot be told."""
+        if not called:
+            return None
+        try:
+            return sound(kind, await self._api.get(kind, namespace, called))
+        except Missing:
+            return None
+        except ClusterError as error:
+            doubts.append(error)
+            return None
+
+    async def _listed(self, kind: Kind, namespace: str, wanted: str, doubts: list[ClusterError]) -> list[Json]:
+        """Those that can be read, and a doubt more when there are others."""
+        found: list[Json] = []
+        try:
+            for item in (await self._api.list(kind, namespace, labels=wanted)).items:
+                try:
+                    found.append(sound(kind, item))
+                except Malformed as error:
+                    doubts.append(error)
+        except ClusterError as error:
+            doubts.append(error)
+        return found
+
+
+class _Beside(NamedTuple):
+    """What belongs to a Rollout."""
+
+    active: Json
+    preview: Json | None
+    workload: Json | None
+    replica_sets: list[Json]
+    pods: list[Json]
+    slices: list[Json]
+
+
+def _names(rollout: Json) -> tuple[str, str, str]:
+    return active_service(rollout), preview_service(rollout), workload(rollout)
+
+
+def _is_of(release: Release, replica_set: Json, objects: Objects) -> bool:
+    """Whether the version is one that the release brought up, or took over from somebody else, or goes back to."""
+    known = release.selector.get(HASH), release.previous.selector.get(HASH)
+    return template_label(replica_set) == release.label or objects.current in known
+
+
+def _author(holder: Json) -> str:
+    stamped = (template_of(holder).get("metadata") or {}).get("annotations") or {}
+    return str(stamped.get(AUTHOR) or annotations(holder).get(AUTHOR) or "")
+
+
+def _knows_the_way_back(view: RolloutView) -> bool:
+    """All of the previous version's pods, if it was started anew: a live side that cannot be read is not empty."""
+    release, seen = view.release, view.snapshot
+    carries = seen.previous.complete if seen.restarting else seen.previous.ready > 0
+    return release.phase is Phase.REVERTING and seen.traffic is Traffic.CANDIDATE and carries

@@ -1,0 +1,91 @@
+"""The objects of one Rollout, as read together, and what they say of each other. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bot.clusters.api import Json
+from bot.clusters.argo.reading import HASH, annotations, fingerprint, pod_hash, template_label, template_of
+from bot.clusters.argo.state import State, current_hash, is_observed, stable_hash, state
+from bot.clusters.reading import changed_by, is_over, selector
+
+CONTROLLER = "rollouts-controller"
+"""As the API server records it in managedFields."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    rollout: Json
+    workload: Json | None
+    """The Deployment that holds the pod template, where the Rollout refers to one."""
+    active: Json
+    preview: Json | None
+    replica_sets: Sequence[Json]
+    """Those of the Rollout."""
+    pods: Sequence[Json]
+    slices: Sequence[Json]
+
+    @property
+    def holder(self) -> Json:
+        """Whoever has the pod template."""
+        return self.rollout if self.workload is None else self.workload
+
+    @cached_property
+    def state(self) -> State:
+        return state(self.rollout, self.active_hash, self.workload)
+
+    @cached_property
+    def is_observed(self) -> bool:
+        return is_observed(self.rollout, self.workload)
+
+    @property
+    def current(self) -> str:
+        """The pod hash that the controller works towards. Only where `is_observed` that of the template."""
+        return current_hash(self.rollout)
+
+    @property
+    def stable(self) -> str:
+        return stable_hash(self.rollout)
+
+    @property
+    def active_hash(self) -> str:
+        """The pod hash that has the traffic; "" when the Service selects none."""
+        return selector(self.active).get(HASH, "")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(template_of(self.holder))
+
+    def replica_set(self, wanted: str) -> Json | None:
+        return next((each for each in self.replica_sets if wanted and pod_hash(each) == wanted), None)
+
+    def hash_of_release(self, label: str) -> str:
+        """Of the first ReplicaSet that was made for it: whoever edits the template later keeps the stamp in it."""
+        stamped = [each for each in self.replica_sets if label and template_label(each) == label]
+        return min(((_made_at(each), pod_hash(each)) for each in stamped), default=("", ""))[1]
+
+    def pods_of(self, wanted: str) -> Sequence[Json]:
+        return [pod for pod in self.pods if wanted and pod_hash(pod) == wanted and not is_over(pod)]
+
+    @cached_property
+    def promoted_by(self) -> str:
+        """Who moved the active Service or last wrote the status, and is not the controller; "" if that left no trace."""
+        by_hand = changed_by(self.active, "spec", "selector")
+        if not by_hand.startswith((CONTROLLER, "somebody")):
+            return by_hand
+        entries = [
+            entry
+            for entry in self.rollout["metadata"].get("managedFields") or []
+            if "f:status" in (entry.get("fieldsV1") or {}) and not str(entry.get("manager")).startswith(CONTROLLER)
+        ]
+        last = {**self.rollout, "metadata": {**self.rollout["metadata"], "managedFields": entries}}
+        by = changed_by(last, "status")
+        return "" if by == "somebody" else by
+
+    def note(self, key: str) -> str:
+        """An annotation of the Rollout."""
+        return str(annotations(self.rollout).get(key) or "")
+
+
+def _made_at(item: Json) -> str:
+    return str(item["metadata"].get("creationTimestamp") or "")

@@ -1,0 +1,103 @@
+"""The conditional writes to a Rollout: JSON Patches whose `test`s say what they were decided upon. Pure.
+
+Never among them: `abort` (after the switch it can strand the traffic on a sick version), `undo` (it picks a revision by
+its number), `retry` (within the abort delay it promotes without a pause).
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bot.clusters.api import Json
+from bot.clusters.argo.reading import WORKLOAD_GENERATION, annotations, container, template_label, template_of, workload
+from bot.clusters.argo.state import PAUSE, pauses
+from bot.clusters.cluster import LABEL
+from bot.clusters.patches import Operations, add_annotations, pointer
+
+WRITTEN = "greenlight.dev/written"
+"""Annotation: when Greenlight last changed the spec, as a time of its own clock; for how long to wait for an effect."""
+NUDGED = "greenlight.dev/nudged"
+"""Annotation, changed for nothing but to have the controller look again: JSON, `for` what, `times`, `at`."""
+
+
+def stage(rollout: Json, holder: Json, image: str, label: str, wanted: str | None, now: datetime) -> Operations:
+    """Give the pod template another image and release label: a pod hash that never was, so a preview and a pause.
+
+    Only while the controller is with the same version as when it was read: nobody's promotion is written over.
+    """
+    index, present = container(holder, wanted)
+    path = ("spec", "template", "spec", "containers", str(index))
+    return (
+        _test("/metadata/uid", holder["metadata"]["uid"]),
+        _test(pointer(*path, "name"), present["name"]),
+        _test(pointer(*path, "image"), present["image"]),
+        *(_as_read(rollout, "status", key) for key in _PROGRESS if holder is rollout),
+        {"op": "replace", "path": pointer(*path, "image"), "value": image},
+        *_stamp_template(holder, label),
+        *add_annotations(holder, {WRITTEN: now.isoformat()}),
+    )
+
+
+def put_back(holder: Json, template: Json, now: datetime) -> Operations:
+    """Write a whole pod template, only in the place of the one that was read."""
+    return (
+        _test("/metadata/uid", holder["metadata"]["uid"]),
+        _test("/spec/template", template_of(holder)),
+        {"op": "replace", "path": "/spec/template", "value": template},
+        *add_annotations(holder, {WRITTEN: now.isoformat()}),
+    )
+
+
+def promote(rollout: Json) -> Operations:
+    """To `/status`: end the pause of the very version and template that were read."""
+    index = pauses(rollout).index(PAUSE)
+    return (
+        _test("/metadata/uid", rollout["metadata"]["uid"]),
+        _as_read(rollout, "status", "currentPodHash"),
+        _test(f"/status/pauseConditions/{index}/reason", PAUSE),
+        *_template_as_read(rollout),
+        _as_read(rollout, "spec", "paused"),
+        _as_read(rollout, "status", "abort"),
+        {"op": "remove", "path": "/status/pauseConditions"},
+    )
+
+
+def nudge(rollout: Json, what: str, times: int, now: datetime) -> Operations:
+    """Change an annotation, so that a controller that has lost a write reads the Rollout again."""
+    note = json.dumps({"for": what, "times": times, "at": now.isoformat()})
+    return (_test("/metadata/uid", rollout["metadata"]["uid"]), *add_annotations(rollout, {NUDGED: note}))
+
+
+_PROGRESS = ("currentPodHash", "stableRS", "pauseConditions", "controllerPause", "abort")
+
+
+def _template_as_read(rollout: Json) -> Operations:
+    if not workload(rollout):
+        return (_test("/spec/template", template_of(rollout)),)
+    # The template is in another object; which one of its generations the controller has taken up stands here.
+    return (
+        _as_read(rollout, "spec", "workloadRef"),
+        _test(pointer("metadata", "annotations", WORKLOAD_GENERATION), annotations(rollout).get(WORKLOAD_GENERATION)),
+        _as_read(rollout, "status", "workloadObservedGeneration"),
+    )
+
+
+def _stamp_template(holder: Json, label: str) -> Operations:
+    metadata = template_of(holder).get("metadata")
+    if metadata is None:
+        return ({"op": "add", "path": "/spec/template/metadata", "value": {"annotations": {LABEL: label}}},)
+    if not metadata.get("annotations"):
+        return ({"op": "add", "path": "/spec/template/metadata/annotations", "value": {LABEL: label}},)
+    path = pointer("spec", "template", "metadata", "annotations", LABEL)
+    known = template_label(holder)
+    return (*((_test(path, known),) if known else ()), {"op": "add", "path": path, "value": label})
+
+
+def _as_read(item: Json, part: str, key: str) -> Mapping[str, Any]:
+    """What is not there is tested for `null`, which the API server takes for the same."""
+    return _test(pointer(part, key), (item.get(part) or {}).get(key))
+
+
+def _test(path: str, value: Any) -> Mapping[str, Any]:
+    return {"op": "test", "path": path, "value": value}
