@@ -69,7 +69,7 @@ class Objects:
 
     @cached_property
     def promoted_by(self) -> str:
-        """Who moved the active Service or last wrote the status, and is not the controller; "" if that left no trace."""
+        """Who moved the active Service or wrote the status last, and is not the controller; empty if it left no trace."""
         by_hand = changed_by(self.active, "spec", "selector")
         if not by_hand.startswith((CONTROLLER, "somebody")):
             return by_hand
