@@ -133,6 +133,8 @@ class Desk:
         start = await self._cluster.start(app)
         if start.unheard:  # whoever goes back is not kept from it by this, and need not be quick
             raise ClusterError(start.unheard)
+        if start.put_back:
+            raise Refused(f"{app.name} is not deployed from here: {start.put_back}")
         await self._check_new(app, asked, start, replace=replace)
         now = self._clock.now()
         ended = ask(newest, app, Verb.REPLACE, author, now) if newest and newest.phase.open else None
@@ -365,6 +367,8 @@ class Desk:
         if not holds(actor, app.may_roll_back):
             raise Refused(only(app.may_roll_back, Verb.ROLL_BACK, app.name))
         start, now = await self._cluster.start(app), self._clock.now()
+        if start.put_back:
+            raise Refused(f"{live.title} cannot be taken back from here: {start.put_back}")
         before = await self._release_of(live.previous)
         image = _as_it_ran(live.previous)
         why = f"takes {live.title} back" + (f": {reason}" if reason else "")

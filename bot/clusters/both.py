@@ -1,8 +1,10 @@
 """The apps of one cluster, each by its own backend: plain Deployments and Services, or Argo Rollouts."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
+from bot.clusters.api import Api
 from bot.clusters.argo import ArgoCluster
 from bot.clusters.cluster import Links, Outside, Start, View, Write
 from bot.clusters.native import NativeCluster
@@ -11,12 +13,26 @@ from bot.release.record import Release
 
 
 class BothBackends:
-    """`Followed`. Only the backends that have apps are followed."""
+    """`Cluster` for apps of either kind. `changed` is called with a namespace whenever something in it changes.
 
-    def __init__(self, apps: Iterable[App], native: NativeCluster, argo: ArgoCluster) -> None:
-        self._by_app: dict[str, NativeCluster | ArgoCluster] = {
-            app.name: argo if isinstance(app.target, Argo) else native for app in apps
-        }
+    `store_id` is what the active Services of the apps are claimed for. Only backends that have apps are followed.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        apps: Sequence[App],
+        now: Callable[[], datetime],
+        changed: Callable[[str], None],
+        store_id: str,
+    ) -> None:
+        on_argo = [app for app in apps if isinstance(app.target, Argo)]
+        native = [app for app in apps if app not in on_argo]
+        self._by_app: dict[str, NativeCluster | ArgoCluster] = {}
+        for some, backend in ((native, NativeCluster), (on_argo, ArgoCluster)):
+            if some:
+                made = backend(api, some, now, changed, store_id)
+                self._by_app |= dict.fromkeys((app.name for app in some), made)
 
     @property
     def _used(self) -> list[NativeCluster | ArgoCluster]:
@@ -27,6 +43,7 @@ class BothBackends:
         return next((backend.trouble for backend in self._used if backend.trouble), None)
 
     async def follow(self) -> None:
+        """Keep the caches current, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for backend in self._used:
                 group.create_task(backend.follow())

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.clusters.api import Api, Json, Kind, KubeApi, Listing, Patch, Patience
-from bot.clusters.native import NativeCluster
+from bot.clusters.both import BothBackends
 from bot.controller import Controller, Moment
 from bot.desk import Desk
 from bot.release.app import App
@@ -92,7 +92,7 @@ class Greenlight:
         self._news = News()
         apps = {app.name: app}
         door: Api = self.door
-        self.cluster = NativeCluster(door, [app], clock.now, self._changed, store_id)
+        self.cluster = BothBackends(door, [app], clock.now, self._changed, store_id)
         self.controller = Controller(apps, store, self.cluster, self.crowd, self._news, clock)
         self.desk = Desk(apps, store, self.cluster, Shelf(), self.controller, clock)
         self._work: list[asyncio.Task[None]] = []
