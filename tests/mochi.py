@@ -24,6 +24,7 @@ COLLECTIONS = {
     "Ingress": "apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses",
     "Job": "apis/batch/v1/namespaces/{namespace}/jobs",
     "HorizontalPodAutoscaler": "apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
+    "Rollout": "apis/argoproj.io/v1alpha1/namespaces/{namespace}/rollouts",
     "Role": "apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "RoleBinding": "apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
 }

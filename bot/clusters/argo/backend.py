@@ -38,7 +38,7 @@ from bot.clusters.argo.start import start
 from bot.clusters.argo.view import RolloutView
 from bot.clusters.cluster import Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
-from bot.clusters.reading import SERVICE_NAME, changed_by, labels, name
+from bot.clusters.reading import SERVICE_NAME, labels, name
 from bot.clusters.shape import sound
 from bot.clusters.watch import Watch
 from bot.release.app import App
@@ -165,7 +165,7 @@ class ArgoCluster:
             start=replace(begun, slot=name(replica_set), selector={HASH: objects.current}),
             image=str(present["image"]),
             template=objects.fingerprint,
-            begun_by=changed_by(objects.holder, "spec", "template"),
+            begun_by=objects.changed_by,
             author=_author(objects.holder),
         )
 

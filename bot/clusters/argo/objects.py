@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bot.clusters.api import Json
-from bot.clusters.argo.reading import HASH, annotations, fingerprint, pod_hash, template_label, template_of
+from bot.clusters.argo.reading import HASH, fingerprint, pod_hash, template_label, template_of
 from bot.clusters.argo.state import State, current_hash, is_observed, stable_hash, state
 from bot.clusters.reading import changed_by, is_over, selector
 
 CONTROLLER = "rollouts-controller"
 """As the API server records it in managedFields."""
+SOMEBODY = "somebody"
 
 
 @dataclass(frozen=True)
@@ -69,22 +70,22 @@ class Objects:
 
     @cached_property
     def promoted_by(self) -> str:
-        """Who moved the active Service or wrote the status last, and is not the controller; empty if it left no trace."""
-        by_hand = changed_by(self.active, "spec", "selector")
-        if not by_hand.startswith((CONTROLLER, "somebody")):
-            return by_hand
-        entries = [
-            entry
-            for entry in self.rollout["metadata"].get("managedFields") or []
-            if "f:status" in (entry.get("fieldsV1") or {}) and not str(entry.get("manager")).startswith(CONTROLLER)
-        ]
-        last = {**self.rollout, "metadata": {**self.rollout["metadata"], "managedFields": entries}}
-        by = changed_by(last, "status")
-        return "" if by == "somebody" else by
+        """Who moved the active Service or wrote the status last, and is not the controller: a promotion by a patch that
+        only takes a field away leaves no trace, and is somebody's.
+        """
+        by_hand = _by_others(self.active, "spec", "selector")
+        return _by_others(self.rollout, "status") if by_hand == SOMEBODY else by_hand
 
-    def note(self, key: str) -> str:
-        """An annotation of the Rollout."""
-        return str(annotations(self.rollout).get(key) or "")
+    @property
+    def changed_by(self) -> str:
+        """Who last changed the pod template; the controller only fills in what a template leaves out."""
+        return _by_others(self.holder, "spec", "template")
+
+
+def _by_others(item: Json, *path: str) -> str:
+    entries = item["metadata"].get("managedFields") or []
+    others = [entry for entry in entries if not str(entry.get("manager", "")).startswith(CONTROLLER)]
+    return changed_by({**item, "metadata": {**item["metadata"], "managedFields": others}}, *path)
 
 
 def _made_at(item: Json) -> str:

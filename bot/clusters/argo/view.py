@@ -58,8 +58,8 @@ class RolloutView:
             previous=self._previous_side,
             read_at=self.read_at,
             changed_by=changed_by(self.objects.active, "spec", "selector"),
-            candidate_changed_by=changed_by(self.objects.holder, "spec", "template"),
-            previous_changed_by=changed_by(self.objects.holder, "spec", "template"),
+            candidate_changed_by=self.objects.changed_by,
+            previous_changed_by=self.objects.changed_by,
             fresh=self.fresh,
             pending=self._pending,
             undone=self._undone,
@@ -185,9 +185,7 @@ class RolloutView:
 
     @cached_property
     def _promoted_by(self) -> str:
-        if self._traffic is not Traffic.CANDIDATE:
-            return ""
-        return self.objects.promoted_by or changed_by(self.objects.active, "spec", "selector")
+        return self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else ""
 
     # The two sides
 
