@@ -16,7 +16,7 @@ As a server, for unmodified clients, on real time:
     await cluster.proxy.serve("mochiapp", "mochi")
 
 `cluster.objects` is the state (narrow, documented, works in both modes); `cluster.server` has `writes` and `faults`,
-`cluster.access` the users and what they may.
+`cluster.access` the users and what they may, `cluster.rollouts` and `cluster.analyses` what happens to Argo Rollouts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 from sandbox.cluster.access import Access
 from sandbox.cluster.behaviour import INSTANT, LIFELIKE, Behaviour, Images
 from sandbox.cluster.collector import Collector
-from sandbox.cluster.controllers import ControllerLoop, settle
+from sandbox.cluster.controllers import Controller, ControllerLoop, settle
 from sandbox.cluster.deployments import Deployments
 from sandbox.cluster.endpoints import EndpointSlices
 from sandbox.cluster.errors import ApiError
@@ -42,6 +42,7 @@ from sandbox.cluster.patches import PatchType
 from sandbox.cluster.podhost import PodHost
 from sandbox.cluster.proxy import Proxy
 from sandbox.cluster.replicasets import ReplicaSets
+from sandbox.cluster.rollouts import AnalysisRuns, Rollouts
 from sandbox.cluster.server import ClusterServer
 
 __all__ = [
@@ -88,11 +89,21 @@ class Cluster:
         self.token = secrets.token_urlsafe(24)
         self.access = Access({self.token: "admin"}, anonymous="admin" if anonymous else None)
         self.objects = Objects(self.now, seed=seed)
-        self.controllers = (Deployments(), ReplicaSets(), kubelet, EndpointSlices(), Collector())
+        self.rollouts, self.analyses = Rollouts(), AnalysisRuns()
+        self.controllers: tuple[Controller, ...] = (
+            Deployments(),
+            ReplicaSets(),
+            self.rollouts,
+            self.analyses,
+            kubelet,
+            EndpointSlices(),
+            Collector(),
+        )
         self.server = ClusterServer(self.objects, access=self.access, bookmark_every=bookmark_every, log_of=kubelet.log)
         self.pods = PodHost(self.objects, images)
         self.proxy = Proxy(self.objects, lambda: self.pods.url)
         self._loop = ControllerLoop(self.objects, self.controllers, self.now)
+        self.rollouts.wake = self.analyses.wake = self._loop.wake
 
     @property
     def url(self) -> str:

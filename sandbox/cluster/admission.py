@@ -73,7 +73,9 @@ def merged(kind: Kind, before: Json, wanted: Json, subresource: str) -> Json:
         else:
             after["metadata"].pop(key, None)
     if "status" in kind.subresources:
-        after["status"] = copied(before.get("status", {}))
+        after.pop("status", None)
+        if "status" in before:
+            after["status"] = copied(before["status"])
     return after
 
 

@@ -140,7 +140,7 @@ class ControllerLoop:
 
     def start(self) -> None:
         self._woken.set()
-        self._unsubscribe = self._objects.subscribe(self._wake)
+        self._unsubscribe = self._objects.subscribe(self.wake)
         self._task = asyncio.create_task(self._run(), name="controllers")
 
     async def stop(self) -> None:
@@ -160,7 +160,8 @@ class ControllerLoop:
             self._paused = False
             self._woken.set()
 
-    def _wake(self, _: Change) -> None:
+    def wake(self, _: Change | None = None) -> None:
+        """Look again: something changed, or was ordered."""
         self._woken.set()
 
     def _settled(self) -> datetime | None:

@@ -166,3 +166,12 @@ def http_route(item: Json, _before: Json | None, _serial: int) -> None:
             backend.setdefault("group", "")
             backend.setdefault("kind", "Service")
             backend.setdefault("weight", 1)
+
+
+def rollout(item: Json, _before: Json | None, _serial: int) -> None:
+    """All that the CRD has a default for; Argo's controller reads the others into it, without writing them down."""
+    template = (item.get("spec") or {}).get("template") or {}
+    for kind in ("containers", "initContainers"):
+        for container in (template.get("spec") or {}).get(kind) or ():
+            for port in container.get("ports") or ():
+                port.setdefault("protocol", "TCP")

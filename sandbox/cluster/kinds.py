@@ -61,6 +61,7 @@ _STATUS = frozenset({"status"})
 _SCALABLE = frozenset({"status", "scale"})
 _CUSTOM_PATCHES = frozenset(PatchType) - {PatchType.STRATEGIC}
 _SPEC = ("spec",)
+ARGO = "argoproj.io"
 
 ALL: tuple[Kind, ...] = (
     Kind(
@@ -177,6 +178,53 @@ ALL: tuple[Kind, ...] = (
         short_names=("hpa",),
         subresources=_STATUS,
         defaults=defaults.autoscaler,
+    ),
+    Kind(
+        ARGO,
+        "v1alpha1",
+        "Rollout",
+        "rollouts",
+        short_names=("ro",),
+        subresources=_SCALABLE,
+        generation=_SPEC,
+        defaults=defaults.rollout,
+        check=validation.rollout,
+        custom=True,
+        put_needs_version=True,
+        patch_types=_CUSTOM_PATCHES,
+    ),
+    Kind(
+        ARGO,
+        "v1alpha1",
+        "AnalysisRun",
+        "analysisruns",
+        short_names=("ar",),
+        generation=("spec", "status"),
+        custom=True,
+        put_needs_version=True,
+        patch_types=_CUSTOM_PATCHES,
+    ),
+    Kind(
+        ARGO,
+        "v1alpha1",
+        "AnalysisTemplate",
+        "analysistemplates",
+        short_names=("at",),
+        generation=_SPEC,
+        custom=True,
+        put_needs_version=True,
+        patch_types=_CUSTOM_PATCHES,
+    ),
+    Kind(
+        ARGO,
+        "v1alpha1",
+        "Application",
+        "applications",
+        short_names=("app", "apps"),
+        generation=("spec", "status", "operation"),
+        custom=True,
+        put_needs_version=True,
+        patch_types=_CUSTOM_PATCHES,
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sandbox.cluster.errors import Cause
@@ -228,3 +228,40 @@ def endpoint_slice(item: Json, before: Json | None) -> list[Cause]:
     if before and before["addressType"] != item["addressType"]:
         return [Cause.invalid("addressType", f'"{item["addressType"]}"', "field is immutable")]
     return []
+
+
+def rollout(item: Json, before: Json | None) -> list[Cause]:
+    """What the schema of the CRD demands; what else is wrong, the controller says in the status."""
+    spec = item.get("spec")
+    if not isinstance(spec, dict):
+        return [Cause.required("spec")]
+    causes = []
+    blue_green = (spec.get("strategy") or {}).get("blueGreen")
+    if blue_green is not None and not blue_green.get("activeService"):
+        causes.append(Cause.required("spec.strategy.blueGreen.activeService"))
+    template = (spec.get("template") or {}).get("spec")
+    if template is not None:
+        if "containers" not in template:
+            causes.append(Cause.required("spec.template.spec.containers"))
+        causes += _named(template.get("containers") or (), "spec.template.spec.containers")
+    if (
+        before
+        and "selector" in before["spec"]
+        and "selector" in spec
+        and before["spec"]["selector"] != spec["selector"]
+    ):
+        shown = json.dumps(spec["selector"], separators=(",", ":"))
+        causes.append(Cause.invalid("spec.selector", shown, ".spec.selector is immutable"))
+    return causes
+
+
+def _named(listed: Iterable[Json], field: str) -> Iterator[Cause]:
+    seen = set()
+    for index, each in enumerate(listed):
+        name = each.get("name")
+        if not name:
+            yield Cause.required(f"{field}[{index}].name")
+        elif name in seen:
+            shown = json.dumps({"name": name}, separators=(",", ":"))
+            yield Cause(f"{field}[{index}]", f"Duplicate value: {shown}", "FieldValueDuplicate")
+        seen.add(name)

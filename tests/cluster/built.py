@@ -1,25 +1,50 @@
-"""The control plane that was built, started for one session of tests; what it costs stands in README.md."""
+"""What was built, started for one session of tests; what it costs stands in README.md."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+import rollouts
 from control_plane import PROGRAMS, ControlPlane
 
-BIN_DIR = Path(__file__).parents[2] / ".cluster" / "bin"
+CLUSTER_DIR = Path(__file__).parents[2] / ".cluster"
+BIN_DIR = CLUSTER_DIR / "bin"
 REQUIRE = "GREENLIGHT_REQUIRE_CLUSTER"
+ARGO = "GREENLIGHT_ARGO"
+"""Another version of Argo Rollouts than the one that is built with the control plane, as `1.8.5`."""
 
 
 def running() -> Iterator[ControlPlane]:
     """For a fixture. Where nothing was built its tests are skipped, or fail if the environment demands them."""
-    if not all((BIN_DIR / name).is_file() for name in PROGRAMS):
-        sentence = "The real control plane has not been built: run tests/cluster/build.sh (needs Go, about 8 minutes)."
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(sentence, pytrace=False)
-        pytest.skip(sentence)
+    _there(BIN_DIR, PROGRAMS, "The real control plane has not been built: run tests/cluster/build.sh")
     plane = ControlPlane(BIN_DIR)
     plane.start()
     yield plane
     plane.stop()
+
+
+def with_rollouts(plane: ControlPlane) -> rollouts.Rollouts:
+    """For a fixture: the CRDs and the controller, which ends with the control plane; skips or fails as `running` does."""
+    directory = argo_directory()
+    way = "build.sh" if directory == BIN_DIR else f"build_argo.sh {os.environ[ARGO]}"
+    _there(directory, rollouts.PROGRAMS, f"Argo Rollouts has not been built: run tests/cluster/{way}")
+    made = rollouts.Rollouts(plane, directory)
+    made.install()
+    made.start()
+    return made
+
+
+def argo_directory() -> Path:
+    version = os.environ.get(ARGO, "")
+    return CLUSTER_DIR / f"argo-{version}" if version else BIN_DIR
+
+
+def _there(directory: Path, programs: Iterable[str], sentence: str) -> None:
+    if all((directory / name).is_file() for name in programs):
+        return
+    sentence += " (needs Go, about ten minutes)."
+    if os.environ.get(REQUIRE) == "1":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)

@@ -57,6 +57,7 @@ class ControlPlane:
         self.pids: dict[str, int] = {}
         self._etcd_url = ""
         self._api_server_argv: list[str] = []
+        self._controllers: dict[str, tuple[list[str], Callable[[], bool]]] = {}
         self._keeper: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -110,8 +111,8 @@ class ControlPlane:
     def ssl_context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_file)
 
-    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One call as admin; raises ControlPlaneError for any answer but 2xx."""
+    def request(self, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
+        """One call as admin, with an object or with YAML as it is; raises ControlPlaneError for any answer but 2xx."""
         try:
             answer: dict[str, Any] = json.loads(self._call(method, f"{self.url}{path}", body))
         except urllib.error.HTTPError as problem:
@@ -122,9 +123,31 @@ class ControlPlane:
         """Kills the API server and starts it on the same port: open watches break, older revisions are then 410."""
         self._ask({"kill": "kube-apiserver"})
         # Started anew as well, because their own back-off would slow down whatever is tried next by many seconds.
-        self._ask({"kill": "kube-controller-manager"})
+        for name in self._controllers:
+            self._ask({"kill": name})
         self._run("kube-apiserver", self._api_server_argv, self._api_server_is_ready)
-        self._start_controller_manager()
+        for name, (argv, ready) in self._controllers.items():
+            self._run(name, argv, ready)
+
+    def start_controller(self, name: str, argv: list[str], ready: Callable[[], bool]) -> None:
+        """Returns when `ready`; an OSError of it means not yet. From now on it is restarted with the API server."""
+        self._run(name, argv, ready)
+        self._controllers[name] = (argv, ready)
+
+    def kill_controller(self, name: str) -> None:
+        del self._controllers[name]
+        self._ask({"kill": name})
+
+    def freeze(self, name: str) -> None:
+        """Returns when the process has stopped; it does nothing, and keeps its connections, until thaw()."""
+        self._ask({"freeze": name})
+
+    def thaw(self, name: str) -> None:
+        self._ask({"thaw": name})
+
+    def admin_kubeconfig_file(self) -> Path:
+        """For a controller; it may do everything."""
+        return self._write("admin.kubeconfig", json.dumps(self.kubeconfig(self.admin_token)))
 
     def asked_by(self, user: str) -> list[dict[str, Any]]:
         """What a ServiceAccount has asked for up to now, as audit events: `verb`, `objectRef`, `responseStatus`."""
@@ -157,7 +180,7 @@ class ControlPlane:
         self.directory = Path(self._heard()["directory"])
 
     def _start_etcd(self) -> None:
-        self._etcd_url = f"http://127.0.0.1:{_free_port()}"
+        self._etcd_url = f"http://127.0.0.1:{free_port()}"
         argv = [
             str(self.bin_dir / "server"),
             f"--data-dir={self.directory / 'etcd'}",
@@ -170,7 +193,7 @@ class ControlPlane:
         self._run("etcd", argv, lambda: "true" in self._call("GET", f"{self._etcd_url}/health"))
 
     def _start_api_server(self) -> None:
-        port = _free_port()
+        port = free_port()
         self.url = f"https://127.0.0.1:{port}"
         tokens = self._write("tokens.csv", f'{self.admin_token},admin,admin,"system:masters"\n')
         key = self._write("service-accounts.pem", _private_key())
@@ -199,8 +222,8 @@ class ControlPlane:
         self._run("kube-apiserver", self._api_server_argv, self._api_server_is_ready)
 
     def _start_controller_manager(self) -> None:
-        kubeconfig = self._write("admin.kubeconfig", json.dumps(self.kubeconfig(self.admin_token)))
-        port = _free_port()
+        kubeconfig = self.admin_kubeconfig_file()
+        port = free_port()
         argv = [
             str(self.bin_dir / "kube-controller-manager"),
             f"--kubeconfig={kubeconfig}",
@@ -219,7 +242,7 @@ class ControlPlane:
         own.check_hostname = False
         own.verify_mode = ssl.CERT_NONE  # a self-signed certificate of our own child, asked only whether it is up
         healthy = f"https://127.0.0.1:{port}/healthz"
-        self._run("kube-controller-manager", argv, lambda: self._call("GET", healthy, trust=own) == "ok")
+        self.start_controller("kube-controller-manager", argv, lambda: self._call("GET", healthy, trust=own) == "ok")
 
     def _create_node(self) -> None:
         # The EndpointSlice controller leaves out pods whose Node it cannot find.
@@ -246,10 +269,16 @@ class ControlPlane:
             time.sleep(0.02)
 
     def _call(
-        self, method: str, url: str, body: dict[str, Any] | None = None, *, trust: ssl.SSLContext | None = None
+        self,
+        method: str,
+        url: str,
+        body: dict[str, Any] | bytes | None = None,
+        *,
+        trust: ssl.SSLContext | None = None,
     ) -> str:
-        request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
-        request.add_header("Content-Type", "application/json")
+        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        request = urllib.request.Request(url, method=method, data=data)
+        request.add_header("Content-Type", "application/yaml" if isinstance(body, bytes) else "application/json")
         if self.url and url.startswith(self.url):
             request.add_header("Authorization", f"Bearer {self.admin_token}")
             trust = self.ssl_context
@@ -280,7 +309,7 @@ class ControlPlane:
         return answer
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -7,10 +7,13 @@ One JSON request a line, one JSON answer a line:
     {"start": "etcd", "argv": [...]}  ->  {"pid": 123}        output goes to <directory>/etcd.log
     {"poll": "etcd"}                  ->  {"code": null}      its exit code, null while it runs
     {"kill": "etcd"}                  ->  {"code": -9}
+    {"freeze": "etcd"}                ->  {}                  it does nothing until it is thawed or killed
+    {"thaw": "etcd"}                  ->  {}
 """
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -52,6 +55,14 @@ def _obey(request: dict[str, Any], running: dict[str, subprocess.Popen[bytes]], 
         case {"kill": name}:
             running[name].kill()
             return {"code": running[name].wait()}
+        case {"freeze": name}:
+            running[name].send_signal(signal.SIGSTOP)
+            # Its threads go on for a moment; whoever asked must find it standing still, or learn that it has ended.
+            os.waitid(os.P_PID, running[name].pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            return {}
+        case {"thaw": name}:
+            running[name].send_signal(signal.SIGCONT)
+            return {}
     return {"error": f"{request} is no request."}
 
 

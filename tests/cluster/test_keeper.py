@@ -70,3 +70,27 @@ def test_a_server_that_never_answers_is_given_up_and_taken_away(tmp_path):
 def test_missing_programs_are_named_with_the_way_to_get_them(tmp_path):
     with pytest.raises(ControlPlaneError, match=r"server, kube-apiserver.*run tests/cluster/build\.sh"):
         ControlPlane(tmp_path).start()
+
+
+def state_of(pid: int) -> str:
+    """`T` for a process that has been stopped."""
+    return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], check=True, capture_output=True, text=True).stdout[0]
+
+
+def test_a_frozen_process_stands_still_until_it_is_thawed(tmp_path):
+    """What a test does while a controller is frozen has to come before whatever the controller does next."""
+    plane = ControlPlane(programs_that(tmp_path, "exit 0"))
+    plane._start_keeper()
+    try:
+        plane.start_controller("busy", ["sh", "-c", "while :; do :; done"], lambda: True)
+        plane.freeze("busy")
+        assert state_of(plane.pids["busy"]) == "T"
+        plane.freeze("busy")
+        plane.thaw("busy")
+        assert state_of(plane.pids["busy"]) != "T"
+        plane.freeze("busy")
+        plane.kill_controller("busy")
+        with pytest.raises(ProcessLookupError):
+            os.kill(plane.pids["busy"], 0)
+    finally:
+        plane.stop()
