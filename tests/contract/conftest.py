@@ -25,9 +25,10 @@ from targets import SLOW, Real, Sandbox, Target  # noqa: E402
 import mochi  # noqa: E402
 from bot.release.app import App, Timing  # noqa: E402
 from bot.store import migrate  # noqa: E402
-from built import running  # noqa: E402
+from built import running, with_rollouts  # noqa: E402
 from control_plane import NODE, ControlPlane  # noqa: E402
 from pod_maker import PodMaker  # noqa: E402
+from rollouts import Rollouts  # noqa: E402
 from world import REPOSITORY, TAGS, digest, example  # noqa: E402
 
 REPLICAS = 2
@@ -53,6 +54,11 @@ def maker(plane: ControlPlane) -> Iterator[PodMaker]:
     maker.start()
     yield maker
     maker.stop()
+
+
+@pytest.fixture(scope="session")
+def rollouts_controller(plane: ControlPlane) -> Rollouts:
+    return with_rollouts(plane)
 
 
 @pytest.fixture(params=["sandbox", pytest.param("real", marks=pytest.mark.cluster)])

@@ -21,7 +21,9 @@ def app(app):
 
 
 @pytest.fixture
-async def installed(target):
+async def installed(request, target):
+    if target.name == "real":
+        request.getfixturevalue("rollouts_controller")
     await target.apply(mochi_rollout(target.namespace, image=f"{REPOSITORY}:blue", replicas=REPLICAS))
     made = Mochi(target)
     await made.serving(REPLICAS)
@@ -29,7 +31,11 @@ async def installed(target):
 
 
 RULES = [
-    {"apiGroups": ["argoproj.io"], "resources": ["rollouts", "rollouts/status"], "verbs": ["get", "list", "watch", "patch"]},
+    {
+        "apiGroups": ["argoproj.io"],
+        "resources": ["rollouts", "rollouts/status"],
+        "verbs": ["get", "list", "watch", "patch"],
+    },
     {"apiGroups": ["apps"], "resources": ["replicasets", "deployments"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch", "patch"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
@@ -74,10 +80,14 @@ class Rollout:
         return await self._installed.patch(self.path, image, manager="kubectl-set", content_type=json_patch)
 
     async def promote(self, *, manager: str = "kubectl-argo-rollouts"):
-        return await self._installed.patch(f"{self.path}/status", {"status": {"pauseConditions": None}}, manager=manager)
+        return await self._installed.patch(
+            f"{self.path}/status", {"status": {"pauseConditions": None}}, manager=manager
+        )
 
     async def abort(self):
-        return await self._installed.patch(f"{self.path}/status", {"status": {"abort": True}}, manager="kubectl-argo-rollouts")
+        return await self._installed.patch(
+            f"{self.path}/status", {"status": {"abort": True}}, manager="kubectl-argo-rollouts"
+        )
 
 
 @pytest.fixture
@@ -136,19 +146,5 @@ async def test_an_abort_by_somebody_else_ends_the_release(bot, installed, rollou
     await bot.reaches(Phase.READY)
     await rollout.abort()
     ended = await bot.reaches(Phase.REVERTED)
-    assert ended.reason.startswith("Argo Rollouts aborted it: RolloutAborted")
+    assert ended.reason.startswith("Argo Rollouts aborted it")
     assert await installed.serving(REPLICAS) == blue
-
-
-@pytest.fixture
-def short_lived(target):
-    """What has lost the traffic is scaled down after a second."""
-    return {"scaleDownDelaySeconds": 1}
-
-
-async def test_back_to_a_version_without_pods_is_a_redeploy(hire, target, rollout):
-    await target.apply([])
-
-
-async def test_a_pod_that_is_unready_at_the_promotion_delays_it(bot, installed, rollout):
-    pass

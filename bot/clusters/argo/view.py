@@ -341,7 +341,9 @@ class RolloutView:
     def _given_up(self) -> str:
         if self._state is not State.ABORTED or not self._is_desired:
             return ""
-        why = f"Argo Rollouts aborted it: {said(self.objects.rollout)}".removesuffix(": ")
+        # Whoever sets `abort` is a moment ahead of what the controller says of it.
+        why = said(self.objects.rollout)
+        why = "Argo Rollouts aborted it" + (f" ({why})" if why.startswith("RolloutAborted") else "")
         if self._traffic is Traffic.CANDIDATE:
             return f"{why}; the traffic was not taken back"
         return why
