@@ -1,12 +1,13 @@
 """The states that a Rollout can be seen in, each with the way into it; README.md has the rules that are numbered."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from deployed import Mochiapp
-from hold import PAUSED, SERVICE_SWITCHED, SET_CREATED, Hold
+from hold import SERVICE_SWITCHED, Hold
 from mochiapp import ACTIVE, BLUE, HASH, NEVER_READY, PREVIEW, REPOSITORY, check
 from state import State
 
@@ -26,6 +27,8 @@ class Scene(Protocol):
     """Answers `{"errors": 3}`."""
 
     async def hold(self, app: Mochiapp, trigger: str) -> Hold: ...
+
+    def forgetful(self, app: Mochiapp, image: str) -> AbstractAsyncContextManager[State]: ...
 
     async def install(self, *, live: bool = True, templates: tuple[Json, ...] = (), **manifest: Any) -> Mochiapp: ...
 
@@ -281,11 +284,11 @@ async def _(scene: Scene) -> Mochiapp:
 async def _(scene: Scene) -> Mochiapp:
     app = await scene.install()
     await app.previewing(GREEN)
-    hold = await scene.hold(app, SET_CREATED)
+    hold = await scene.hold(app, SERVICE_SWITCHED)
     await app.idle()
     await app.stage(PURPLE, "mochi-3")
     await hold.arrived()
-    await app.until(lambda s: s.hashes(PURPLE))
+    await app.until(lambda s: s.previewed in s.hashes(PURPLE))
     return app
 
 
@@ -297,16 +300,9 @@ async def _(scene: Scene) -> Mochiapp:
 )
 async def _(scene: Scene) -> Mochiapp:
     app = await scene.install()
-    hold = await scene.hold(app, PAUSED)
-    await app.stage(GREEN, "mochi-2")
-    shown = await app.until(lambda s: s.paused_on(GREEN))
-    await hold.arrived()
-    status, body = await app.approve(shown)
-    assert status == HTTPStatus.OK, body
-    await app.controller_has_heard()
-    hold.release()
-    await app.idle()
-    await app.looked_at()
+    async with scene.forgetful(app, GREEN) as shown:
+        status, body = await app.approve(shown)
+        assert status == HTTPStatus.OK, body
     return app
 
 
@@ -318,15 +314,8 @@ async def _(scene: Scene) -> Mochiapp:
 )
 async def _(scene: Scene) -> Mochiapp:
     app = await scene.install()
-    hold = await scene.hold(app, PAUSED)
-    await app.stage(GREEN, "mochi-2")
-    await app.until(lambda s: s.paused_on(GREEN))
-    await hold.arrived()
-    await app.abort()
-    await app.controller_has_heard()
-    hold.release()
-    await app.idle()
-    await app.looked_at()
+    async with scene.forgetful(app, GREEN):
+        await app.abort()
     return app
 
 
@@ -462,14 +451,26 @@ async def _(scene: Scene) -> Mochiapp:
 @row(
     13,
     "active-without-hash",
-    "live on blue, and the active Service lost its hash: the next image would be live without a pause",
+    "live on blue, and the active Service lost its hash: until the controller looks, nobody puts it back",
     lambda s: s.observed and s.live == "" and s.stable,
 )
 async def _(scene: Scene) -> Mochiapp:
     app = await scene.install()
     await app.select(ACTIVE, **{HASH: None})
-    await app.looked_at()
-    await app.reconciled()
+    return app
+
+
+@row(
+    7,
+    "paused-without-hash",
+    "waiting for promotion, and the active Service lost its hash: the controller's next look makes green live",
+    lambda s: s.paused_on(GREEN) and s.live == "",
+)
+async def _(scene: Scene) -> Mochiapp:
+    app = await scene.install()
+    await app.previewing(GREEN)
+    await app.select(ACTIVE, **{HASH: None})
+    await app.until(lambda s: s.ready_behind(ACTIVE) == 4)
     return app
 
 
