@@ -223,6 +223,24 @@ def test_what_a_controller_owes_keeps_no_deadline():
     assert counterexample(holds, [Phase.PROMOTING, Phase.REVERTING]) is None
 
 
+def test_pods_are_given_up_only_on_the_side_without_traffic_and_after_the_drain():
+    """I11."""
+
+    def allowed(case):
+        of, seen = case.release, case.seen
+        if of.phase is Phase.REVERTED:
+            drained = NOW - of.since >= DRAIN or not (of.live_at or of.switch_sent_at)
+            return seen.traffic is Traffic.PREVIOUS and drained
+        warm_for = DRAIN if of.retire_asked else max(DRAIN, case.app.timing.warm_for)
+        over = NOW - (of.live_at or of.since) >= warm_for
+        return of.phase is Phase.DONE and seen.traffic is Traffic.CANDIDATE and seen.candidate.ready > 0 and over
+
+    def holds(case, decision):
+        return (decision.order is Order.RETIRE) == (allowed(case) and not case.release.retired)
+
+    assert counterexample(holds) is None
+
+
 def interfered(case: Case) -> bool:
     """Somebody else moved the traffic, or changed what is live, shown, approved, or to be gone back to."""
     seen, phase = case.seen, case.release.phase
