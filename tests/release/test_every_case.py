@@ -247,17 +247,17 @@ def interfered(case: Case) -> bool:
     match phase, seen.traffic:
         case (_, Traffic.OTHER) | (Phase.STAGING | Phase.READY, Traffic.CANDIDATE):
             return True
+        case Phase.PROMOTING | Phase.BAKING, _ if seen.given_up:  # its controller took it back, or is about to
+            return False
         case Phase.BAKING, Traffic.PREVIOUS:
-            return not seen.given_up  # else the controller took it back by itself
+            return True
         case Phase.STAGING, Traffic.PREVIOUS:
             return not seen.previous.present or (case.release.staged and not seen.candidate.present)
         case Phase.READY, Traffic.PREVIOUS:
             return not seen.previous.present or not seen.candidate.present
-        case Phase.PROMOTING, Traffic.PREVIOUS if case.release.was_live:
-            return not seen.given_up
         case Phase.PROMOTING, Traffic.PREVIOUS:
             changed = not seen.candidate.present and not settling(case.release)
-            return not seen.previous.present or changed
+            return not seen.previous.present or changed or case.release.was_live
         case Phase.BAKING, Traffic.CANDIDATE:
             return not seen.candidate.present and seen.candidate.ready > 0
         case Phase.REVERTING, Traffic.CANDIDATE:
