@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -64,6 +65,19 @@ class Mochiapp:
         await self.patch(f"{self.paths['services']}/{PREVIEW}", annotation)
         await self.idle(passes=before + 1)
 
+    async def controller_has_heard(self) -> None:
+        """Returns when the controller has been told what was last written to the Rollout, whatever it made of it.
+
+        It hears of all Rollouts in one stream: so when it acts upon a later one, it has heard of this one.
+        """
+        path = "/" + mochiapp.ARGO.format(namespace="default") + "/rollouts"
+        name = f"bystander-{secrets.token_hex(4)}"
+        await self.create(path, mochiapp.rollout(replicas=0) | {"metadata": {"name": name}})
+        async with asyncio.timeout(10):
+            while "status" not in await self.get(f"{path}/{name}"):
+                pass
+        await self.delete(f"{path}/{name}")
+
     async def get(self, path: str) -> Json:
         async with self.api.get(path, raise_for_status=True) as answer:
             found: Json = await answer.json()
@@ -100,8 +114,10 @@ class Mochiapp:
         return body
 
     async def create(self, collection: str, item: Json) -> None:
-        path = f"{self.paths[collection]}" if collection in self.paths else collection
-        async with self.api.post(path, data=json.dumps(item), headers={"Content-Type": "application/json"}) as answer:
+        path = self.paths.get(collection, collection)
+        query = {"fieldManager": "kubectl-create"}
+        headers = {"Content-Type": "application/json"}
+        async with self.api.post(path, data=json.dumps(item), headers=headers, params=query) as answer:
             assert answer.ok, await answer.text()
 
     async def delete(self, path: str) -> None:

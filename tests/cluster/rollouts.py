@@ -18,7 +18,7 @@ CRDS = "crds"
 NAMESPACE = "argo-rollouts"
 """Where the controller looks for the settings of its notifications."""
 SERVED_WITHIN = 20
-SYNC = re.compile(rb'msg="(?P<what>Started syncing rollout|Reconciliation completed)".* namespace=(?P<namespace>\S+)')
+SYNC = re.compile(rb'msg="(?P<what>Started syncing rollout|Reconciliation completed)" generation=\d+ namespace=(?P<namespace>\S+)')
 
 
 class Passes(NamedTuple):
