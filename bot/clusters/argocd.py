@@ -15,6 +15,7 @@ from typing import Any
 from bot.clusters.api import APPLICATION, DEPLOYMENT, MANAGER, ROLLOUT, SERVICE, Json, Kind, as_yaml, rule
 from bot.clusters.errors import Unfit
 from bot.clusters.patches import pointer
+from bot.clusters.raw import items, mapping, texts
 from bot.clusters.reading import container, labels, name
 
 TRACKED = "argocd.argoproj.io/tracking-id"
@@ -125,7 +126,7 @@ def may_read(item: Json) -> Json:
 
 def heals_itself(application: Json) -> bool:
     """Whether it puts back what was changed in the cluster, without a commit."""
-    automated = _mapping(_policy(application).get("automated"))
+    automated = mapping(_policy(application).get("automated"))
     return automated.get("selfHeal") is True and automated.get("enabled") is not False
 
 
@@ -147,8 +148,7 @@ def _tracked(item: Json, kind: Kind | None) -> str:
 
 
 def _written_by_argo_cd(item: Json) -> Iterator[Mapping[str, Any]]:
-    entries = item["metadata"].get("managedFields")
-    for entry in map(_mapping, entries if isinstance(entries, list) else ()):
+    for entry in map(mapping, items(item["metadata"], "managedFields")):
         if str(entry.get("manager") or "").startswith(APPLIES):
             yield entry
 
@@ -181,17 +181,17 @@ def _ignores_image(application: Json, holder: Json, wanted: str | None) -> bool:
     (index, present), kind = container(holder, wanted), _kind(holder)
     if _ignores(application, holder, kind, (*IMAGE, str(index), "image"), MANAGER):
         return True
-    asked = (text for each in _differences(application, holder, kind) for text in _texts(each, "jqPathExpressions"))
-    return any(_may_be_about(text, index, present["name"]) for text in asked)
+    asked = (one for each in _differences(application, holder, kind) for one in texts(each, "jqPathExpressions"))
+    return any(_may_be_about(one, index, present["name"]) for one in asked)
 
 
-def _may_be_about(text: str, index: int, called: str) -> bool:
+def _may_be_about(asked: str, index: int, called: str) -> bool:
     """A jq expression about images that names no other container. Whoever is refused must be refused rightly, so what
     is not understood is taken for what it may well be.
     """
-    number, chosen = re.search(r"\[(\d+)\]", text), re.search(r"""\.name\s*==\s*["']([^"']*)""", text)
+    number, chosen = re.search(r"\[(\d+)\]", asked), re.search(r"""\.name\s*==\s*["']([^"']*)""", asked)
     another = (number and int(number[1]) != index) or (chosen and chosen[1] != called)
-    return ".image" in text and "initContainers" not in text and not another
+    return ".image" in asked and "initContainers" not in asked and not another
 
 
 def _ignores(application: Json, item: Json, kind: Kind, path: tuple[str, ...], writer: str) -> bool:
@@ -199,11 +199,11 @@ def _ignores(application: Json, item: Json, kind: Kind, path: tuple[str, ...], w
     around = {path[:length] for length in range(1, len(path) + 1)}
     pointers = {pointer(*each) for each in around}
     for each in _differences(application, item, kind):
-        if writer in _texts(each, "managedFieldsManagers"):
+        if writer in texts(each, "managedFieldsManagers"):
             return True
-        if pointers & {text.rstrip("/") for text in _texts(each, "jsonPointers")}:
+        if pointers & {one.rstrip("/") for one in texts(each, "jsonPointers")}:
             return True
-        if any(_jq(text) in around for text in _texts(each, "jqPathExpressions")):
+        if any(_jq(one) in around for one in texts(each, "jqPathExpressions")):
             return True
     return False
 
@@ -211,8 +211,7 @@ def _ignores(application: Json, item: Json, kind: Kind, path: tuple[str, ...], w
 def _differences(application: Json, item: Json, kind: Kind) -> Iterator[Mapping[str, Any]]:
     """The entries of `ignoreDifferences` that are about this object."""
     where = {"name": name(item), "namespace": item["metadata"].get("namespace", "")}
-    ignored = _mapping(application.get("spec")).get("ignoreDifferences")
-    for each in map(_mapping, ignored if isinstance(ignored, list) else ()):
+    for each in map(mapping, items(mapping(application.get("spec")), "ignoreDifferences")):
         patterns = ((kind.api_group, each.get("group")), (kind.name, each.get("kind")))
         alike = all(fnmatchcase(is_so, str(wanted or "")) for is_so, wanted in patterns)
         if alike and all(each.get(key) in {None, "", is_so} for key, is_so in where.items()):
@@ -222,13 +221,13 @@ def _differences(application: Json, item: Json, kind: Kind) -> Iterator[Mapping[
 _STEP = re.compile(r"""\.?(?:"([^"]+)"|\["([^"]+)"\]|\[(\d+)\]|([A-Za-z_]\w*))""")
 
 
-def _jq(text: str) -> tuple[str, ...] | None:
+def _jq(asked: str) -> tuple[str, ...] | None:
     """The keys of a plain path such as `.spec.selector["x"]`; None for any other expression."""
-    text, keys, at = text.strip(), list[str](), 0
-    if not text.startswith("."):
+    asked, keys, at = asked.strip(), list[str](), 0
+    if not asked.startswith("."):
         return None
-    while at < len(text):
-        step = _STEP.match(text, at)
+    while at < len(asked):
+        step = _STEP.match(asked, at)
         if step is None:
             return None
         keys.append(next(each for each in step.groups() if each is not None))
@@ -253,21 +252,12 @@ def _kind(holder: Json) -> Kind:
 
 
 def _options(application: Json) -> list[str]:
-    return _texts(_policy(application), "syncOptions")
+    return texts(_policy(application), "syncOptions")
 
 
 def _policy(application: Json) -> Mapping[str, Any]:
-    return _mapping(_mapping(application.get("spec")).get("syncPolicy"))
+    return mapping(mapping(application.get("spec")).get("syncPolicy"))
 
 
 def _annotations(item: Json) -> Mapping[str, Any]:
-    return _mapping(item["metadata"].get("annotations"))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _texts(holder: Mapping[str, Any], key: str) -> list[str]:
-    value = holder.get(key)
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    return mapping(item["metadata"].get("annotations"))
