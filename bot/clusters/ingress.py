@@ -63,7 +63,7 @@ def missing_port(service: Any, ingresses: Iterable[Any]) -> tuple[str, Port] | N
 
 
 def uncovered(service: str, ingresses: Iterable[Any]) -> Iterator[tuple[str, str, list[str]]]:
-    """Each Ingress that leads there by a host, with certificates only for others: its name, the host, the others."""
+    """Each Ingress that leads there by a host, and has certificates for others only: name, host, and the others."""
     for ingress in ingresses:
         covered = secured(ingress)
         hosts = dict.fromkeys(each.host for each in backends(ingress) if each.service == service and each.host)
@@ -73,7 +73,7 @@ def uncovered(service: str, ingresses: Iterable[Any]) -> Iterator[tuple[str, str
 
 
 def not_atomic(service: Any, ingresses: Iterable[Any]) -> str:
-    """Which load balancer knows the pods behind the Service by itself, and so learns of a switch pod by pod and late; ""
+    """Each Ingress that leads there by a host, with certificates for others only: its name, the host, the others."""
     when none is known to.
     """
     notes = mapping(mapping(mapping(service).get("metadata")).get("annotations"))
