@@ -85,7 +85,7 @@ class Cluster:
         self._skipped = timedelta()
         self._clock = now or (lambda: _EPOCH)
         images = Images(behaviours, {} if digests is None else digests)
-        kubelet = Kubelet(images)
+        self.kubelet = Kubelet(images)
         self.token = secrets.token_urlsafe(24)
         self.access = Access({self.token: "admin"}, anonymous="admin" if anonymous else None)
         self.objects = Objects(self.now, seed=seed)
@@ -95,15 +95,15 @@ class Cluster:
             ReplicaSets(),
             self.rollouts,
             self.analyses,
-            kubelet,
+            self.kubelet,
             EndpointSlices(),
             Collector(),
         )
-        self.server = ClusterServer(self.objects, access=self.access, bookmark_every=bookmark_every, log_of=kubelet.log)
+        self.server = ClusterServer(self.objects, access=self.access, bookmark_every=bookmark_every, log_of=self.kubelet.log)
         self.pods = PodHost(self.objects, images)
         self.proxy = Proxy(self.objects, lambda: self.pods.url)
         self._loop = ControllerLoop(self.objects, self.controllers, self.now)
-        self.rollouts.wake = self.analyses.wake = self._loop.wake
+        self.rollouts.wake = self.analyses.wake = self.kubelet.wake = self._loop.wake
 
     @property
     def url(self) -> str:

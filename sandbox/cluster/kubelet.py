@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.cluster.behaviour import Behaviour, Images
@@ -18,6 +18,7 @@ _MANAGER = "kubelet"
 _FIRST_BACK_OFF = 10
 _LONGEST_BACK_OFF = 300
 _PER_BLOCK = 250
+_AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 class Kubelet(PerNamespace):
@@ -25,10 +26,18 @@ class Kubelet(PerNamespace):
 
     def __init__(self, images: Images) -> None:
         super().__init__()
+        self.wake: Callable[[], None] = lambda: None
         self._images = images
+        self._failing: set[tuple[str, str]] = set()
         self._began: dict[tuple[str, str], datetime] = {}
         self._stopping: dict[tuple[str, str], datetime] = {}
         self._addresses = 0
+
+    def probe(self, namespace: str, pod: str, *, passes: bool) -> None:
+        """From now on this pod fails its readiness probe, or does again what its image does."""
+        (self._failing.discard if passes else self._failing.add)((namespace, pod))
+        self._due[namespace] = _AT_ONCE
+        self.wake()
 
     def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
         pods = objects.items("pods", namespace)
@@ -55,7 +64,10 @@ class Kubelet(PerNamespace):
         if not pod["spec"].get("nodeName"):
             pod = self._place(objects, pod, now)
         began = self._began.setdefault(_key(pod), now)
-        lives = [_Life(self._images, container, began, now) for container in pod["spec"]["containers"]]
+        failing = (metadata["namespace"], metadata["name"]) in self._failing
+        lives = [
+            _Life(self._images, container, began, now, failing=failing) for container in pod["spec"]["containers"]
+        ]
         status = self._status(pod, lives, now)
         if status != pod["status"]:
             body = {**pod, "status": status}
@@ -136,8 +148,9 @@ def _condition(pod: Json, name: str, *, met: bool, now: datetime) -> Json:
 class _Life:
     """One container at one moment."""
 
-    def __init__(self, images: Images, container: Json, began: datetime, now: datetime) -> None:
+    def __init__(self, images: Images, container: Json, began: datetime, now: datetime, *, failing: bool) -> None:
         self.container = container
+        self._failing = failing
         self._images = images
         self._behaviour: Behaviour = images.behaviour(container["image"])
         self._began = began
@@ -154,7 +167,7 @@ class _Life:
 
     @property
     def ready(self) -> bool:
-        if not self.started or self._behaviour.crash:
+        if not self.started or self._behaviour.crash or self._failing:
             return False
         tired = self._behaviour.unready_after
         return tired is None or self._now < self._due + timedelta(seconds=tired)

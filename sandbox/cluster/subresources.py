@@ -10,11 +10,14 @@ from sandbox.cluster.selectors import as_query
 
 
 def scale(item: Json) -> Json:
-    """A Deployment or ReplicaSet as its scale subresource shows it."""
+    """A Deployment, ReplicaSet or Rollout as its scale subresource shows it."""
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    status: Json = {"replicas": item.get("status", {}).get("replicas", 0)}
-    if selector := as_query(item["spec"].get("selector") or {}):
-        status["selector"] = selector
+    found = item.get("status", {})
+    if item["kind"] == "Rollout":  # its CRD says where they are: the active set is what an autoscaler sees
+        replicas, selector = found.get("HPAReplicas", 0), found.get("selector", "")
+    else:
+        replicas, selector = found.get("replicas", 0), as_query(item["spec"].get("selector") or {})
+    status: Json = {"replicas": replicas, "selector": selector} if selector else {"replicas": replicas}
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
