@@ -73,8 +73,9 @@ def uncovered(service: str, ingresses: Iterable[Any]) -> Iterator[tuple[str, str
 
 
 def not_atomic(service: Any, ingresses: Iterable[Any]) -> str:
-    """Each Ingress that leads there by a host, with certificates for others only: its name, the host, the others."""
-    when none is known to.
+    """Which load balancer knows the pods behind the Service by itself, and so learns of a switch pod by pod and late.
+
+    "" when none is known to.
     """
     notes = mapping(mapping(mapping(service).get("metadata")).get("annotations"))
     # GKE: the first is what people write, the second what its controller answers.
