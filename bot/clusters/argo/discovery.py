@@ -109,9 +109,7 @@ def _of_strategy(rollout: Json) -> Iterator[Unfit]:
         wrong = f"{called} has Service {active} as activeService and as previewService"
         yield Unfit(wrong, f"make a Service of its own for the preview, and name it in {keys}.previewService.")
     if strategy.get("autoPromotionEnabled") is not False:
-        wrong = (
-            f"{called} promotes whatever is ready by itself (autoPromotionEnabled), so no approval would mean anything"
-        )
+        wrong = f"{called} promotes by itself whatever is ready (autoPromotionEnabled), so approvals would mean nothing"
         yield Unfit(wrong, f"set {keys}.autoPromotionEnabled to false.")
 
 
@@ -122,9 +120,7 @@ def _of_template(app: App, found: Found) -> Iterator[Unfit]:
         wrong = f"{called} makes its pods by {text(reference.get('kind')) or 'nothing'} {text(reference.get('name'))}"
         yield Unfit(wrong, "let its workloadRef name a Deployment, or put the pod template into the Rollout.")
     elif reference and found.workload is None:
-        wrong = (
-            f"Deployment {workload(rollout)}, from which {called} takes its pods, is not in namespace {app.namespace}"
-        )
+        wrong = f"Deployment {workload(rollout)}, by which {called} makes its pods, is not in namespace {app.namespace}"
         yield Unfit(wrong, "create it there, or name another in spec.workloadRef.")
     else:
         try:
