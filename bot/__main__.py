@@ -11,9 +11,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from bot.policy import Credentials
 
 PROBE_WITHIN = 8.0
 """Seconds."""
@@ -49,7 +52,7 @@ def run() -> None:
     from bot.settings import load  # noqa: PLC0415 - see the top
 
     with _settings_error_is_one_line():
-        settings = load()
+        settings = load(_current_namespace)
     # The parts take a second to import; a wrong setting is told before.
     from bot.clusters.errors import ClusterError  # noqa: PLC0415 - the line above
     from bot.compose import StartError, serve  # noqa: PLC0415 - the line above
@@ -156,13 +159,13 @@ def check(offline: bool, as_json: bool) -> None:
     from bot.check import rendering  # noqa: PLC0415 - see the top
     from bot.check import settings as told  # noqa: PLC0415 - see the top
     from bot.log import configure, redact  # noqa: PLC0415 - see the top
-    from bot.policy import SettingsError, read_policy  # noqa: PLC0415 - see the top
+    from bot.policy import SettingsError  # noqa: PLC0415 - see the top
     from bot.settings import Environment, LogLevel, load  # noqa: PLC0415 - see the top
 
     try:
         environment = Environment.read()
-        settings = None if offline else load()
-        apps = settings.apps if settings else read_policy(environment.greenlight_config).apps
+        settings = None if offline else load(_current_namespace)
+        apps = settings.apps if settings else environment.policy(_current_namespace).apps
     except SettingsError as why:
         if not as_json:
             _fail(str(why), 2)
@@ -205,6 +208,12 @@ def healthcheck() -> None:
     if answer.status != http.HTTPStatus.OK:
         _fail(f"{address}: {said}", 1)
     click.echo(said)
+
+
+def _current_namespace(credentials: "Credentials") -> str:
+    from bot.clusters.namespace import current_namespace  # noqa: PLC0415 - see the top
+
+    return current_namespace(credentials.kubeconfig, credentials.context)
 
 
 @contextlib.contextmanager

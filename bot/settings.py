@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.policy import Credentials, Policy, SettingsError, read_policy
+from bot.policy import Credentials, CurrentNamespace, Policy, SettingsError, read_policy
 from bot.registry.hosts import RegistryHost
 from bot.release.app import App
 
@@ -86,6 +86,14 @@ class Environment(BaseSettings):
         host, _, port = self.greenlight_health.rpartition(":")
         return host.strip("[]"), int(port)
 
+    def policy(self, current_namespace: CurrentNamespace | None = None) -> Policy:
+        """What the file says. Raises `SettingsError`."""
+
+        def of(credentials: Credentials) -> str:
+            return current_namespace(_found(credentials, self.kubeconfig)) if current_namespace else ""
+
+        return read_policy(self.greenlight_config, of)
+
     def token(self) -> SecretStr:
         """Raises `SettingsError`, which never contains the token."""
         if self.discord_token and self.discord_token_file:
@@ -119,6 +127,8 @@ class Settings:
     database_url: str
     clusters: Mapping[str, Credentials] = field(default_factory=dict)
     """Of each cluster that has apps, by the name that they use; "" is the one that the environment leads to."""
+    people: Mapping[str, int] = field(default_factory=dict)
+    """Discord user ids, by the names under which releases are begun elsewhere."""
     discord_api_url: str | None = None
     """None: Discord's own. Without a slash at the end."""
     discord_gateway_url: str | None = None
@@ -132,8 +142,11 @@ class Settings:
     log_format: LogFormat = LogFormat.TEXT
 
 
-def load() -> Settings:
-    """Everything from `os.environ` and the file it names. Raises `SettingsError` with every fault that was found."""
+def load(current_namespace: CurrentNamespace | None = None) -> Settings:
+    """Everything from `os.environ` and the file it names. Raises `SettingsError` with every fault that was found.
+
+    Without `current_namespace` each app has to name its own.
+    """
     environment = Environment.read()
     faults: list[str] = []
     policy: Policy | None = None
@@ -143,7 +156,7 @@ def load() -> Settings:
     except SettingsError as why:
         faults.append(str(why))
     try:
-        policy = read_policy(environment.greenlight_config)
+        policy = environment.policy(current_namespace)
     except SettingsError as why:
         faults.append(str(why))
     if policy is None or token is None:
@@ -157,6 +170,7 @@ def load() -> Settings:
         discord_api_url=_bare(environment.discord_api_url),
         discord_gateway_url=_bare(environment.discord_gateway_url),
         clusters=_clusters(policy, environment.kubeconfig),
+        people=policy.people,
         docker_config=environment.docker_config,
         health=environment.health(),
         log_level=environment.log_level,
@@ -165,10 +179,13 @@ def load() -> Settings:
 
 
 def _clusters(policy: Policy, kubeconfig: str | None) -> Mapping[str, Credentials]:
-    # KUBECONFIG holds paths as kubectl reads them; None is the pod's own credentials or ~/.kube/config.
-    known = {name: replace(each, kubeconfig=each.kubeconfig or kubeconfig) for name, each in policy.clusters.items()}
-    known[""] = Credentials(kubeconfig)
+    known = {name: _found(each, kubeconfig) for name, each in {**policy.clusters, "": Credentials()}.items()}
     return {name: known[name] for name in dict.fromkeys(app.cluster for app in policy.apps.values())}
+
+
+def _found(credentials: Credentials, kubeconfig: str | None) -> Credentials:
+    # KUBECONFIG holds paths as kubectl reads them; None is the pod's own credentials or ~/.kube/config.
+    return replace(credentials, kubeconfig=credentials.kubeconfig or kubeconfig)
 
 
 def _checked(source: str, text: str) -> SecretStr:

@@ -213,6 +213,38 @@ def test_the_best_link_is_the_first_and_may_be_missing():
     assert best_link("mochi", [], []) is None
 
 
+def service(*ports: dict, name: str = "mochi") -> dict:
+    return {"kind": "Service", "metadata": {"name": name, "namespace": "shop"}, "spec": {"ports": list(ports)}}
+
+
+@pytest.mark.parametrize(
+    ("services", "leads"),
+    [
+        ([], True),
+        ([service({"name": "http", "port": 80})], True),
+        ([service({"name": "web", "port": 8080}, {"name": "http", "port": 80})], True),
+        ([service({"name": "web", "port": 8080}, name="other"), {}, None], True),
+        ([service({"name": "web", "port": 8080})], False),
+        ([service({"port": 81})], False),
+        ([service()], False),
+        ([service({"name": ["http"], "port": "80"}, None)], False),
+    ],
+)
+def test_a_port_that_the_service_does_not_have_is_no_address(services, leads):
+    """Ingress controllers answer 503 there. A Service that is not known may have any port."""
+    by_name, by_route = ingress(rule("a.example")), route("b.example")
+    assert links("mochi", [by_name], [], services=services) == ["http://a.example/"] * leads
+    assert links("mochi", [], [by_route], services=services) == ["http://b.example/"] * leads
+
+
+def test_one_path_to_a_port_that_is_there_is_enough():
+    gone, there = rule("a.example", "/old"), rule("a.example", "/new")
+    gone["http"]["paths"][0]["backend"]["service"]["port"] = {"number": 8080}
+    there["http"]["paths"][0]["backend"]["service"]["port"] = {"number": 80}
+    found = links("mochi", [ingress(gone, there)], [], services=[service({"port": 80})])
+    assert found == ["http://a.example/new"]
+
+
 INGRESS = ingress(rule("a.example"), rule(), tls=[{"hosts": ["a.example"]}], default="mochi", status=BALANCER)
 ROUTE = route("a.example", rules=[backends(MOCHI, matches=[{"path": {"value": "/x"}, "method": "GET"}])])
 GATEWAY = gateway(HTTP, HTTPS | {"hostname": "*.example"}, addresses=("::1",))
@@ -225,7 +257,8 @@ def keys_of(value):
 
 
 # The very names that the code looks for, so that arbitrary JSON gets deep into it.
-KEYS = st.sampled_from(sorted(keys_of([INGRESS, ROUTE, GATEWAY])))
+SERVICE = service({"name": "http", "port": 80}, {"name": "admin", "port": 9000})
+KEYS = st.sampled_from(sorted(keys_of([INGRESS, ROUTE, GATEWAY, SERVICE])))
 TEXTS = st.sampled_from(
     [
         "mochi",
@@ -264,12 +297,13 @@ def broken(draw, whole):
     st.lists(broken(INGRESS), min_size=1, max_size=2),
     st.lists(broken(ROUTE), min_size=1, max_size=2),
     st.lists(broken(GATEWAY), min_size=1, max_size=2),
+    st.lists(broken(SERVICE), max_size=2),
 )
-@example([ingress(rule("a.example", "/a\nb"))], [], [])
-@example([], [route("a.example")], [gateway(HTTPS | {"port": True})])
-@example([], [route("a.example")], [gateway(HTTPS | {"port": -1})])
-def test_whatever_the_cluster_holds_only_plain_web_addresses_come_out(ingresses, routes, gateways):
-    for url in links("mochi", ingresses, routes, gateways):
+@example([ingress(rule("a.example", "/a\nb"))], [], [], [])
+@example([], [route("a.example")], [gateway(HTTPS | {"port": True})], [])
+@example([], [route("a.example")], [gateway(HTTPS | {"port": -1})], [])
+def test_whatever_the_cluster_holds_only_plain_web_addresses_come_out(ingresses, routes, gateways, services):
+    for url in links("mochi", ingresses, routes, gateways, services):
         parts = urlsplit(url)
         assert parts.scheme in {"http", "https"}
         assert parts.hostname
@@ -304,3 +338,5 @@ def test_one_wrong_part_never_hides_another_object(wrong):
         assert "http://intact.example/" in links("mochi", [intact], [bad], [GATEWAY])
     for bad in replaced(GATEWAY, wrong):
         assert "http://intact.example/" in links("mochi", [intact], [ROUTE], [bad])
+    for bad in replaced(service({"name": "http", "port": 80}, name="other"), wrong):
+        assert "http://intact.example/" in links("mochi", [intact], [], [], [bad, SERVICE])

@@ -15,7 +15,7 @@ from bot.duration import parse_duration
 from bot.policy import Credentials, read_policy
 from bot.policy import tables as shape
 from bot.registry import RegistryHost
-from bot.release.app import Native, Notify, Requirement, Switch
+from bot.release.app import Argo, Native, Notify, Requirement, Switch
 from bot.settings import Environment, LogFormat, LogLevel, SettingsError, load
 
 GUILD, CHANNEL, DEPLOYER, QC, LEAD = (10**17 + n for n in range(1, 6))
@@ -35,6 +35,17 @@ deployers = [{DEPLOYER}]
 require = [{{ roles = [{QC}], count = 1 }}, {{ roles = [{LEAD}] }}]
 """
 GOOD = f"guild = {GUILD}\n{APP}"
+ON_ARGO = f"""guild = {GUILD}
+
+[apps.mochi]
+rollout = "mochiapp"
+namespace = "mochi"
+channel = {CHANNEL}
+deployers = [{DEPLOYER}]
+
+[apps.mochi.approval]
+require = [{{ roles = [{QC}], count = 1 }}]
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +165,8 @@ def test_every_key_stands_in_the_example_file():
     """People learn the keys from it."""
     example = (Path(__file__).parent.parent / "greenlight.example.toml").read_text("utf-8")
     tables = (
-        shape.AppTable,
+        shape.NativeTable,
+        shape.ArgoTable,
         shape.ApprovalTable,
         shape.TimingTable,
         shape.LinksTable,
@@ -197,6 +209,54 @@ def test_two_apps_may_share_a_channel_and_a_namespace(policy):
 def test_the_same_names_in_two_namespaces_are_two_things(policy):
     other = APP.replace("apps.mochi", "apps.other").replace('namespace = "mochi"', 'namespace = "other"')
     assert [*policy(GOOD + other).apps] == ["mochi", "other"]
+
+
+def test_a_rollout_alone_is_enough_with_channel_and_roles(policy):
+    """Services, containers, links and the repository are read from what is there."""
+    read = policy(ON_ARGO)
+    app = read.apps["mochi"]
+    assert app.target == Argo("mochiapp", container=None, adopt=True)
+    assert (app.image, app.images, app.namespace) == ("", (), "mochi")
+    assert (app.channel, app.deployers, app.may_roll_back) == (CHANNEL, {DEPLOYER}, {DEPLOYER, QC})
+
+
+def test_every_key_of_a_rollout_reaches_the_app(policy):
+    more = 'adopt = false\ncontainer = "web"\nimage = "mochi"\nimages = ["other"]\n'
+    app = policy(ON_ARGO.replace("channel", f"{more}channel").replace('"mochiapp"', '"mochi.app"')).apps["mochi"]
+    assert app.target == Argo("mochi.app", container="web", adopt=False)
+    assert (app.image, app.images) == ("docker.io/library/mochi", ("docker.io/library/other",))
+
+
+def test_without_a_namespace_it_is_the_one_that_the_credentials_mean(monkeypatch, tmp_path):
+    """Those of the app's own cluster, as the settings find them."""
+    text = ON_ARGO.replace('namespace = "mochi"\n', "")
+    there = (
+        text.partition("\n")[2]
+        .replace("apps.mochi", "apps.other")
+        .replace('"mochiapp"', '"mochiapp"\ncluster = "eu-1"')
+    )
+    (tmp_path / "greenlight.toml").write_text(f"{text}{there}{CLUSTERS}", "utf-8")
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setenv("KUBECONFIG", "a:b")
+    read = load(lambda credentials: f"{credentials.kubeconfig} {credentials.context}").apps
+    assert {name: app.namespace for name, app in read.items()} == {"mochi": "a:b None", "other": "a:b prod"}
+
+
+def test_a_namespace_that_is_meant_and_one_that_is_named_can_be_the_same(tmp_path):
+    """One Rollout is one app's, however its namespace is said."""
+    other = ON_ARGO.partition("\n")[2].replace("apps.mochi", "apps.other").replace('namespace = "mochi"\n', "")
+    (tmp_path / "greenlight.toml").write_text(ON_ARGO + other, "utf-8")
+    with pytest.raises(SettingsError, match=r'the Rollout "mochiapp" in "mochi" is app "mochi"\'s already'):
+        read_policy(Path("greenlight.toml"), lambda _: "mochi")
+    assert read_policy(Path("greenlight.toml"), lambda _: "next").apps["other"].namespace == "next"
+
+
+def test_people_are_known_by_the_names_under_which_they_begin_releases(policy, monkeypatch, tmp_path):
+    text = f'{GOOD}[people]\nann = {QC}\n"Kim Example <kim@example.com>" = "{LEAD}"\n'
+    expected = {"ann": QC, "Kim Example <kim@example.com>": LEAD}
+    assert policy(text).people == expected
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    assert load().people == expected
 
 
 CLUSTERS = '[clusters.eu-1]\ncontext = "prod"\n[clusters.eu-2]\nkubeconfig = "keys/eu-2"\n'
@@ -249,7 +309,7 @@ ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-clic
         ),
         pytest.param(
             f"guild = {GUILD}\ncolour = 1\n{APP}",
-            "greenlight.toml:2: colour: is not known; known here: guild, apps, clusters, registries.",
+            "greenlight.toml:2: colour: is not known; known here: guild, apps, people, clusters, registries.",
             id="a key like no other",
         ),
         pytest.param(
@@ -284,15 +344,73 @@ ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-clic
         ),
         pytest.param(
             in_app('rollout = "mochiapp"'),
-            "greenlight.toml:5: [apps.mochi] rollout: Argo Rollouts are not supported yet: "
-            "name two Deployments in `slots`.",
-            id="rollout",
+            "greenlight.toml:5: [apps.mochi] rollout: stands beside `service`, `preview`, `slots`, which a Rollout "
+            "tells by itself: leave out the one or the other.",
+            id="a Rollout and two Deployments",
         ),
         pytest.param(
-            changed('slots = ["mochiapp-blue", "mochiapp-green"]', 'rollout = "mochiapp"'),
-            "greenlight.toml:9: [apps.mochi] rollout: Argo Rollouts are not supported yet: "
-            "name two Deployments in `slots`.",
-            id="rollout in the place of slots",
+            ON_ARGO.replace("channel", 'preview = "mochiapp-preview"\nchanel').replace(
+                "[apps.mochi]", "[apps.mochi]\n"
+            ),
+            "greenlight.toml:3: [apps.mochi] channel: is missing: write channel = <the id of the channel for its "
+            "cards>.\n"
+            "greenlight.toml:5: [apps.mochi] rollout: stands beside `preview`, which a Rollout tells by itself: "
+            "leave out the one or the other.\n"
+            "greenlight.toml:8: [apps.mochi] chanel: is not known; did you mean `channel`?",
+            id="a Rollout, what it tells by itself, and a misspelt key",
+        ),
+        pytest.param(
+            ON_ARGO.replace('rollout = "mochiapp"\n', ""),
+            'greenlight.toml:3: [apps.mochi] slots: is missing: write slots = ["<blue Deployment>", "<green '
+            'Deployment>"] with `service` and `preview`, or rollout = "<Rollout>" if it runs on Argo Rollouts.',
+            id="neither a Rollout nor two Deployments",
+        ),
+        pytest.param(
+            ON_ARGO.replace("rollout =", "rolout ="),
+            'greenlight.toml:3: [apps.mochi] slots: is missing: write slots = ["<blue Deployment>", "<green '
+            'Deployment>"] with `service` and `preview`, or rollout = "<Rollout>" if it runs on Argo Rollouts.\n'
+            "greenlight.toml:4: [apps.mochi] rolout: is not known; did you mean `rollout`?",
+            id="a misspelt Rollout",
+        ),
+        pytest.param(
+            in_app("adopt = false"),
+            "greenlight.toml:5: [apps.mochi] adopt: has no use without `rollout`: versions that others bring up are "
+            "seen there. Leave it out.",
+            id="nothing to adopt",
+        ),
+        pytest.param(
+            ON_ARGO.replace('"mochiapp"', '"Mochi_App"'),
+            'greenlight.toml:4: [apps.mochi] rollout: "Mochi_App" is not a name in Kubernetes: '
+            "at most 63 of a-z, 0-9 and `-`, no `-` at the ends.",
+            id="no name of a Rollout",
+        ),
+        pytest.param(
+            ON_ARGO.replace('namespace = "mochi"\n', ""),
+            'greenlight.toml:3: [apps.mochi] namespace: is missing: write namespace = "<the Kubernetes namespace>".',
+            id="a namespace that nobody can tell",
+        ),
+        pytest.param(
+            ON_ARGO + ON_ARGO.partition("\n")[2].replace("apps.mochi", "apps.other"),
+            'greenlight.toml:13: [apps.other] rollout: the Rollout "mochiapp" in "mochi" '
+            "is app \"mochi\"'s already: they would move each other's traffic.",
+            id="two apps on one Rollout",
+        ),
+        pytest.param(
+            f'{GOOD}[people]\nann = "Ann"\n',
+            f'greenlight.toml:15: [people] ann: "Ann" is a name: put the user\'s id there {ID} user, Copy User ID).',
+            id="a person by name",
+        ),
+        pytest.param(
+            f"{GOOD}[people]\n123 = 5\n",
+            "greenlight.toml:15: [people] 123: is a number, and would be taken for a Discord user id: that needs no "
+            "entry here.",
+            id="a person called by a number",
+        ),
+        pytest.param(
+            f'{GOOD}[people]\n" ann" = 5\n',
+            'greenlight.toml:15: [people] " ann": is not a person\'s name: write it as it stands in the annotation, '
+            "without spaces around it.",
+            id="a person with spaces around",
         ),
         pytest.param(
             changed('namespace = "mochi"', "namespace = 5"),
@@ -597,7 +715,17 @@ TOML_VALUES = st.recursive(
 )
 
 
-WHOLE = f'{GOOD}[registries."a.example"]\ninsecure = false\nmirrors = ["b.example"]\n'
+DANGO = f"""[apps.dango]
+rollout = "dango"
+adopt = false
+channel = {CHANNEL}
+deployers = [{DEPLOYER}]
+approval.require = [{{ roles = [{QC}] }}]
+namespace = "dango"
+[people]
+ann = {QC}
+"""
+WHOLE = f'{GOOD}[registries."a.example"]\ninsecure = false\nmirrors = ["b.example"]\n{DANGO}'
 
 
 @given(st.sampled_from([*WHOLE.splitlines(), "ca = "]), TOML_VALUES)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bot.clusters.api import GATEWAY, HTTP_ROUTE, INGRESS, Api, Json, Kind
+from bot.clusters.api import GATEWAY, HTTP_ROUTE, INGRESS, SERVICE, Api, Json, Kind
 from bot.clusters.cluster import Links
 from bot.clusters.errors import Forbidden, Missing
 from bot.clusters.links import best_link
@@ -11,14 +11,15 @@ from bot.release.app import App
 
 async def read_links(api: Api, app: App, active: str, preview: str) -> Links:
     """`active` and `preview` are the names of the two Services."""
-    ingresses, routes, gateways = await asyncio.gather(
+    ingresses, routes, gateways, services = await asyncio.gather(
         optional(api, INGRESS, app.namespace),
         optional(api, HTTP_ROUTE, app.namespace),
         optional(api, GATEWAY, app.namespace),
+        optional(api, SERVICE, app.namespace),
     )
 
     def link(service: str, called: str) -> str | None:
-        return app.links.get(called) or best_link(service, ingresses, routes, gateways)
+        return app.links.get(called) or best_link(service, ingresses, routes, gateways, services)
 
     return Links(link(active, "production"), link(preview, "preview"))
 

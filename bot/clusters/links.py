@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
+from bot.clusters.ingress import Port, backends, certifies, ports, secured
+from bot.clusters.raw import items, mapping, text
+
 LIMIT = 512  # Discord: the address of a link button
 _HTTPS_PORT = 443
 
@@ -25,23 +28,39 @@ def links(
     ingresses: Iterable[Any],
     routes: Iterable[Any],
     gateways: Iterable[Any] = (),
+    services: Iterable[Any] = (),
 ) -> list[str]:
     """The best one first: https before http, names before bare IP addresses, then the shortest path. No address twice.
 
-    `ingresses` and `routes` are those of the Service's namespace, `gateways` those of any (none is needed).
+    `ingresses`, `routes` and `services` are those of the Service's namespace, `gateways` those of any (none is needed).
+    What leads to a port that the Service does not have is no address; unless it is known, any port will do.
     """
-    found = [address for each in ingresses for address in _of_ingress(service, _mapping(each))]
-    known = [_mapping(each) for each in gateways]
-    found += [address for each in routes for address in _of_route(service, _mapping(each), known)]
+    known = _ports(service, services)
+    found = [address for each in ingresses for address in _of_ingress(service, each, known)]
+    parents = [mapping(each) for each in gateways]
+    found += [address for each in routes for address in _of_route(service, mapping(each), parents, known)]
     urls = {url: rank for rank, url in filter(None, (_address(*each) for each in found))}
     return sorted(urls, key=lambda url: (urls[url], len(url), url))
 
 
 def best_link(
-    service: str, ingresses: Iterable[Any], routes: Iterable[Any], gateways: Iterable[Any] = ()
+    service: str,
+    ingresses: Iterable[Any],
+    routes: Iterable[Any],
+    gateways: Iterable[Any] = (),
+    services: Iterable[Any] = (),
 ) -> str | None:
     """The first of `links`; None when there is none."""
-    return next(iter(links(service, ingresses, routes, gateways)), None)
+    return next(iter(links(service, ingresses, routes, gateways, services)), None)
+
+
+Ports = frozenset[Port] | None
+"""None: not known."""
+
+
+def _ports(service: str, services: Iterable[Any]) -> Ports:
+    known = [each for each in services if mapping(mapping(each).get("metadata")).get("name") == service]
+    return ports(known[0]) if known else None
 
 
 # Each finds (scheme, host, port, path). -------------------------------------------------------------------------------
@@ -49,70 +68,63 @@ def best_link(
 Found = tuple[str, str, int, str]
 
 
-def _of_ingress(service: str, ingress: Mapping[str, Any]) -> Iterator[Found]:
-    """networking.k8s.io/v1. A rule without a host, and the default backend, answer at the load balancer's address."""
-    spec = _mapping(ingress.get("spec"))
-    secured = [_text(host) for entry in _items(spec, "tls") for host in _items(_mapping(entry), "hosts")]
-    balancer = _mapping(_mapping(ingress.get("status")).get("loadBalancer"))
-    entrances = [_mapping(each) for each in _items(balancer, "ingress")]
-    nameless = [_text(each.get("hostname")) or _text(each.get("ip")) for each in entrances]
-    paths = [
-        (_text(rule.get("host")), _text(path.get("path")))
-        for rule in map(_mapping, _items(spec, "rules"))
-        for path in map(_mapping, _items(_mapping(rule.get("http")), "paths"))
-        if _serves(path.get("backend"), service)
-    ]
-    if _serves(spec.get("defaultBackend"), service):
-        paths.append(("", "/"))
-    for named, path in paths:
-        for host in [named] if named else nameless:
-            scheme = "https" if any(_certifies(pattern, host) for pattern in secured) else "http"
-            yield scheme, host, 0, path
+def _of_ingress(service: str, ingress: Any, known: Ports) -> Iterator[Found]:
+    """A rule without a host, and the default backend, answer at the load balancer's address."""
+    covered = secured(ingress)
+    balancer = mapping(mapping(mapping(ingress).get("status")).get("loadBalancer"))
+    entrances = [mapping(each) for each in items(balancer, "ingress")]
+    nameless = [text(each.get("hostname")) or text(each.get("ip")) for each in entrances]
+    for backend in backends(ingress):
+        if backend.service != service or (known is not None and backend.port not in known):
+            continue
+        for host in [backend.host] if backend.host else nameless:
+            scheme = "https" if any(certifies(pattern, host) for pattern in covered) else "http"
+            yield scheme, host, 0, backend.path
 
 
-def _serves(backend: Any, service: str) -> bool:
-    return _mapping(_mapping(backend).get("service")).get("name") == service
-
-
-def _of_route(service: str, route: Mapping[str, Any], gateways: Sequence[Mapping[str, Any]]) -> Iterator[Found]:
+def _of_route(
+    service: str, route: Mapping[str, Any], gateways: Sequence[Mapping[str, Any]], known: Ports
+) -> Iterator[Found]:
     """gateway.networking.k8s.io/v1. Scheme and port are those of the listeners that the route is attached to.
 
     Of a Gateway that is not among `gateways` only the route's own words are known: a parentRef whose sectionName has
     `https` in it, or whose port is 443, means https; anything else means http.
     """
-    spec = _mapping(route.get("spec"))
-    namespace = _text(_mapping(route.get("metadata")).get("namespace"))
+    spec = mapping(route.get("spec"))
+    namespace = text(mapping(route.get("metadata")).get("namespace"))
     paths = [
         path
-        for rule in map(_mapping, _items(spec, "rules"))
-        if any(_refers(_mapping(ref), service, namespace) for ref in _items(rule, "backendRefs"))
+        for rule in map(mapping, items(spec, "rules"))
+        if any(_refers(mapping(ref), service, namespace, known) for ref in items(rule, "backendRefs"))
         for path in _matched(rule)
     ]
-    names = [_text(name) for name in _items(spec, "hostnames")]
-    for parent in map(_mapping, _items(spec, "parentRefs")):
+    names = [text(name) for name in items(spec, "hostnames")]
+    for parent in map(mapping, items(spec, "parentRefs")):
         for scheme, port, host in _entrances(parent, namespace, names, gateways):
             for path in paths:
                 yield scheme, host, port, path
 
 
-def _refers(ref: Mapping[str, Any], service: str, namespace: str) -> bool:
+def _refers(ref: Mapping[str, Any], service: str, namespace: str, known: Ports) -> bool:
+    port = ref.get("port")
     return (
         ref.get("name") == service
         and ref.get("kind", "Service") == "Service"
         and ref.get("group", "") == ""
         and ref.get("namespace", namespace) == namespace
         and ref.get("weight", 1) != 0
+        and (known is None or (type(port) is int and port in known))
     )
 
 
 def _matched(rule: Mapping[str, Any]) -> Iterator[str]:
-    matches = _items(rule, "matches")
+    matches = items(rule, "matches")
     if not matches:
         yield "/"
-    for match in map(_mapping, matches):
+    for match in map(mapping, matches):
         if match.get("headers") or match.get("queryParams") or match.get("method", "GET") != "GET":
             continue
-        yield _text(_mapping(match.get("path")).get("value")) or "/"
+        yield text(mapping(match.get("path")).get("value")) or "/"
 
 
 def _entrances(
@@ -121,19 +133,19 @@ def _entrances(
     """Scheme, port and host of each listener that lets one of `names` in; 0 is the scheme's own port."""
     gateway = next((each for each in gateways if _is_parent(each, parent, namespace)), None)
     if gateway is None:
-        says_so = "https" in _text(parent.get("sectionName")) or parent.get("port") == _HTTPS_PORT
+        says_so = "https" in text(parent.get("sectionName")) or parent.get("port") == _HTTPS_PORT
         yield from (("https" if says_so else "http", 0, name) for name in names)
         return
-    addresses = _items(_mapping(gateway.get("status")), "addresses")
-    own = [_text(_mapping(address).get("value")) for address in addresses]
-    for listener in map(_mapping, _items(_mapping(gateway.get("spec")), "listeners")):
-        scheme = {"HTTP": "http", "HTTPS": "https"}.get(_text(listener.get("protocol")))
+    addresses = items(mapping(gateway.get("status")), "addresses")
+    own = [text(mapping(address).get("value")) for address in addresses]
+    for listener in map(mapping, items(mapping(gateway.get("spec")), "listeners")):
+        scheme = {"HTTP": "http", "HTTPS": "https"}.get(text(listener.get("protocol")))
         if scheme is None or any(
             parent.get(asked) not in (None, listener.get(has))
             for asked, has in (("sectionName", "name"), ("port",) * 2)
         ):
             continue
-        pattern, port = _text(listener.get("hostname")), listener.get("port")
+        pattern, port = text(listener.get("hostname")), listener.get("port")
         hosts = [name for name in names if not pattern or _lets_in(pattern, name)]
         if not names:
             hosts = [pattern] if pattern else own
@@ -141,7 +153,7 @@ def _entrances(
 
 
 def _is_parent(gateway: Mapping[str, Any], parent: Mapping[str, Any], namespace: str) -> bool:
-    metadata = _mapping(gateway.get("metadata"))
+    metadata = mapping(gateway.get("metadata"))
     wanted = (parent.get("name"), parent.get("namespace", namespace))
     return parent.get("kind", "Gateway") == "Gateway" and (metadata.get("name"), metadata.get("namespace")) == wanted
 
@@ -188,25 +200,6 @@ def _openable(path: str) -> str:
     return good if good.startswith("/") else "/"
 
 
-def _certifies(pattern: str, host: str) -> bool:
-    """RFC 6125: `*.` stands for exactly one label."""
-    first, _, rest = host.partition(".")
-    return bool(host) and (pattern == host or (bool(first) and pattern == f"*.{rest}"))
-
-
 def _lets_in(pattern: str, host: str) -> bool:
     """Gateway API: `*.` stands for one label or several."""
     return pattern == host or (pattern.startswith("*.") and host.endswith(pattern[1:]))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _items(holder: Mapping[str, Any], key: str) -> Sequence[Any]:
-    value = holder.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -5,10 +5,12 @@ missing. By name where something is changed; by kind where it is read, since a l
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bot.clusters.api import (
+    ANALYSIS_RUN,
     AUTOSCALER,
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -16,12 +18,15 @@ from bot.clusters.api import (
     HTTP_ROUTE,
     INGRESS,
     POD,
+    REPLICA_SET,
+    ROLLOUT,
+    ROLLOUT_STATUS,
     SERVICE,
     Json,
     Kind,
     rule,
 )
-from bot.release.app import App
+from bot.release.app import App, Argo
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,24 @@ class Right:
         return rule(self.kind, self.verbs, self.names)
 
 
-def rights(app: App) -> tuple[Right, ...]:
-    target = app.native
-    addresses = "the card's buttons have no address but those in [links]"
+@dataclass(frozen=True)
+class Behind:
+    """The names of what a release changes beside a Rollout: only the Rollout tells them."""
+
+    services: tuple[str, ...] = ()
+    workload: str = ""
+    """The Deployment that has its pod template; "" when it has that itself."""
+
+
+UNREAD = Behind()
+"""Of a Rollout that nobody could read: what is named by it is left out."""
+
+
+def rights(app: App, behind: Behind = UNREAD) -> tuple[Right, ...]:
+    """`behind` counts for an app on Argo Rollouts only."""
+    if isinstance(app.target, Argo):
+        return (*_of_rollout(app.target, behind), *_of_addresses())
+    target, autoscaled = app.native, "as many candidates as live pods are started, whatever an autoscaler says"
     return (
         Right(SERVICE, ("get", "patch"), (target.service, target.preview)),
         Right(DEPLOYMENT, ("get", "patch"), target.slots),
@@ -50,20 +70,37 @@ def rights(app: App) -> tuple[Right, ...]:
         Right(POD, ("list", "watch")),
         Right(DEPLOYMENT, ("list", "watch")),
         Right(ENDPOINT_SLICE, ("list", "watch")),
-        Right(INGRESS, ("list",), without=addresses),
-        Right(HTTP_ROUTE, ("list",), without=addresses),
-        Right(GATEWAY, ("list",), without=addresses),
-        Right(
-            AUTOSCALER, ("list",), without="as many candidates as live pods are started, whatever an autoscaler says"
-        ),
+        *_of_addresses(),
+        Right(AUTOSCALER, ("list",), without=autoscaled),
     )
 
 
-def rules(apps: Iterable[App]) -> list[Json]:
-    """The rules of one Role for apps that share a namespace: those of a kind and its verbs are one rule."""
+def _of_rollout(target: Argo, behind: Behind) -> Iterator[Right]:
+    yield Right(ROLLOUT, ("get", "patch"), (target.rollout,))
+    # Who may patch the status can promote; it is no part of the right to patch the Rollout.
+    yield Right(ROLLOUT_STATUS, ("patch",), (target.rollout,))
+    if behind.services:
+        yield Right(SERVICE, ("get", "patch"), behind.services)
+    if behind.workload:
+        yield Right(DEPLOYMENT, ("get", "patch"), (behind.workload,))
+    for kind in (SERVICE, POD, REPLICA_SET, ENDPOINT_SLICE, ROLLOUT):
+        yield Right(kind, ("list", "watch"))
+    yield Right(ANALYSIS_RUN, ("list", "watch"), without="the card does not show what an analysis measured")
+    yield Right(AUTOSCALER, ("list",), without="`greenlight check` says nothing of autoscalers")
+
+
+def _of_addresses() -> Iterator[Right]:
+    for kind in (INGRESS, HTTP_ROUTE, GATEWAY):
+        yield Right(kind, ("list",), without="the card's buttons have no address but those in [links]")
+
+
+def rules(apps: Iterable[App], behind: Mapping[str, Behind] = MappingProxyType({})) -> list[Json]:
+    """The rules of one Role for apps that share a namespace: those of a kind and its verbs are one rule. `behind` is
+    by the names of the apps.
+    """
     names: dict[tuple[Kind, tuple[str, ...], bool], list[str]] = {}
     for app in apps:
-        for right in rights(app):
+        for right in rights(app, behind.get(app.name, UNREAD)):
             known = names.setdefault((right.kind, right.verbs, bool(right.names)), [])
             known += [each for each in right.names if each not in known]
     return _joined([rule(kind, verbs, found) for (kind, verbs, _), found in names.items()])

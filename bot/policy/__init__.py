@@ -4,6 +4,6 @@ Hides the shape of the file, its line numbers and pydantic's errors. Whatever is
 file, the line, the table, the key and the fix.
 """
 
-from bot.policy.file import Credentials, Policy, SettingsError, read_policy
+from bot.policy.file import Credentials, CurrentNamespace, Policy, SettingsError, read_policy
 
-__all__ = ["Credentials", "Policy", "SettingsError", "read_policy"]
+__all__ = ["Credentials", "CurrentNamespace", "Policy", "SettingsError", "read_policy"]

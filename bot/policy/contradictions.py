@@ -1,47 +1,57 @@
 """What is wrong between values of `greenlight.toml` that are each right."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from bot.policy.tables import AppTable, FileTable, RegistryTable
+from bot.policy.sentences import EXAMPLES
+from bot.policy.tables import AppTable, ArgoTable, FileTable, NativeTable, RegistryTable
 from bot.policy.values import shown
 from bot.release.image import one_name
 from bot.toml_places import Loc
 
 
-def contradictions(file: FileTable) -> Iterator[tuple[Loc, str]]:
-    taken: dict[tuple[str, str, str, str], str] = {}
+def contradictions(file: FileTable, namespaces: Mapping[str, str]) -> Iterator[tuple[Loc, str]]:
+    """`namespaces` are those of the apps, by name; "" where nobody knows it."""
     for name, table in file.clusters.items():
         if not table.context and not table.kubeconfig:
             yield (
                 ("clusters", name),
                 'says nothing: write `context = "<a context of your kubeconfig>"`, or `kubeconfig = "<file>"`.',
             )
+    taken: dict[tuple[str, str, str, str], str] = {}
     for name, app in file.apps.items():
         here: Loc = ("apps", name)
-        if app.service == app.preview:
-            yield (
-                (*here, "preview"),
-                f"{shown(app.preview)} is also `service`: the preview needs a Service of its own.",
-            )
-        if app.cluster and app.cluster not in file.clusters:
-            known = ", ".join(shown(each) for each in file.clusters) or "none"
-            yield (
-                (*here, "cluster"),
-                f"{shown(app.cluster)} is no table [clusters.{app.cluster}] of this file; there is {known}.",
-            )
-        for loc, role in _roles(app):
-            if role == file.guild:
-                # Discord: the role that everybody has carries the id of its guild.
-                yield (*here, *loc), f"{role} is the server's own id, and so the role @everyone: name a real role."
-        objects = [("Service", "service", app.service), ("Service", "preview", app.preview)]
-        objects += [("Deployment", "slots", slot) for slot in app.slots]
-        for kind, key, object_name in objects:
-            owner = taken.setdefault((app.cluster, app.namespace, kind, object_name), name)
+        yield from ((here + loc, sentence) for loc, sentence in _of_app(file, app, namespaces[name]))
+        for kind, key, object_name in _objects(app):
+            owner = taken.setdefault((app.cluster, namespaces[name], kind, object_name), name)
             if owner != name:
-                what = f"the {kind} {shown(object_name)} in {shown(app.namespace)}"
+                what = f"the {kind} {shown(object_name)} in {shown(namespaces[name])}"
                 yield (*here, key), f"{what} is app {shown(owner)}'s already: they would move each other's traffic."
     yield from _of_registries(file.registries)
+
+
+def _of_app(file: FileTable, app: NativeTable | ArgoTable, namespace: str) -> Iterator[tuple[Loc, str]]:
+    """By what each is about within the app's table."""
+    if not namespace:
+        yield ("namespace",), f"is missing: write {EXAMPLES['namespace']}."
+    if isinstance(app, NativeTable) and app.service == app.preview:
+        yield ("preview",), f"{shown(app.preview)} is also `service`: the preview needs a Service of its own."
+    if app.cluster and app.cluster not in file.clusters:
+        known = ", ".join(shown(each) for each in file.clusters) or "none"
+        yield ("cluster",), f"{shown(app.cluster)} is no table [clusters.{app.cluster}] of this file; there is {known}."
+    for loc, role in _roles(app):
+        if role == file.guild:
+            # Discord: the role that everybody has carries the id of its guild.
+            yield loc, f"{role} is the server's own id, and so the role @everyone: name a real role."
+
+
+def _objects(app: NativeTable | ArgoTable) -> Iterator[tuple[str, str, str]]:
+    """Kind, key and name of what a release changes, as far as the file names it."""
+    if isinstance(app, ArgoTable):
+        yield "Rollout", "rollout", app.rollout
+        return
+    yield "Service", "service", app.service
+    yield "Service", "preview", app.preview
+    yield from (("Deployment", "slots", slot) for slot in app.slots)
 
 
 def _of_registries(registries: Mapping[str, RegistryTable]) -> Iterator[tuple[Loc, str]]:
@@ -73,8 +83,3 @@ def _roles(app: AppTable) -> Iterator[tuple[Loc, int]]:
     for number, requirement in enumerate(app.approval.require):
         for index, role in enumerate(requirement.roles):
             yield ("approval", "require", number, "roles", index), role
-
-
-def follows_from_rollout(document: dict[str, Any], loc: Loc) -> bool:
-    # Whoever names a Rollout has no slots to name; to ask for them would be the wrong advice.
-    return loc[-1] in {"service", "preview", "slots"} and loc[0] == "apps" and "rollout" in document["apps"][loc[1]]

@@ -1,20 +1,20 @@
 """Reading `greenlight.toml`: a file is taken whole or not at all."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from bot.policy.contradictions import contradictions, follows_from_rollout
-from bot.policy.sentences import sentence
-from bot.policy.tables import AppTable, ClusterTable, FileTable, RegistryTable, depth
+from bot.policy.contradictions import contradictions
+from bot.policy.sentences import faults
+from bot.policy.tables import ArgoTable, ClusterTable, FileTable, NativeTable, RegistryTable, depth
 from bot.registry.hosts import RegistryHost
-from bot.release.app import App, Approval, Native, Requirement, Timing
+from bot.release.app import App, Approval, Argo, Native, Requirement, Timing
 from bot.release.image import one_name
-from bot.toml_places import TomlPlaces
+from bot.toml_places import Loc, TomlPlaces
 
 
 class SettingsError(Exception):
@@ -32,6 +32,10 @@ class Credentials:
     context: str | None = None
 
 
+CurrentNamespace = Callable[[Credentials], str]
+"""The namespace that credentials mean where none is named."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """A valid file. App names are its keys; at least one app is there."""
@@ -42,10 +46,15 @@ class Policy:
     """How those are reached that are not reached by TLS and directly, by `host[:port]`; `docker.io` by that name."""
     clusters: Mapping[str, Credentials] = field(default_factory=dict)
     """By the names that apps use."""
+    people: Mapping[str, int] = field(default_factory=dict)
+    """Discord user ids, by the names under which releases are begun elsewhere."""
 
 
-def read_policy(file: Path) -> Policy:
-    """Raises `SettingsError`, one line for each fault, with paths as the caller wrote them."""
+def read_policy(file: Path, current_namespace: CurrentNamespace | None = None) -> Policy:
+    """Raises `SettingsError`, one line for each fault, with paths as the caller wrote them.
+
+    Without `current_namespace` each app has to name its own.
+    """
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
@@ -61,28 +70,40 @@ def read_policy(file: Path) -> Policy:
     try:
         shape = FileTable.model_validate(document, context=file.parent)
     except ValidationError as why:
-        errors = [error for error in why.errors() if not follows_from_rollout(document, error["loc"])]
-        faults = [(error["loc"], sentence(error)) for error in errors]
-    else:
-        faults = list(contradictions(shape))
-    if faults:
-        places = TomlPlaces(str(file), text, depth)
-        faults.sort(key=lambda fault: places.line(fault[0]) or 0)
-        raise SettingsError("\n".join(f"{places.of(loc)}: {sentence}" for loc, sentence in faults))
-    apps = {name: _app(name, table) for name, table in shape.apps.items()}
-    registries = {one_name(host): _registry(table) for host, table in shape.registries.items()}
+        raise _refused(file, text, faults(why.errors())) from None
     clusters = {name: Credentials(_beside(file, table), table.context) for name, table in shape.clusters.items()}
-    return Policy(shape.guild, MappingProxyType(apps), MappingProxyType(registries), MappingProxyType(clusters))
+    meant = current_namespace or (lambda _: "")
+    namespaces = {
+        name: table.namespace or meant(clusters.get(table.cluster, Credentials())) for name, table in shape.apps.items()
+    }
+    wrong = list(contradictions(shape, namespaces))
+    if wrong:
+        raise _refused(file, text, wrong)
+    apps = {name: _app(name, table, namespaces[name]) for name, table in shape.apps.items()}
+    registries = {one_name(host): _registry(table) for host, table in shape.registries.items()}
+    return Policy(
+        shape.guild,
+        MappingProxyType(apps),
+        MappingProxyType(registries),
+        MappingProxyType(clusters),
+        MappingProxyType(shape.people),
+    )
 
 
-def _app(name: str, table: AppTable) -> App:
+def _refused(file: Path, text: str, found: Iterable[tuple[Loc, str]]) -> SettingsError:
+    places = TomlPlaces(str(file), text, depth)
+    in_order = sorted(found, key=lambda fault: places.line(fault[0]) or 0)
+    return SettingsError("\n".join(f"{places.of(loc)}: {sentence}" for loc, sentence in in_order))
+
+
+def _app(name: str, table: NativeTable | ArgoTable, namespace: str) -> App:
     require = tuple(Requirement(frozenset(each.roles), each.count) for each in table.approval.require)
     return App(
         name=name,
-        namespace=table.namespace,
+        namespace=namespace,
         channel=table.channel,
-        image=table.image,
-        target=Native(table.service, table.preview, (table.slots[0], table.slots[1]), table.container),
+        image=table.image or "",
+        target=_target(table),
         deployers=frozenset(table.deployers),
         approval=Approval(require, table.approval.by_author, table.approval.expires, table.approval.switch),
         rollbackers=frozenset(table.rollbackers),
@@ -93,6 +114,12 @@ def _app(name: str, table: AppTable) -> App:
         notify=table.notify,
         cluster=table.cluster,
     )
+
+
+def _target(table: NativeTable | ArgoTable) -> Native | Argo:
+    if isinstance(table, ArgoTable):
+        return Argo(table.rollout, table.container, table.adopt)
+    return Native(table.service, table.preview, (table.slots[0], table.slots[1]), table.container)
 
 
 def _beside(file: Path, table: ClusterTable) -> str | None:

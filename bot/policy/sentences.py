@@ -1,10 +1,11 @@
 """How it is said that a value of `greenlight.toml` is missing, unknown or of the wrong type."""
 
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from pydantic_core import ErrorDetails
 
-from bot.policy.tables import keys_of, table_at
+from bot.policy.tables import ROLLED, SLOTTED, keys_of, tables_at
 from bot.policy.values import shown
 from bot.toml_places import Loc, header
 
@@ -21,20 +22,60 @@ _FIXES = {
 }
 
 
-def sentence(error: ErrorDetails) -> str:
-    kind, loc = error["type"], error["loc"]
+_WHERE = ("service", "preview", "slots")
+"""The keys by which an app says that it runs on two Deployments."""
+_FOLLOWS = ("namespace", "image", "service", "preview")
+"""What only such an app has to say."""
+
+
+def faults(errors: Iterable[ErrorDetails]) -> Iterator[tuple[Loc, str]]:
+    """Where each of them is, and what to do about it."""
+    known = [(_place(error["loc"]), error["loc"][2:3], error) for error in errors]
+    lost = {loc for loc, _, error in known if error["type"] == "missing"}
+    beside = [loc for loc, of, error in known if of == (ROLLED,) and _is_where(loc) and error["type"] == _TOO_MUCH]
+    for table in dict.fromkeys(loc[:2] for loc in beside):
+        keys = ", ".join(f"`{loc[2]}`" for loc in beside if loc[:2] == table)
+        yield (
+            (*table, "rollout"),
+            f"stands beside {keys}, which a Rollout tells by itself: leave out the one or the other.",
+        )
+    for loc, of, error in known:
+        says_nothing = of == (SLOTTED,) and lost >= {(*loc[:2], key) for key in _WHERE}
+        if loc in beside or (says_nothing and loc in lost and loc[2:] in {(key,) for key in _FOLLOWS}):
+            continue  # it follows from what is told
+        if says_nothing and loc[2:] == ("slots",):
+            yield loc, f"is missing: write {EXAMPLES['slots']}{_OR_ROLLOUT}."
+        else:
+            yield loc, _sentence(loc, error)
+
+
+_TOO_MUCH = "extra_forbidden"
+_OR_ROLLOUT = ' with `service` and `preview`, or rollout = "<Rollout>" if it runs on Argo Rollouts'
+
+
+def _place(loc: Loc) -> Loc:
+    """As it stands in the file: without what pydantic says of which table it took."""
+    return (*loc[:2], *loc[3:]) if loc[2:3] in {(SLOTTED,), (ROLLED,)} else loc
+
+
+def _is_where(loc: Loc) -> bool:
+    return loc[2:] in {(key,) for key in _WHERE}
+
+
+def _sentence(loc: Loc, error: ErrorDetails) -> str:
+    kind = error["type"]
     if kind == "greenlight":
         return str(error["msg"])
     if kind == "missing":
-        example = _EXAMPLES.get(str(loc[-1]))
+        example = EXAMPLES.get(str(loc[-1]))
         return f"is missing: write {example}." if example else "is missing."
-    if kind == "extra_forbidden":
+    if kind == _TOO_MUCH:
         return _unknown(loc)
     values = {"shown": shown(error["input"]), **error.get("ctx", {})}
     return _FIXES[kind].format_map(values) if kind in _FIXES else f"{error['msg']}: {values['shown']}."
 
 
-_EXAMPLES = {
+EXAMPLES = {
     "guild": "guild = <the id of your Discord server>",
     "apps": "a table [apps.<name>], as in greenlight.example.toml",
     "namespace": 'namespace = "<the Kubernetes namespace>"',
@@ -52,13 +93,13 @@ _EXAMPLES = {
 
 def _unknown(loc: Loc) -> str:
     key, parents = str(loc[-1]), [part for part in loc[:-1] if isinstance(part, str)]
-    if key == "rollout" and len(parents) == 2:  # noqa: PLR2004 - in an app's own table
-        return "Argo Rollouts are not supported yet: name two Deployments in `slots`."
-    known = keys_of(table_at(parents))
+    known = keys_of(*tables_at(parents))
+    if key in known:  # of the other kind of app: `adopt`
+        return "has no use without `rollout`: versions that others bring up are seen there. Leave it out."
     if parents[:1] == ["apps"] and key not in known:
         for inner in ("", "approval", "timing", "links"):
             table = (*parents[:2], *([inner] if inner else []))
-            if key in keys_of(table_at(table)):
+            if key in keys_of(*tables_at(table)):
                 # TOML: what stands below a table's header belongs to it, indented or not.
                 return f"belongs into the table {header(table)}: move it below that header."
     close = get_close_matches(key, known, n=1)

@@ -1,9 +1,9 @@
 """The tables of `greenlight.toml` and their keys."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from bot.policy.values import (
     Address,
@@ -15,13 +15,16 @@ from bot.policy.values import (
     Guild,
     Mirror,
     Name,
+    PersonName,
     RegistryName,
     Repository,
     Role,
     Slots,
+    User,
+    Workload,
     some,
 )
-from bot.release.app import Approval, Notify, Switch, Timing
+from bot.release.app import Approval, Argo, Notify, Switch, Timing
 from bot.toml_places import Loc
 
 
@@ -58,12 +61,9 @@ class LinksTable(Table):
 
 
 class AppTable(Table):
-    namespace: Name
+    """What every app says, whatever it runs on."""
+
     channel: Channel
-    image: Repository
-    service: Name
-    preview: Name
-    slots: Slots
     container: Name | None = None
     deployers: Annotated[list[Role], some("nobody could deploy; write the ids of the roles that may")]
     rollbackers: list[Role] = []
@@ -74,6 +74,41 @@ class AppTable(Table):
     links: LinksTable = LinksTable()
     approval: ApprovalTable
     timing: TimingTable = TimingTable()
+
+
+class NativeTable(AppTable):
+    """Two Deployments."""
+
+    namespace: Name
+    image: Repository
+    service: Name
+    preview: Name
+    slots: Slots
+
+
+class ArgoTable(AppTable):
+    """A Rollout, of which the rest is read."""
+
+    rollout: Workload
+    adopt: bool = Argo.adopt
+    namespace: Name | None = None
+    """None: the one that the credentials mean."""
+    image: Repository | None = None
+    """None: that of what is live."""
+
+
+SLOTTED, ROLLED = "two Deployments", "a Rollout"
+"""Which of the two an app's table is. Pydantic puts it into the way to each of its faults."""
+
+
+def runs_on(table: Any) -> str:
+    return ROLLED if isinstance(table, dict) and "rollout" in table else SLOTTED
+
+
+AnyApp = Annotated[
+    Annotated[NativeTable, Tag(SLOTTED)] | Annotated[ArgoTable, Tag(ROLLED)],
+    Discriminator(runs_on),
+]
 
 
 class ClusterTable(Table):
@@ -90,33 +125,36 @@ class RegistryTable(Table):
 class FileTable(Table):
     guild: Guild
     apps: Annotated[
-        dict[AppName, AppTable],
+        dict[AppName, AnyApp],
         some("there is nothing to release; add a table [apps.<name>], as in greenlight.example.toml"),
     ]
+    people: dict[PersonName, User] = {}
     clusters: dict[ClusterName, ClusterTable] = {}
     registries: dict[RegistryName, RegistryTable] = {}
 
 
-def table_at(parents: Sequence[str]) -> type[BaseModel]:
+def tables_at(parents: Sequence[str]) -> tuple[type[BaseModel], ...]:
+    """Whose keys may stand below this header."""
     match [*parents]:
         case ["apps", _]:
-            return AppTable
+            return NativeTable, ArgoTable
         case ["apps", _, "approval"]:
-            return ApprovalTable
+            return (ApprovalTable,)
         case ["apps", _, "approval", "require"]:
-            return RequireTable
+            return (RequireTable,)
         case ["apps", _, "timing"]:
-            return TimingTable
+            return (TimingTable,)
         case ["apps", _, "links"]:
-            return LinksTable
+            return (LinksTable,)
         case ["clusters", _]:
-            return ClusterTable
+            return (ClusterTable,)
         case _:
-            return RegistryTable if parents else FileTable
+            return (RegistryTable,) if parents else (FileTable,)
 
 
-def keys_of(table: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in table.model_fields.items()]
+def keys_of(*tables: type[BaseModel]) -> list[str]:
+    keys = (field.alias or name for table in tables for name, field in table.model_fields.items())
+    return list(dict.fromkeys(keys))
 
 
 def depth(loc: Loc) -> int:
@@ -126,5 +164,7 @@ def depth(loc: Loc) -> int:
             return 3
         case ("apps" | "clusters" | "registries", *_):
             return 2
+        case ("people", *_):
+            return 1
         case _:
             return 0

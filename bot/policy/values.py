@@ -54,8 +54,8 @@ def _dns_label(value: str) -> str:
     return value
 
 
-def _deployment(value: str) -> str:
-    # Unlike a Service, a Deployment may have dots in its name (RFC 1123 subdomain).
+def _workload(value: str) -> str:
+    # Unlike a Service, a Deployment or a Rollout may have dots in its name (RFC 1123 subdomain).
     if len(value) > 253:  # noqa: PLR2004 - the same
         refuse(f"{shown(value)} is longer than the 253 characters that Kubernetes allows.")
     for label in value.split("."):
@@ -125,6 +125,14 @@ def _app_name(value: str) -> str:
     return value
 
 
+def _person_name(value: str) -> str:
+    if not value.strip() or value != value.strip():
+        refuse("is not a person's name: write it as it stands in the annotation, without spaces around it.")
+    if value.isdecimal():
+        refuse("is a number, and would be taken for a Discord user id: that needs no entry here.")
+    return value
+
+
 def _duration(value: Any) -> timedelta:
     if isinstance(value, int | float) and not isinstance(value, bool):
         refuse(f'{value} has no unit: write "{value:.0f}s" or "{value:.0f}m".')
@@ -149,17 +157,19 @@ def _address(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_dns_label)]
-Deployment = Annotated[str, AfterValidator(_deployment)]
-Slots = Annotated[list[Deployment], AfterValidator(_slots)]
+Workload = Annotated[str, AfterValidator(_workload)]
+Slots = Annotated[list[Workload], AfterValidator(_slots)]
 Channel = Annotated[int, an_id("channel")]
 Guild = Annotated[int, an_id("server")]
 Role = Annotated[int, an_id("role")]
+User = Annotated[int, an_id("user")]
 Repository = Annotated[str, AfterValidator(_repository)]
 RegistryName = Annotated[str, AfterValidator(_host)]
 Mirror = Annotated[str, AfterValidator(_mirror)]
 CertificateFile = Annotated[str, AfterValidator(_ca)]
 ClusterName = Annotated[str, AfterValidator(_cluster_name)]
 AppName = Annotated[str, AfterValidator(_app_name)]
+PersonName = Annotated[str, AfterValidator(_person_name)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Address = Annotated[str, AfterValidator(_address)]
 

@@ -1,6 +1,6 @@
 """The only door to an API server: raw JSON, a deadline on every call, errors as sentences, renewed credentials."""
 
-from bot.clusters.api.client import Api, Hello, KubeApi, Listing, Patch, Patience, http_date, parsed
+from bot.clusters.api.client import MANAGER, Api, Hello, KubeApi, Listing, Patch, Patience, http_date, parsed
 from bot.clusters.api.kinds import (
     ANALYSIS_RUN,
     APPLICATION,
@@ -31,6 +31,7 @@ __all__ = [
     "GATEWAY",
     "HTTP_ROUTE",
     "INGRESS",
+    "MANAGER",
     "POD",
     "REPLICA_SET",
     "REVIEW",

@@ -111,7 +111,7 @@ class Credentials:
     async def _read(self) -> None:
         configuration = Configuration()
         if self._access is None:
-            self._in_pod = self._kubeconfig is None and self._context is None and _is_pod()
+            self._in_pod = self._kubeconfig is None and self._context is None and is_pod()
         if self._in_pod:
             try:
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
@@ -205,7 +205,8 @@ def _file(text: str) -> str | None:
     return FileOrData(given, "", data_key_name="certificate", base64_file_content=False).as_file()
 
 
-def _is_pod() -> bool:
+def is_pod() -> bool:
+    """Whether credentials of a ServiceAccount are where a pod has them."""
     with contextlib.suppress(config.ConfigException):
         config.load_incluster_config(client_configuration=Configuration())  # type: ignore[no-untyped-call]
         return True
