@@ -19,6 +19,8 @@ from bot.clusters.api import (
     Json,
     Kind,
 )
+from bot.clusters.application import application_of
+from bot.clusters.argocd import keeper, keeps_image
 from bot.clusters.cluster import LABEL, Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing
 from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name
@@ -75,7 +77,10 @@ class NativeCluster:
         found = await self.found(app)
         troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
         unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
-        return replace(adoption.start(app, found, self._store_id), unheard=unheard)
+        begun = adoption.start(app, found, self._store_id)
+        idle = next(slot for slot in found.slots if name(slot) == begun.slot)
+        kept = keeps_image(idle, app.native.container, await application_of(self._api, idle))
+        return replace(begun, unheard=unheard, put_back="" if kept is None else str(kept), kept_by=keeper(idle))
 
     async def found(self, app: App) -> adoption.Found:
         """The app's objects, read afresh. Raises `Missing` with the fix when one is not there."""

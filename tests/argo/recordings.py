@@ -1,4 +1,4 @@
-"""What was recorded of the real controller, as the bot reads it: the objects, and a look at the release of green in them."""
+"""What was recorded of the real controller, as the bot reads it: the objects, and a look at a release in them."""
 
 import json
 from dataclasses import replace
