@@ -56,6 +56,7 @@ class Hold:
             self._now.set()
 
     def end(self) -> None:
+        """From now on it is not held any more."""
         self._over = True
         self.release()
         while not self._standing.empty():
@@ -90,24 +91,27 @@ async def held(app: Mochiapp, notifications: Notifications, *triggers: str) -> A
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def forgetful(app: Mochiapp, notifications: Notifications, image: str) -> AsyncIterator[State]:
-    """The app pauses on `image`. What is written in the block comes between the controller's own last write and the end
-    of its pass: it is lost.
+async def about_to_forget(app: Mochiapp, hold: Hold, image: str) -> State:
+    """The app pauses on `image`, and the controller stands between its own last write and the end of that pass: what is
+    written now is lost. `hold` is for both, PAUSED and SERVICE_SWITCHED.
 
     The first pass that knows of a pause writes once more, that it is one. A preview Service that somebody has bent
     meanwhile makes it stand still after this write.
     """
-    async with held(app, notifications, PAUSED, SERVICE_SWITCHED) as hold:
-        await app.stage(image, "mochi-2")
-        await hold.arrived()  # the preview selects the new set
-        await hold.arrived()  # the status says that it is paused
-        shown = await app.until(lambda s: s.paused_on(image))
-        await app.select(PREVIEW, **{HASH: shown.live})
-        await app.controller_has_heard()
-        await hold.arrived()  # it bends the preview back
-        yield await app.until(lambda s: s.paused_on(image) and s.previewed == s.current)
-        await app.controller_has_heard()
-        hold.release()
-        await app.idle()
-        await app.looked_at()
+    await app.stage(image, "mochi-2")
+    await hold.arrived()  # the preview selects the new set
+    await hold.arrived()  # the status says that it is paused
+    shown = await app.until(lambda s: s.paused_on(image))
+    await app.select(PREVIEW, **{HASH: shown.live})
+    await app.controller_has_heard()
+    await hold.arrived()  # it bends the preview back
+    return await app.until(lambda s: s.paused_on(image) and s.previewed == s.current)
+
+
+async def forgotten(app: Mochiapp, hold: Hold) -> State:
+    """After the controller has forgotten what was written, and has looked again."""
+    await app.controller_has_heard()
+    hold.end()
+    await app.idle()
+    await app.looked_at()
+    return await app.state()

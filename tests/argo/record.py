@@ -8,7 +8,7 @@ import json
 import secrets
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "cluster")]
 import click  # noqa: E402 - the line above is for what follows
 from aiohttp import web  # noqa: E402
 from deployed import Mochiapp, deployed  # noqa: E402
-from hold import Hold, Notifications, forgetful, held  # noqa: E402
+from hold import Hold, Notifications, held  # noqa: E402
 from mochiapp import COLLECTIONS, rollout  # noqa: E402
 from rows import ROWS, Row, Scene  # noqa: E402
 from state import State  # noqa: E402
@@ -74,11 +74,8 @@ class _Scene(Scene):
     def metric_url(self) -> str:
         return self.stage.metric_url
 
-    async def hold(self, app: Mochiapp, trigger: str) -> Hold:
-        return await self.stack.enter_async_context(held(app, self.stage.notifications, trigger))
-
-    def forgetful(self, app: Mochiapp, image: str) -> AbstractAsyncContextManager[State]:
-        return forgetful(app, self.stage.notifications, image)
+    async def hold(self, app: Mochiapp, *triggers: str) -> Hold:
+        return await self.stack.enter_async_context(held(app, self.stage.notifications, *triggers))
 
     async def install(self, *, live: bool = True, templates: tuple[Json, ...] = (), **manifest: Any) -> Mochiapp:
         namespace = f"mochi-{secrets.token_hex(4)}"

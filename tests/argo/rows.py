@@ -1,13 +1,12 @@
 """The states that a Rollout can be seen in, each with the way into it; README.md has the rules that are numbered."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from deployed import Mochiapp
-from hold import SERVICE_SWITCHED, Hold
+from hold import PAUSED, SERVICE_SWITCHED, Hold, about_to_forget, forgotten
 from mochiapp import ACTIVE, BLUE, HASH, NEVER_READY, PREVIEW, REPOSITORY, check
 from state import State
 
@@ -26,9 +25,7 @@ class Scene(Protocol):
     metric_url: str
     """Answers `{"errors": 3}`."""
 
-    async def hold(self, app: Mochiapp, trigger: str) -> Hold: ...
-
-    def forgetful(self, app: Mochiapp, image: str) -> AbstractAsyncContextManager[State]: ...
+    async def hold(self, app: Mochiapp, *triggers: str) -> Hold: ...
 
     async def install(self, *, live: bool = True, templates: tuple[Json, ...] = (), **manifest: Any) -> Mochiapp: ...
 
@@ -300,9 +297,11 @@ async def _(scene: Scene) -> Mochiapp:
 )
 async def _(scene: Scene) -> Mochiapp:
     app = await scene.install()
-    async with scene.forgetful(app, GREEN) as shown:
-        status, body = await app.approve(shown)
-        assert status == HTTPStatus.OK, body
+    hold = await scene.hold(app, PAUSED, SERVICE_SWITCHED)
+    shown = await about_to_forget(app, hold, GREEN)
+    status, body = await app.approve(shown)
+    assert status == HTTPStatus.OK, body
+    await forgotten(app, hold)
     return app
 
 
@@ -314,8 +313,10 @@ async def _(scene: Scene) -> Mochiapp:
 )
 async def _(scene: Scene) -> Mochiapp:
     app = await scene.install()
-    async with scene.forgetful(app, GREEN):
-        await app.abort()
+    hold = await scene.hold(app, PAUSED, SERVICE_SWITCHED)
+    await about_to_forget(app, hold, GREEN)
+    await app.abort()
+    await forgotten(app, hold)
     return app
 
 
