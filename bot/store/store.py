@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.release.approvals import Vote
 from bot.release.record import Cause, Release
 from bot.store import tables
-from bot.store.engine import FILES
+from bot.store.engine import FILES, READS_ONLY
 from bot.store.trouble import told
 
 log = structlog.get_logger()
@@ -83,7 +83,7 @@ class Store:
     def __init__(self, engine: AsyncEngine, now: Callable[[], datetime]) -> None:
         self._engine = engine
         self._place = Path(engine.url.database) if engine.url.database else None
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reading = engine.execution_options(**{READS_ONLY: True})
         self._now = now
         self._writing = asyncio.Lock()
         self._under_way: set[asyncio.Task[Any]] = set()
