@@ -24,7 +24,7 @@ from bot.clusters.api import (
 from bot.clusters.cluster import LABEL, Links, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing
 from bot.clusters.links import best_link
-from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name
+from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name, replicas
 from bot.clusters.shape import all_sound, sound
 from bot.clusters.view import NativeView
 from bot.clusters.watch import Watch
@@ -139,10 +139,12 @@ class NativeCluster:
                 self._listed(ENDPOINT_SLICE, app.namespace, both, doubts),
                 self._listed(POD, app.namespace, f"{LABEL}={release.label}", doubts),
                 self._listed(POD, app.namespace, _written(release.previous.widest), doubts),
-                self._autoscaled(app.namespace),
+                self._autoscaled(app.namespace, wanted=release.phase is Phase.STAGING),
             ),
         )
         slots = [slot for slot in (first, second) if slot is not None]
+        if release.phase in {Phase.READY, Phase.PROMOTING} and len({replicas(slot) for slot in slots}) > 1:
+            autoscaled = await self._autoscaled(app.namespace)
         view = NativeView(
             app,
             release,
@@ -215,8 +217,13 @@ class NativeCluster:
             doubts.append(error)
         return found
 
-    async def _autoscaled(self, namespace: str) -> frozenset[str] | None:
-        """None while it cannot be told: whoever goes back does not need to know."""
+    async def _autoscaled(self, namespace: str, *, wanted: bool = True) -> frozenset[str] | None:
+        """None while it cannot be told: whoever goes back does not need to know.
+
+        Asked for only while it decides something: when a slot is filled, or has to grow as large as the other.
+        """
+        if not wanted:
+            return self._autoscalers.get(namespace)
         try:
             autoscalers = all_sound(AUTOSCALER, await self._optional(AUTOSCALER, namespace))
         except ClusterError:
