@@ -27,6 +27,8 @@ _NOTHING = -1
 _TRIES_AT_ONCE = 3
 _PATIENCE = timedelta(seconds=1)
 _MOST_PATIENCE = timedelta(seconds=60)
+# There are states in which Argo's controller answers each of its own writes with another, for as long as they last.
+_MOST_LOOKS_AT_ONCE = 50
 
 
 class Rollouts:
@@ -40,6 +42,7 @@ class Rollouts:
         self._dirty: set[Key] = set()
         self._due: dict[Key, set[datetime]] = {}
         self._failures: dict[Key, int] = {}
+        self._looks: dict[Key, tuple[datetime, int]] = {}
         self._deaf: set[Key] = set()
         self._stopped = False
 
@@ -72,8 +75,18 @@ class Rollouts:
         self._dirty |= {key for key, moments in self._due.items() if min(moments) <= now}
         dirty, self._dirty = sorted(self._dirty), set()
         for key in dirty:
-            self._reconcile(objects, key, now)
+            if self._may_look(key, now):
+                self._reconcile(objects, key, now)
+            else:
+                self._due.setdefault(key, set()).add(now + _PATIENCE)
         return earliest([moment for moments in self._due.values() for moment in moments])
+
+    def _may_look(self, key: Key, now: datetime) -> bool:
+        began, count = self._looks.get(key, (now, 0))
+        if now - began >= _PATIENCE:
+            began, count = now, 0
+        self._looks[key] = began, count + 1
+        return count < _MOST_LOOKS_AT_ONCE
 
     def _reconcile(self, objects: Objects, key: Key, now: datetime) -> None:
         self._due[key] = {moment for moment in self._due.get(key, ()) if moment > now}
