@@ -21,7 +21,6 @@ DEADLINE = "scale-down-deadline"
 switches to this version without a pause."""
 AUTHOR = "greenlight.dev/author"
 """Annotation of the pod template or of its object: who began this version, a Discord user id or a name of the file."""
-REVISION = "rollout.argoproj.io/revision"
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 
 
@@ -69,10 +68,22 @@ def container(holder: Json, wanted: str | None) -> tuple[int, Json]:
     return container_of(holder, wanted)
 
 
+def image_of(holder: Json, wanted: str | None) -> str:
+    """Of the container that a release changes; "" when that cannot be told any more."""
+    try:
+        return str(container(holder, wanted)[1].get("image", ""))
+    except Unfit:
+        return ""
+
+
+def is_same_image(one: str, other: str) -> bool:
+    """Also where an admission policy has put another registry before the same digest."""
+    digest = one.partition("@")[2]
+    return one == other or (digest != "" and digest == other.partition("@")[2])
+
+
 def fingerprint(template: Json) -> str:
-    """Of a whole pod template: any change of it is another one. What only the controller adds to ReplicaSets is left
-    out, so that the template of a Rollout and that of its ReplicaSet have the same.
-    """
+    """Of a whole pod template: any change of it is another one. The label that only ReplicaSets have is left out."""
     metadata = template.get("metadata") or {}
     kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH}
     bare = {**template, "metadata": {"labels": kept, "annotations": metadata.get("annotations") or {}}}
@@ -87,11 +98,6 @@ def pod_hash(item: Json) -> str:
 def is_owned_by(item: Json, rollout: Json) -> bool:
     uid = rollout["metadata"]["uid"]
     return any(reference.get("controller") and reference.get("uid") == uid for reference in owners(item))
-
-
-def wanted_pods(item: Json) -> int:
-    wanted = item["spec"].get("replicas")
-    return 1 if wanted is None else int(wanted)
 
 
 def deadline(replica_set: Json) -> datetime | None:
