@@ -14,6 +14,7 @@ from recordings import (
     NOW,
     PURPLE_LABEL,
     STORE_ID,
+    app,
     blue,
     objects,
     recorded,
@@ -23,7 +24,8 @@ from recordings import (
 
 from bot.clusters.api import ROLLOUT
 from bot.clusters.argo.patches import NUDGED, WRITTEN
-from bot.clusters.argo.reading import DEADLINE, HASH
+from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED
+from bot.clusters.argo.start import start
 from bot.clusters.claim import STORE
 from bot.clusters.cluster import LABEL, ClusterError
 from bot.clusters.errors import Malformed, Pending, Unfit
@@ -625,8 +627,8 @@ def test_nobody_is_nudged_for_what_others_have_written():
 
 @pytest.mark.parametrize("phase", [DONE, REVERTED, ABANDONED])
 def test_a_closed_release_is_never_looked_at_again_and_again(phase):
-    for look in (lost_template(waited=20), lost_promotion(waited=20)):
-        look = replace(look, release=replace(look.release, phase=phase))
+    for open_one in (lost_template(waited=20), lost_promotion(waited=20)):
+        look = replace(open_one, release=replace(open_one.release, phase=phase))
         assert look.snapshot.again_at is None
         assert look.upkeep() is None
 
@@ -638,6 +640,24 @@ def test_a_promotion_that_is_not_carried_out_yet_is_not_repeated():
     assert look.snapshot.pending == "Argo Rollouts was told to switch, and has not yet"
     with pytest.raises(Pending):
         look.plan(PROMOTE, actor="kim")
+
+
+def test_a_promotion_whose_approvals_were_lost_since_is_not_helped_on():
+    """Back in READY, what resumes there is somebody else's, or must not come any more."""
+    look = lost_promotion(waited=20)
+    look = replace(look, release=replace(look.release, phase=READY))
+    assert look.upkeep() is None
+
+
+def test_a_template_is_written_back_although_the_controller_calls_the_rollout_invalid():
+    """Then it observes each generation, and works towards none: the hash stays that of the version before."""
+    look = view("invalid", REVERTING)
+    template = look.objects.rollout["spec"]["template"]
+    template["metadata"]["annotations"] = {LABEL: "mochi-2"}
+    template["spec"]["containers"][0]["image"] = "mochi:green"
+    look = replace(look, release=replace(look.release, image="mochi:green"))
+    assert comes_next(look) is REVERT
+    assert look.plan(REVERT, actor="sam").kind == "Rollout"
 
 
 def test_a_way_back_that_is_not_taken_up_says_so_and_does_not_end():
@@ -671,3 +691,45 @@ def test_a_way_back_that_stands_still_says_of_whom(stands_still, words):
     stands_still(rollout)
     assert comes_next(look) is None
     assert words in look.snapshot.pending
+
+
+# Where a release would begin
+
+
+def test_the_version_to_go_back_to_is_what_the_rollout_asks_for_word_for_word():
+    begun = start(app(), objects("healthy"), STORE_ID)
+    assert json.loads(begun.live.template) == recorded("healthy")["rollout"]["spec"]["template"]
+    assert begun.live.selector == {"app": "mochiapp", HASH: BLUE}
+    assert begun.live_ready == 2
+
+
+def test_while_the_rollout_asks_for_something_else_the_replica_set_has_the_words():
+    """Without what the controller put into them: its label, and the metadata of what is active or a preview."""
+    seen = objects("paused")
+    live = seen.replica_set(BLUE)
+    live["metadata"]["annotations"][INJECTED] = json.dumps({"labels": {"role": "live"}, "annotations": {"tier": "1"}})
+    live["spec"]["template"]["metadata"]["labels"] |= {"role": "live", "team": "mochi"}
+    live["spec"]["template"]["metadata"]["annotations"] = {"tier": "1"}
+    template = json.loads(start(app(), seen, STORE_ID).live.template)
+    assert template["metadata"] == {"labels": {"app": "mochiapp", "team": "mochi"}, "annotations": {}}
+    assert template["spec"] == live["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("note", ["", "no JSON", "[]", '{"labels": 3}', '{"labels": {"missing": "x"}}'])
+def test_whatever_stands_for_injected_metadata_is_no_surprise(note):
+    seen = objects("paused")
+    seen.replica_set(BLUE)["metadata"]["annotations"][INJECTED] = note
+    template = json.loads(start(app(), seen, STORE_ID).live.template)
+    assert template["metadata"]["labels"] == {"app": "mochiapp"}
+
+
+def test_a_service_that_selects_no_version_is_refused_with_the_hash_to_put_back():
+    seen = objects("healthy")
+    del seen.active["spec"]["selector"][HASH]
+    with pytest.raises(Unfit, match=f"put {HASH}: {BLUE} back into its selector"):
+        start(app(), seen, STORE_ID)
+
+
+def test_a_change_that_the_controller_has_not_taken_up_is_refused():
+    with pytest.raises(Unfit, match="has not taken up the last change of Rollout mochiapp"):
+        start(app(), objects("observing"), STORE_ID)

@@ -5,6 +5,7 @@ Field names and meanings are those of `argoproj.io/v1alpha1`; how the controller
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,8 @@ DEADLINE = "scale-down-deadline"
 switches to this version without a pause."""
 AUTHOR = "greenlight.dev/author"
 """Annotation of the pod template or of its object: who began this version, a Discord user id or a name of the file."""
+INJECTED = "rollout.argoproj.io/ephemeral-metadata"
+"""Annotation of a ReplicaSet: what of `activeMetadata` or `previewMetadata` is in its pod template, as JSON."""
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 
 
@@ -98,6 +101,16 @@ def pod_hash(item: Json) -> str:
 def is_owned_by(item: Json, rollout: Json) -> bool:
     uid = rollout["metadata"]["uid"]
     return any(reference.get("controller") and reference.get("uid") == uid for reference in owners(item))
+
+
+def injected(replica_set: Json) -> Mapping[str, Mapping[str, str]]:
+    """The `labels` and `annotations` that the controller has put into its pod template; empty when it says of none."""
+    try:
+        found = json.loads(annotations(replica_set).get(INJECTED, ""))
+    except ValueError:
+        return {}
+    parts = found.items() if isinstance(found, dict) else ()
+    return {part: added for part, added in parts if part in ("labels", "annotations") and isinstance(added, dict)}
 
 
 def deadline(replica_set: Json) -> datetime | None:
