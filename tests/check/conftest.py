@@ -190,15 +190,15 @@ class Checked(list[Finding]):
 
 
 @pytest.fixture
-def kind() -> type[Team]:
+def runs_on() -> type[Team]:
     """What the team runs on; a file of tests may say that it is something else."""
     return Team
 
 
 @pytest.fixture
-async def team(kind: type[Team], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Team]:
+async def team(runs_on: type[Team], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Team]:
     monkeypatch.setattr(Route, "BASE", Route.BASE)  # put back what a check sets for its process
-    made = kind(tmp_path)
+    made = runs_on(tmp_path)
     await made.start()
     yield made
     await made.stop()

@@ -21,7 +21,7 @@ SERVICES = [("/Service", SERVICE, mochi.ACTIVE), ("/Service", SERVICE, mochi.PRE
 
 
 @pytest.fixture(params=[ArgoTeam, Team], ids=["Argo Rollouts", "Deployments"])
-def kind(request):
+def runs_on(request):
     return request.param
 
 
@@ -68,13 +68,13 @@ async def test_what_nobody_keeps_is_not_spoken_of(checked, team):
     assert about(await checked()) == []
 
 
-async def test_where_git_is_put_back_at_once_it_is_told_what_works_instead(checked, team, kind):
+async def test_where_git_is_put_back_at_once_it_is_told_what_works_instead(checked, team, runs_on):
     """On Argo Rollouts a commit is the normal way; two Deployments would only lose, whatever anybody does."""
     await kept(team, HEALS)
     named, images, *others = about(await checked())
     assert named.sentence.endswith(" and heals itself.")
     assert others == []
-    if kind is ArgoTeam:
+    if runs_on is ArgoTeam:
         assert images.state is State.OK
         assert images.sentence.endswith(": a release begins by a commit, and not by /deploy.")
     else:
@@ -88,12 +88,12 @@ async def test_where_git_is_put_back_at_once_it_is_told_what_works_instead(check
         assert [each for each in about(await checked()) if each.state is not State.OK] == []
 
 
-async def test_without_adoption_a_rollout_in_git_is_released_by_nobody(checked, team, kind):
-    if kind is ArgoTeam:
+async def test_without_adoption_a_rollout_in_git_is_released_by_nobody(checked, team, runs_on):
+    if runs_on is ArgoTeam:
         team.reconfigure(more="adopt = false")
     await kept(team, HEALS)
     [found] = [each for each in about(await checked()) if each.state is not State.OK]
-    assert found.state is (State.WARN if kind is ArgoTeam else State.FAIL)
+    assert found.state is (State.WARN if runs_on is ArgoTeam else State.FAIL)
     assert found.paste.startswith("ignoreDifferences:")
 
 
@@ -105,19 +105,19 @@ async def test_what_goes_with_the_next_sync_is_a_warning(checked, team):
     assert "RespectIgnoreDifferences=true" in found.paste
 
 
-async def test_without_rights_on_the_application_it_is_a_warning_with_the_right_to_give(checked, team, kind):
+async def test_without_rights_on_the_application_it_is_a_warning_with_the_right_to_give(checked, team, runs_on):
     """Nothing is required: the mark on the objects decides."""
     await kept(team, HEALS, readable=False)
     found = about(await checked())
     wrong = [each for each in found if each.state is not State.OK]
-    if kind is ArgoTeam:
+    if runs_on is ArgoTeam:
         assert wrong == []
     else:
         assert [each.state for each in wrong] == [State.WARN]
         assert "resources: [applications], resourceNames: [shop], verbs: [get]" in wrong[0].fix
 
 
-async def test_server_side_apply_that_strips_the_selector_puts_the_app_out_of_service(checked, team, kind):
+async def test_server_side_apply_that_strips_the_selector_puts_the_app_out_of_service(checked, team, runs_on):
     """With what to add: pasted into the Application, nothing is left to say."""
     left_out = [{"group": "*", "kind": kept, "jsonPointers": ["/spec"]} for kept in ("Rollout", "Deployment")]
     await kept(team, SERVER_SIDE, *left_out)
@@ -128,7 +128,7 @@ async def test_server_side_apply_that_strips_the_selector_puts_the_app_out_of_se
     added = yaml.safe_load(wrong[0].paste)
     assert {each["name"] for each in added["ignoreDifferences"]} == {mochi.ACTIVE, mochi.PREVIEW}
     pointers = {pointer for each in added["ignoreDifferences"] for pointer in each["jsonPointers"]}
-    assert pointers == {f"/spec/selector/{HASH}" if kind is ArgoTeam else "/spec/selector"}
+    assert pointers == {f"/spec/selector/{HASH}" if runs_on is ArgoTeam else "/spec/selector"}
     team.cluster.objects.delete(APPLICATION.plural, "argocd", "shop")
     options = [*SERVER_SIDE["syncOptions"], *added["syncPolicy"]["syncOptions"]]
     await kept(team, {"syncOptions": options}, *left_out, *added["ignoreDifferences"])
@@ -142,9 +142,9 @@ async def test_what_cannot_be_told_of_a_selector_is_a_warning(checked, team):
     assert wrong[0].sentence.endswith(", unless its spec says so already, which Greenlight may not read.")
 
 
-async def test_a_selector_in_git_that_tells_two_slots_apart_is_told(checked, team, kind):
+async def test_a_selector_in_git_that_tells_two_slots_apart_is_told(checked, team, runs_on):
     """For a Rollout the same is said of nobody: there Git's labels stay, and one is added."""
     configuration = json.dumps({"spec": {"selector": {"app": "mochi", "color": "blue"}}})
     await kept(team, HEALS, **{LAST_APPLIED: configuration})
     wrong = [each for each in about(await checked()) if "Git says color: blue in the selector" in each.sentence]
-    assert [each.state for each in wrong] == ([] if kind is ArgoTeam else [State.FAIL])
+    assert [each.state for each in wrong] == ([] if runs_on is ArgoTeam else [State.FAIL])

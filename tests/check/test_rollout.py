@@ -21,7 +21,7 @@ HASH = "rollouts-pod-template-hash"
 
 
 @pytest.fixture
-def kind():
+def runs_on():
     return ArgoTeam
 
 
