@@ -15,8 +15,8 @@ import tenacity
 
 from bot.client import Greenlight, point_at
 from bot.clusters.api import KubeApi
+from bot.clusters.both import BothBackends
 from bot.clusters.errors import ClusterError
-from bot.clusters.native import NativeCluster
 from bot.clusters.several import SeveralClusters
 from bot.controller import Controller
 from bot.desk import Desk
@@ -116,11 +116,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
 
         store_id = await store.identity()
 
-        def native(name: str) -> NativeCluster:
+        def backends(name: str) -> BothBackends:
             here = [app for app in settings.apps.values() if app.cluster == name]
-            return NativeCluster(apis[name], here, clock.now, partial(changed, name), store_id)
+            return BothBackends(apis[name], here, clock.now, partial(changed, name), store_id)
 
-        cluster = SeveralClusters({name: native(name) for name in apis})
+        cluster = SeveralClusters({name: backends(name) for name in apis})
         controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock)
         desk = Desk(settings.apps, store, cluster, registry, controller, clock)
         client.attend(desk, controller.wake)

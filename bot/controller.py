@@ -8,20 +8,21 @@ record in the store and rings the bell; an attempt that was under way finds its 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
+from bot.ahead import Ahead, Expected
 from bot.clusters.cluster import Cluster, View, Write
 from bot.clusters.errors import Away, ClusterError, Pending, Stale
 from bot.ports import Cards, Clock, People, Unreachable
 from bot.release.app import App
 from bot.release.approvals import Ballots, tally
 from bot.release.machine import Decision, advance, decide, fulfil, observe, sent
-from bot.release.record import Phase, Release
+from bot.release.record import Person, Phase, Release
 from bot.release.snapshot import Snapshot
 from bot.store import Event, Outdated, Store, StoreError
 
@@ -43,6 +44,8 @@ ROLES_WITHIN = 5.0
 """Seconds for reading the voters' roles."""
 RECORDED_WITHIN = timedelta(seconds=2)
 """For storing an intent; what was looked at longer ago is not acted upon (see `SETTLE`)."""
+CARDS_WAIT = 1.0
+"""Seconds at most for which cards are not drawn while traffic is about to be moved: drawing takes turns from that."""
 NO_ROLES = "Discord roles cannot be checked right now"
 
 
@@ -82,6 +85,9 @@ class Controller:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._sending: set[str] = set()
         """Apps of which a write is on its way."""
+        self._expected: dict[str, Expected] = {}
+        self._undrawn: dict[str, dict[str, Release]] = {}
+        """By app whose cards wait, by label, what is to be drawn then."""
         self._stopping = False
         self._probes: list[asyncio.Event] = []
         self.moments: dict[str, Moment] = {}
@@ -104,6 +110,20 @@ class Controller:
         self._woken.add(app)
         self._bell.set()
 
+    @contextlib.contextmanager
+    def expecting(self, release: Release, voters: Iterable[int] = ()) -> Iterator[None]:
+        """While that is recorded upon which the release's traffic may be moved: the attempt to move it begins, and
+        looks at the cluster, and at these voters' roles, until it is.
+        """
+        expected = self._expected[release.app] = Expected(release, frozenset(voters))
+        self._undrawn.setdefault(release.app, {})
+        asyncio.get_running_loop().call_later(CARDS_WAIT, self._draw, release.app)
+        self._ring(release.app)
+        try:
+            yield
+        finally:
+            expected.recorded.set()
+
     def changed(self, cluster: str, namespace: str) -> None:
         """Something happened in the namespace: wakes its apps, but those that have nothing left to do or must wait."""
         for app in self._apps.values():
@@ -117,11 +137,19 @@ class Controller:
             self._show(self._apps[release.app], release, trouble=trouble)
 
     def redraw(self, release: Release) -> None:
-        """Something about the release's card changed that is not in its record."""
+        """Its card may be out of date."""
+        if release.app in self._undrawn:
+            self._undrawn[release.app][release.label] = release
+            return
         try:
             self._cards.changed(release)
         except Exception:  # Discord never decides about traffic, nor does whoever draws for it
             log.exception("card not drawn", release=release)
+
+    def _draw(self, app: str) -> None:
+        """What waited."""
+        for release in self._undrawn.pop(app, {}).values():
+            self.redraw(release)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -180,12 +208,14 @@ class Controller:
         `unheard`: it is time that brought it here, no event, so the cache may have missed something.
         """
         release: Release | None = None
+        ahead = await self._ahead(app)
         try:
-            release = await self._store.newest(app.name)
-            if release is None:
+            polled = await self._store.polled(app.name)
+            if polled is None:
                 self._resting.add(app.name)
                 return None
-            until = await self._move(app, release, unheard=unheard)
+            release, votes = polled
+            until = await self._move(app, release, Ballots(votes), ahead, unheard=unheard)
         except Outdated:
             self._ring(app.name)
             return None
@@ -195,9 +225,27 @@ class Controller:
             return self._later(app.name, str(error), release)
         except (ClusterError, StoreError) as error:
             return await self._stuck(app, release, error)
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+            self._draw(app.name)
         self._pauses.pop(app.name, None)
         self._refused.discard(app.name)
         return until
+
+    async def _ahead(self, app: App) -> Ahead | None:
+        """What was read until that is recorded upon which this attempt will act; None when it acts upon nothing new."""
+        expected = self._expected.pop(app.name, None)
+        if expected is None or expected.recorded.is_set():
+            return None
+        people = self._people.people(expected.voters) if expected.voters else None
+        ahead = Ahead(expected.release.label, self._cluster.look(app, expected.release), people)
+        try:
+            await expected.recorded.wait()
+        except BaseException:
+            ahead.cancel()
+            raise
+        return ahead
 
     async def _stuck(self, app: App, release: Release | None, error: ClusterError | StoreError) -> datetime:
         """Say what stands in the way, in the log and on the card; when to try again."""
@@ -228,7 +276,9 @@ class Controller:
         self._pauses[app] = (trouble, pause)
         return self._clock.now() + pause
 
-    async def _move(self, app: App, release: Release, *, unheard: bool) -> datetime | None:
+    async def _move(
+        self, app: App, release: Release, ballots: Ballots, ahead: Ahead | None, *, unheard: bool
+    ) -> datetime | None:
         """Decide and act until there is only waiting left.
 
         Changes of phase are stored together with what follows from them: an approval is consumed by the very
@@ -236,7 +286,6 @@ class Controller:
         """
         stored, refused = release, set[tuple[str, str]]()
         view = self._heard(app, release, unheard=unheard)
-        ballots = Ballots(await self._store.votes(release))
         pending: list[Event] = []
         for _ in range(STEPS):
             if view is None:
@@ -254,7 +303,7 @@ class Controller:
                 continue
             decision = decide(release, app, view.snapshot, ballots, now)
             if decision.look:
-                view, checked = await self._look(app, release, ballots)
+                view, checked = await self._look(app, release, ballots, ahead)
                 if checked.votes != ballots.votes:
                     lost = _lost(app, release, ballots, checked)
                     stored = await self._store.recount(stored, checked.votes, *lost)
@@ -321,17 +370,21 @@ class Controller:
         resync = self._clock.now() + (RETRY if soon else RESYNC)
         return min(decision.until or resync, resync)
 
-    async def _look(self, app: App, release: Release, ballots: Ballots) -> tuple[View, Ballots]:
+    async def _look(self, app: App, release: Release, ballots: Ballots, ahead: Ahead | None) -> tuple[View, Ballots]:
         """Read the cluster, and where votes decide also the voters' roles, afresh and side by side."""
+        look = (ahead.look(release) if ahead else None) or self._cluster.look(app, release)
         if release.phase not in {Phase.READY, Phase.PROMOTING} or not ballots.votes:
-            return await self._cluster.look(app, release), ballots
-        return await asyncio.gather(self._cluster.look(app, release), self._check(ballots))
+            return await look, ballots
+        return await asyncio.gather(look, self._check(ballots, ahead.people(release) if ahead else None))
 
-    async def _check(self, ballots: Ballots) -> Ballots:
+    async def _check(self, ballots: Ballots, begun: "asyncio.Task[Mapping[int, Person]] | None" = None) -> Ballots:
         now = self._clock.now()
         try:
             async with asyncio.timeout(ROLES_WITHIN):
-                people = await self._people.people({vote.person.id for vote in ballots.votes})
+                known = await begun if begun is not None else {}
+                # Asked for nobody more, it still tells whether all votes are on record.
+                missing = {vote.person.id for vote in ballots.votes} - known.keys()
+                people = {**known, **await self._people.people(missing)}
         except (Unreachable, TimeoutError):
             return replace(ballots, trouble=NO_ROLES)
         votes = (replace(vote, person=people[vote.person.id]) for vote in ballots.votes if vote.person.id in people)

@@ -5,6 +5,7 @@ turned down raises `Refused`, with a sentence for the person who asked, and chan
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import secrets
 from collections.abc import Callable, Mapping
@@ -95,7 +96,7 @@ class Desk:
         self._token = token
         self._links: dict[str, Links] = {}
         self._in_service = InService(cluster)
-        box = BallotBox(apps, store, controller.wake)
+        box = BallotBox(apps, store, controller.wake, controller.expecting)
         self.vote, self.withdraw, self.recount = box.vote, box.withdraw, box.recount
 
     # What people do
@@ -173,7 +174,8 @@ class Desk:
                 return release
             said = f"{actor.name} asked to {verb}" + (f": {reason}" if reason else "")
             try:
-                stored = await self.store.update(wanted, Event(f"verb:{verb}", said, actor=actor.name))
+                with self._controller.expecting(wanted) if verb is Verb.ROLL_BACK else contextlib.nullcontext():
+                    stored = await self.store.update(wanted, Event(f"verb:{verb}", said, actor=actor.name))
             except Outdated:
                 continue
             log.info("asked", release=release, verb=verb.value, by=actor.id)
@@ -226,6 +228,10 @@ class Desk:
                 await self._in_service.look(app)
         except Exception:
             log.exception("links not kept", app=app.name)
+
+    def redraw(self, release: Release) -> None:
+        """Its card may be out of date: it is drawn soon, but not while traffic is about to be moved."""
+        self._controller.redraw(release)
 
     def report(self, release: Release, trouble: str) -> None:
         """What somebody asked of the release could not be recorded; its card says why."""

@@ -106,7 +106,7 @@ class Presses(commands.Cog):
 
     async def _ask(self, request: Pressed, view: View, verb: Verb, reason: str) -> None:
         release = await self._desk.ask(view.release.app, view.release.number, verb, request.person, reason)
-        self._cards.changed(release)
+        self._desk.redraw(release)
 
     async def _say_done(self, request: Pressed, view: View, verb: Verb) -> None:
         # A version that is brought back by a release of its own is taken back all the same.

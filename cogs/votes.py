@@ -74,7 +74,7 @@ class Votes(commands.Cog):
             if voter is None:
                 return
             refused = await self._desk.vote(release, voter, approve)
-            self._cards.changed(release)
+            self._desk.redraw(release)
         if refused:  # outside its turn: nobody's vote waits for Discord to answer
             await self._take_off(event)
 
@@ -264,11 +264,8 @@ class Votes(commands.Cog):
         ]
 
     async def _voted_on(self, channel: int, message: int) -> Release | None:
-        release = await self._desk.store.shown_at(message)
-        if release is None or release.app not in self._desk.apps:
-            return None
-        card = await self._desk.store.card(release)
-        return release if card is not None and card.channel == channel else None
+        release = await self._desk.store.shown_at(message, channel)
+        return release if release is not None and release.app in self._desk.apps else None
 
     async def _member(self, user: int) -> Person | None:
         try:

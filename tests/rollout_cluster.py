@@ -57,9 +57,12 @@ class RolloutCluster:
 
     # The API as it is
 
-    async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Answer:
-        """Without rest afterwards: what the controllers make of it comes later."""
+    async def call(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json", *, token: str = ""
+    ) -> Answer:
+        """Without rest afterwards: what the controllers make of it comes later. `token` is somebody else's."""
         headers = {"Content-Type": content_type} if body is not None else {}
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
         async with self._session.request(method, f"/{path}", json=body, headers=headers) as answer:
             text = await answer.text()
             return Answer(answer.status, await answer.json() if text.startswith("{") else {"text": text})
@@ -174,7 +177,9 @@ class RolloutCluster:
 
     async def sets(self) -> dict[str, Json]:
         """The ReplicaSets by the tag that they run; of several the newest."""
-        found = sorted(await self.listed("replicasets"), key=lambda item: int(item["metadata"]["annotations"][REVISION]))
+        found = sorted(
+            await self.listed("replicasets"), key=lambda item: int(item["metadata"]["annotations"][REVISION])
+        )
         return {tag_of(item["spec"]["template"]["spec"]): item for item in found}
 
     async def hash_of(self, tag: str) -> str:

@@ -450,6 +450,8 @@ async def test_a_card_is_found_by_its_message_only(store):
     assert await store.card(first) == replace(card, thread=7, shown="x", pinged=True)
     assert await store.shown_at(2**63 - 1) == first
     assert await store.shown_at(1) is None
+    assert await store.shown_at(2**63 - 1, 500) == first
+    assert await store.shown_at(2**63 - 1, 501) is None
 
 
 async def test_odds_and_ends_are_kept_by_key(store):

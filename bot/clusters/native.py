@@ -19,9 +19,11 @@ from bot.clusters.api import (
     Json,
     Kind,
 )
+from bot.clusters.application import application_of
+from bot.clusters.argocd import keeper, keeps_image
 from bot.clusters.cluster import LABEL, Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing
-from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name
+from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name, replicas
 from bot.clusters.shape import all_sound, sound
 from bot.clusters.view import NativeView
 from bot.clusters.watch import Watch
@@ -75,7 +77,10 @@ class NativeCluster:
         found = await self.found(app)
         troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
         unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
-        return replace(adoption.start(app, found, self._store_id), unheard=unheard)
+        begun = adoption.start(app, found, self._store_id)
+        idle = next(slot for slot in found.slots if name(slot) == begun.slot)
+        kept = keeps_image(idle, app.native.container, await application_of(self._api, idle))
+        return replace(begun, unheard=unheard, put_back="" if kept is None else str(kept), kept_by=keeper(idle))
 
     async def found(self, app: App) -> adoption.Found:
         """The app's objects, read afresh. Raises `Missing` with the fix when one is not there."""
@@ -136,10 +141,12 @@ class NativeCluster:
                 self._listed(ENDPOINT_SLICE, app.namespace, both, doubts),
                 self._listed(POD, app.namespace, f"{LABEL}={release.label}", doubts),
                 self._listed(POD, app.namespace, _written(release.previous.widest), doubts),
-                self._autoscaled(app.namespace),
+                self._autoscaled(app.namespace, wanted=release.phase is Phase.STAGING),
             ),
         )
         slots = [slot for slot in (first, second) if slot is not None]
+        if release.phase in {Phase.READY, Phase.PROMOTING} and len({replicas(slot) for slot in slots}) > 1:
+            autoscaled = await self._autoscaled(app.namespace)
         view = NativeView(
             app,
             release,
@@ -207,8 +214,13 @@ class NativeCluster:
             doubts.append(error)
         return found
 
-    async def _autoscaled(self, namespace: str) -> frozenset[str] | None:
-        """None while it cannot be told: whoever goes back does not need to know."""
+    async def _autoscaled(self, namespace: str, *, wanted: bool = True) -> frozenset[str] | None:
+        """None while it cannot be told: whoever goes back does not need to know.
+
+        Asked for only while it decides something: when a slot is filled, or has to grow as large as the other.
+        """
+        if not wanted:
+            return self._autoscalers.get(namespace)
         try:
             autoscalers = all_sound(AUTOSCALER, await optional(self._api, AUTOSCALER, namespace))
         except ClusterError:

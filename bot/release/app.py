@@ -112,5 +112,10 @@ class App:
         return self.target
 
     @property
+    def adopts(self) -> bool:
+        """Whether a version that somebody else brings up becomes a release here."""
+        return isinstance(self.target, Argo) and self.target.adopt
+
+    @property
     def may_roll_back(self) -> frozenset[int]:
         return self.rollbackers or self.deployers | self.approval.roles

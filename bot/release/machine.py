@@ -164,15 +164,15 @@ def _unexplained(case: _Case) -> Decision | None:
     release, seen = case.release, case.seen
     if not release.phase.open:
         return None
-    # One approval is one switch: whoever undid ours is not overruled.
-    # A controller that took the traffic back, or was about to, leaves no doubt about what is to be done.
-    if release.phase in {Phase.PROMOTING, Phase.BAKING} and release.was_live and seen.given_up:
-        return _back(Cause.FAILED, seen.given_up)
-    undone = release.phase is Phase.PROMOTING and release.was_live and seen.traffic is Traffic.PREVIOUS
     if release.phase in {Phase.STAGING, Phase.READY} and seen.traffic is Traffic.CANDIDATE and seen.promoted_by:
         why = f"promoted outside by {seen.promoted_by}"
         return Decision(phase=Phase.ABANDONED, cause=Cause.PROMOTED_OUTSIDE, reason=why)
-    if undone or seen.traffic not in EXPLAINED[release.phase]:
+    # A controller that took the traffic back, or was about to, leaves no doubt about what is to be done.
+    if release.phase in {Phase.PROMOTING, Phase.BAKING} and seen.given_up and seen.traffic is not Traffic.OTHER:
+        return _back(Cause.FAILED, seen.given_up)
+    # One approval is one switch: whoever undid ours is not overruled.
+    taken_back = release.phase is Phase.PROMOTING and release.was_live and seen.traffic is Traffic.PREVIOUS
+    if taken_back or seen.traffic not in EXPLAINED[release.phase]:
         return _leave(f"the active Service was changed by {seen.changed_by}")
     if release.phase is Phase.REVERTING:  # whatever became of the candidate, going back is right
         return None
@@ -319,6 +319,7 @@ def _reverting(case: _Case) -> Decision:
     release, side = case.release, case.seen.previous
     if case.seen.traffic is Traffic.PREVIOUS:
         if not case.seen.undone:
+            # However long it takes: whatever is closed while its version could still come back is watched by nobody.
             return Decision(reason=case.seen.pending) if case.seen.pending else Decision(order=Order.REVERT)
         # Nobody takes traffic back from a closed release, so it stays open while its own switch may be on the way.
         if case.settles_at:
@@ -330,12 +331,12 @@ def _reverting(case: _Case) -> Decision:
     anew = release.retired or case.seen.restarting
     if side.ready and (side.complete or not anew or not case.seen.candidate.ready):
         return Decision(order=Order.REVERT)
+    why = case.seen.pending or side.trouble or side.progress
     if case.over(case.app.timing.stage_within):
-        why = side.trouble or side.progress
         return Decision(phase=Phase.ABANDONED, cause=Cause.STUCK, reason=f"could not be taken back: {why}")
-    if not side.wanted:
+    if not side.wanted and not case.seen.pending:
         return Decision(order=Order.REVERT)
-    return _wait(side.trouble or side.progress, release.since + case.app.timing.stage_within)
+    return _wait(why, release.since + case.app.timing.stage_within)
 
 
 def _reverted(case: _Case) -> Decision:

@@ -59,7 +59,8 @@ class Snapshot:
     # What only a cluster with a release controller of its own (Argo Rollouts) has to tell:
 
     pending: str = ""
-    """What that controller was told and has not done yet, as a sentence: nothing more is to be written meanwhile."""
+    """What that controller was told and has not done yet, as a sentence: what the release wants in its phase has
+    nothing more to write meanwhile. So of one that goes back it is never the switch that is to be undone."""
     undone: bool = True
     """Nothing is left by which the candidate could still take traffic without being asked for again."""
     given_up: str = ""

@@ -28,6 +28,8 @@ from bot.store.trouble import Files, Unusable, newer, unusable
 BUSY_MS = 5_000
 FILES = "files"
 """Under which a connection's `info` has the files that it opened."""
+READS_ONLY = "reads_only"
+"""The execution option of a connection that only reads, each time for itself: there is no transaction to begin."""
 LOCK_FOR = 60.0
 """Seconds to wait for another process that is migrating the same database."""
 
@@ -115,6 +117,7 @@ def _prepare(connection: Any, record: Any) -> None:
 
 
 def _begin(connection: Any) -> None:
-    # SQLAlchemy announces a transaction for single reads too; those must not wait for whoever writes.
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+    # SQLAlchemy announces a transaction for single reads too; those must not wait for whoever writes. Its own option
+    # for that (`isolation_level`) would ask SQLite twice more for each of them, as the driver is set like that already.
+    if not connection.get_execution_options().get(READS_ONLY):
         connection.exec_driver_sql("BEGIN IMMEDIATE")

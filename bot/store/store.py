@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.release.approvals import Vote
 from bot.release.record import Cause, Release
 from bot.store import tables
-from bot.store.engine import FILES
+from bot.store.engine import FILES, READS_ONLY
 from bot.store.trouble import told
 
 log = structlog.get_logger()
@@ -83,7 +83,7 @@ class Store:
     def __init__(self, engine: AsyncEngine, now: Callable[[], datetime]) -> None:
         self._engine = engine
         self._place = Path(engine.url.database) if engine.url.database else None
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reading = engine.execution_options(**{READS_ONLY: True})
         self._now = now
         self._writing = asyncio.Lock()
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -150,11 +150,11 @@ class Store:
     async def labelled(self, label: str) -> Release | None:
         return await self._one(select(tables.releases.c.record).where(tables.releases.c.label == label))
 
-    async def shown_at(self, message: int) -> Release | None:
-        """The release whose card is this message: votes count nowhere else."""
+    async def shown_at(self, message: int, channel: int | None = None) -> Release | None:
+        """The release whose card is this message (in this channel, if one is named): votes count nowhere else."""
         joined = tables.releases.join(tables.cards, tables.cards.c.release == tables.releases.c.label)
         query = select(tables.releases.c.record).select_from(joined).where(tables.cards.c.message == message)
-        return await self._one(query)
+        return await self._one(query if channel is None else query.where(tables.cards.c.channel == channel))
 
     async def current(self) -> Sequence[Release]:
         """The newest release of every app that has one. What cannot be read is left out: it concerns its app only."""
@@ -235,6 +235,20 @@ class Store:
         query = select(tables.votes.c.record).where(tables.votes.c.release == release.label)
         async with self._read() as connection:
             return tuple(_VOTE.validate_json(row.record) for row in await connection.execute(query))
+
+    async def polled(self, app: str, number: int | None = None) -> tuple[Release, tuple[Vote, ...]] | None:
+        """A release (by default the newest one) and its votes, as they were at one moment."""
+        releases, votes = tables.releases, tables.votes
+        newest = select(func.max(releases.c.number)).where(releases.c.app == app).scalar_subquery()
+        query = select(releases.c.record, votes.c.record.label("vote")).select_from(
+            releases.outerjoin(votes, votes.c.release == releases.c.label)
+        )
+        query = query.where(releases.c.app == app, releases.c.number == (newest if number is None else number))
+        async with self._read() as connection:
+            rows = (await connection.execute(query)).all()
+        if not rows:
+            return None
+        return _RELEASE.validate_json(rows[0].record), tuple(_VOTE.validate_json(row.vote) for row in rows if row.vote)
 
     # Journal
 

@@ -99,7 +99,9 @@ class Cluster:
             EndpointSlices(),
             Collector(),
         )
-        self.server = ClusterServer(self.objects, access=self.access, bookmark_every=bookmark_every, log_of=self.kubelet.log)
+        self.server = ClusterServer(
+            self.objects, access=self.access, bookmark_every=bookmark_every, log_of=self.kubelet.log
+        )
         self.pods = PodHost(self.objects, images)
         self.proxy = Proxy(self.objects, lambda: self.pods.url)
         self._loop = ControllerLoop(self.objects, self.controllers, self.now)

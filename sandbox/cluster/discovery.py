@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sandbox.cluster.kinds import ALL, Kind
+from sandbox.cluster.kinds import Kind
 
 Json = dict[str, Any]
 
@@ -29,8 +30,9 @@ _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "updat
 _PART_VERBS = {"log": ["get"], "finalize": ["update"]}
 
 
-def document(path: str, address: str) -> Json | None:
-    """The discovery document at a path; `address` is this server's host:port. None when there is none."""
+def document(path: str, address: str, kinds: Iterable[Kind]) -> Json | None:
+    """The discovery document of these kinds at a path; `address` is this server's host:port. None: there is none."""
+    served = tuple(kinds)
     parts = path.strip("/").split("/")
     match parts:
         case ["version"]:
@@ -39,33 +41,33 @@ def document(path: str, address: str) -> Json | None:
             found = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
             return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": found}
         case ["apis"]:
-            groups = [_group(group, version) for group, version in _group_versions() if group]
+            groups = [_group(group, version) for group, version in _group_versions(served) if group]
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
         case ["apis", group]:
-            known = dict(_group_versions())
+            known = dict(_group_versions(served))
             return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, known[group])} if group in known else None
         case ["api", "v1"]:
-            return _resources("", "v1")
+            return _resources("", "v1", served)
         case ["apis", group, version]:
-            return _resources(group, version) if (group, version) in _group_versions() else None
+            return _resources(group, version, served) if (group, version) in _group_versions(served) else None
         case ["openapi", "v3"]:
             return {
                 "paths": {
-                    _root(g, v): {"serverRelativeURL": f"/openapi/v3/{_root(g, v)}"} for g, v in _group_versions()
+                    _root(g, v): {"serverRelativeURL": f"/openapi/v3/{_root(g, v)}"} for g, v in _group_versions(served)
                 }
             }
         case ["openapi", "v3", *root]:
-            return _openapi("/".join(root))
+            return _openapi("/".join(root), served)
     return None
 
 
-def knows_group(path: str) -> bool:
+def knows_group(path: str, kinds: Iterable[Kind]) -> bool:
     """Whether a path lies in a group and version that is served."""
-    return any(path.startswith(f"/{_root(group, version)}/") for group, version in _group_versions())
+    return any(path.startswith(f"/{_root(group, version)}/") for group, version in _group_versions(kinds))
 
 
-def _group_versions() -> list[tuple[str, str]]:
-    found = dict.fromkeys((kind.group, kind.version) for kind in ALL)
+def _group_versions(kinds: Iterable[Kind]) -> list[tuple[str, str]]:
+    found = dict.fromkeys((kind.group, kind.version) for kind in kinds)
     return [*found, (_AUTHORIZATION, "v1")]
 
 
@@ -78,8 +80,8 @@ def _group(group: str, version: str) -> Json:
     return {"name": group, "versions": [served], "preferredVersion": served}
 
 
-def _resources(group: str, version: str) -> Json:
-    listed = [row for kind in ALL if (kind.group, kind.version) == (group, version) for row in _rows(kind)]
+def _resources(group: str, version: str, served: Iterable[Kind]) -> Json:
+    listed = [row for kind in served if (kind.group, kind.version) == (group, version) for row in _rows(kind)]
     if group == _AUTHORIZATION:
         listed = [
             {"name": plural, "singularName": kind.lower(), "namespaced": False, "kind": kind, "verbs": ["create"]}
@@ -114,11 +116,11 @@ def _rows(kind: Kind) -> list[Json]:
     return rows
 
 
-def _openapi(root: str) -> Json | None:
+def _openapi(root: str, served: tuple[Kind, ...]) -> Json | None:
     """No schemas: just enough for kubectl to leave the validation of fields to the server."""
-    for group, version in _group_versions():
+    for group, version in _group_versions(served):
         if _root(group, version) == root:
-            kinds = [kind for kind in ALL if (kind.group, kind.version) == (group, version)]
+            kinds = [kind for kind in served if (kind.group, kind.version) == (group, version)]
             return {
                 "openapi": "3.0.0",
                 "info": {"title": "Kubernetes sandbox", "version": VERSION["gitVersion"]},

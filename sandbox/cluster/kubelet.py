@@ -65,9 +65,7 @@ class Kubelet(PerNamespace):
             pod = self._place(objects, pod, now)
         began = self._began.setdefault(_key(pod), now)
         failing = (metadata["namespace"], metadata["name"]) in self._failing
-        lives = [
-            _Life(self._images, container, began, now, failing=failing) for container in pod["spec"]["containers"]
-        ]
+        lives = [_Life(self._images, container, began, now, failing=failing) for container in pod["spec"]["containers"]]
         status = self._status(pod, lives, now)
         if status != pod["status"]:
             body = {**pod, "status": status}

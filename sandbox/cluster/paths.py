@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from sandbox.cluster.kinds import ALL, KINDS, Kind
+from sandbox.cluster.kinds import KINDS, Kind
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Target:
     subresource: str = ""
 
 
-def target_of(path: str) -> Target | None:
-    """None for what is no API path of a known kind."""
+def target_of(path: str, kinds: Iterable[Kind]) -> Target | None:
+    """None for what is no API path of one of these kinds."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     match parts:
         case ["api", version, *rest]:
@@ -32,18 +33,18 @@ def target_of(path: str) -> Target | None:
         case ["namespaces", name, ("status" | "finalize") as subresource] if not group:
             return Target(KINDS["namespaces"], "", name, subresource)
         case ["namespaces", namespace, plural, *tail]:
-            kind = _kind(group, version, plural)
+            kind = _kind(kinds, group, version, plural)
             return _named(kind, namespace, tail) if kind and kind.namespaced else None
         case [plural, *tail]:
-            kind = _kind(group, version, plural)
+            kind = _kind(kinds, group, version, plural)
             if not kind or (kind.namespaced and tail):
                 return None
             return _named(kind, "", tail)
     return None
 
 
-def _kind(group: str, version: str, plural: str) -> Kind | None:
-    return next((k for k in ALL if (k.group, k.version, k.plural) == (group, version, plural)), None)
+def _kind(kinds: Iterable[Kind], group: str, version: str, plural: str) -> Kind | None:
+    return next((k for k in kinds if (k.group, k.version, k.plural) == (group, version, plural)), None)
 
 
 def _named(kind: Kind, namespace: str, tail: list[str]) -> Target | None:

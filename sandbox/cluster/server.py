@@ -19,6 +19,7 @@ from sandbox.cluster import discovery, errors, mishaps
 from sandbox.cluster.access import Access, Attempt, reviewed
 from sandbox.cluster.errors import ApiError
 from sandbox.cluster.faults import Effect, Faults
+from sandbox.cluster.kinds import ALL
 from sandbox.cluster.objects import Objects
 from sandbox.cluster.patches import PatchType
 from sandbox.cluster.paths import Target, target_of
@@ -70,6 +71,7 @@ class ClusterServer:
         self.asked: set[tuple[str, Attempt]] = set()
         """Who has ever tried what, allowed or not."""
         self.url = ""
+        self._kinds = ALL
         self._bookmark_every = bookmark_every
         self._log_of = log_of
         self._watches: set[Watch] = set()
@@ -102,6 +104,19 @@ class ClusterServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    def uninstall(self, *plurals: str) -> None:
+        """Without these custom kinds, as a cluster is before their CRDs are there; their objects show up again with
+        `install`.
+        """
+        wanted = {kind.plural for kind in ALL if kind.custom} & set(plurals)
+        if wanted != set(plurals):
+            raise ValueError(f"only custom kinds can be missing, and these are none: {set(plurals) - wanted}")
+        self._kinds = tuple(kind for kind in self._kinds if kind.plural not in wanted)
+
+    def install(self) -> None:
+        """Every kind is there."""
+        self._kinds = ALL
 
     @property
     def watching(self) -> int:
@@ -185,10 +200,11 @@ class ClusterServer:
         if request.path.startswith("/apis/authorization.k8s.io/v1/") and request.method == "POST":
             check_body_type(request)
             return _answer(reviewed(self.access, user, request.path.rpartition("/")[2], parsed(body)), 201)
-        target = target_of(request.path)
+        target = target_of(request.path, self._kinds)
         if target is None:
-            found = discovery.document(request.path, request.host) if request.method == "GET" else None
-            if not found and discovery.knows_group(request.path):
+            asked = request.method == "GET"
+            found = discovery.document(request.path, request.host, self._kinds) if asked else None
+            if not found and discovery.knows_group(request.path, self._kinds):
                 raise errors.no_such_path()
             return _answer(found) if found else web.Response(status=404, text="404 page not found\n")
         self._authorize(request, user, target)

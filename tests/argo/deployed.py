@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,7 @@ from mochiapp import ACTIVE, BLUE, GREEN, HASH, PREVIEW, RELEASE, ROLLOUT
 from state import State
 from witness import Witness, witness
 
-from rollouts import Rollouts
+from rollouts import Passes, Rollouts
 
 Json = dict[str, Any]
 
@@ -46,23 +47,48 @@ class Mochiapp:
         [rollout] = listed.pop("rollouts")
         return State(rollout=rollout, **{kind: tuple(items) for kind, items in listed.items()})
 
-    async def idle(self, *, passes: int = 0) -> int:
-        """Returns when the controller has completed so many passes and is in none: what is written then cannot be lost.
+    async def idle(self) -> None:
+        """Returns when the controller has nothing more to do: what is written then cannot be lost.
 
         Between its own write and the end of that pass it forgets what others write.
         """
-        async with asyncio.timeout(10):
-            while not (now := self._rollouts.passes(self.namespace)).idle or now.completed < passes:  # noqa: ASYNC110 - a log has no events
-                await asyncio.sleep(0.01)
-        return now.completed
+        while (await self._completed(1)).wrote:
+            with suppress(TimeoutError):
+                await self._completed(self._passes.begun + 1, within=0.5)
+                continue
+            await self.looked_at()
 
     async def looked_at(self) -> None:
         """Returns when the controller has looked at the Rollout once more, without being told anything new about it:
         it does that when a Service has changed."""
-        before = self._rollouts.passes(self.namespace).begun
+        before = self._passes.begun
         annotation = {"metadata": {"annotations": {"example.com/touched": str(before)}}}
         await self.patch(f"{self.paths['services']}/{PREVIEW}", annotation)
-        await self.idle(passes=before + 1)
+        await self._completed(before + 1)
+
+    async def _completed(self, passes: int, *, within: float = 10) -> Passes:
+        """After so many, when it is in none."""
+        async with asyncio.timeout(within):
+            while not (passes <= (now := self._passes).completed == now.begun):  # noqa: ASYNC110 - a log has no events
+                await asyncio.sleep(0.01)
+        return now
+
+    @property
+    def _passes(self) -> Passes:
+        return self._rollouts.passes(self.namespace)
+
+    async def controller_has_heard(self) -> None:
+        """Returns when the controller has been told what was last written to the Rollout, whatever it made of it.
+
+        It hears of all Rollouts in one stream: so when it acts upon a later one, it has heard of this one.
+        """
+        path = "/" + mochiapp.ARGO.format(namespace="default") + "/rollouts"
+        name = f"bystander-{secrets.token_hex(4)}"
+        await self.create(path, mochiapp.rollout(replicas=0) | {"metadata": {"name": name}})
+        async with asyncio.timeout(10):
+            while "status" not in await self.get(f"{path}/{name}"):
+                pass
+        await self.delete(f"{path}/{name}")
 
     async def get(self, path: str) -> Json:
         async with self.api.get(path, raise_for_status=True) as answer:
@@ -100,8 +126,10 @@ class Mochiapp:
         return body
 
     async def create(self, collection: str, item: Json) -> None:
-        path = f"{self.paths[collection]}" if collection in self.paths else collection
-        async with self.api.post(path, data=json.dumps(item), headers={"Content-Type": "application/json"}) as answer:
+        path = self.paths.get(collection, collection)
+        query = {"fieldManager": "kubectl-create"}
+        headers = {"Content-Type": "application/json"}
+        async with self.api.post(path, data=json.dumps(item), headers=headers, params=query) as answer:
             assert answer.ok, await answer.text()
 
     async def delete(self, path: str) -> None:

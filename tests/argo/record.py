@@ -7,9 +7,9 @@ import asyncio
 import json
 import secrets
 import sys
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "cluster")]
 
 import click  # noqa: E402 - the line above is for what follows
+from aiohttp import web  # noqa: E402
 from deployed import Mochiapp, deployed  # noqa: E402
-from hold import Notifications  # noqa: E402
+from hold import Hold, Notifications, held  # noqa: E402
 from mochiapp import COLLECTIONS, rollout  # noqa: E402
 from rows import ROWS, Row, Scene  # noqa: E402
 from state import State  # noqa: E402
 
 from built import BIN_DIR, argo_directory  # noqa: E402
-from control_plane import NODE, ControlPlane  # noqa: E402
+from control_plane import NODE, ControlPlane, free_port  # noqa: E402
 from pod_maker import PodMaker  # noqa: E402
 from rollouts import Rollouts  # noqa: E402
 
@@ -43,7 +44,7 @@ class Stage:
     plane: ControlPlane
     rollouts: Rollouts
     notifications: Notifications
-    versions: Json = field(default_factory=dict)
+    metric_url: str = ""
 
     async def record(self, row: Row) -> State:
         """The row's state with the controller frozen; AssertionError when it could not be caught."""
@@ -70,8 +71,11 @@ class _Scene(Scene):
         return self.stage.rollouts
 
     @property
-    def notifications(self) -> Notifications:
-        return self.stage.notifications
+    def metric_url(self) -> str:
+        return self.stage.metric_url
+
+    async def hold(self, app: Mochiapp, *triggers: str) -> Hold:
+        return await self.stack.enter_async_context(held(app, self.stage.notifications, *triggers))
 
     async def install(self, *, live: bool = True, templates: tuple[Json, ...] = (), **manifest: Any) -> Mochiapp:
         namespace = f"mochi-{secrets.token_hex(4)}"
@@ -82,9 +86,9 @@ class _Scene(Scene):
         return app
 
 
-def write(row: Row, state: State, versions: Json) -> Path:
+def write(row: Row, state: State, version: str) -> Path:
     """One object a line: so a file stays small, and what changes from one version to the next shows in a diff."""
-    head = {"row": row.number, "name": row.name, "state": row.sentence, **versions}
+    head = {"row": row.number, "name": row.name, "state": row.sentence, "argo_rollouts": version}
     lines = [f' "{key}": {json.dumps(value)}' for key, value in head.items()]
     lines.append(f' "rollout": {json.dumps(state.rollout)}')
     for collection in COLLECTIONS:
@@ -97,9 +101,32 @@ def write(row: Row, state: State, versions: Json) -> Path:
 
 
 async def play(stage: Stage, rows: list[Row]) -> None:
+    async with _metric() as stage.metric_url:
+        await _play(stage, rows)
+
+
+@asynccontextmanager
+async def _metric() -> AsyncIterator[str]:
+    server = web.Application()
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"errors": 3})
+
+    server.router.add_get("/", answer)
+    runner = web.AppRunner(server, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port := free_port())
+        await site.start()
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        await runner.cleanup()
+
+
+async def _play(stage: Stage, rows: list[Row]) -> None:
     for row in rows:
         state = await stage.record(row)
-        path = write(row, state, stage.versions)
+        path = write(row, state, stage.rollouts.version)
         click.echo(f"{row.number:>3}  {path.name:<28} {path.stat().st_size:>6} bytes  {row.sentence}")
 
 
@@ -117,12 +144,7 @@ def main(names: list[str]) -> int:
         rollouts.install()
         notifications = Notifications(plane)
         rollouts.start()
-        versions = {
-            "argo_rollouts": rollouts.version,
-            "kubernetes": plane.request("GET", "/version")["gitVersion"],
-            "recorded": datetime.now(UTC).strftime("%Y-%m-%d"),
-        }
-        stage = Stage(plane, rollouts, notifications, versions)
+        stage = Stage(plane, rollouts, notifications)
         asyncio.run(play(stage, [ROWS[name] for name in names] or [*ROWS.values()]))
         maker.stop()
     finally:

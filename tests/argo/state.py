@@ -37,7 +37,7 @@ class State:
     @property
     def observed(self) -> bool:
         """The controller has seen the newest spec; no more than that."""
-        return self.status.get("observedGeneration") == str(self.rollout["metadata"]["generation"])
+        return is_observed(self.rollout)
 
     @property
     def phase(self) -> str:
@@ -114,3 +114,8 @@ class State:
 
     def condition(self, kind: str) -> Json:
         return next((each for each in self.status.get("conditions", ()) if each["type"] == kind), {})
+
+
+def is_observed(rollout: Json) -> bool:
+    generation: str = rollout.get("status", {}).get("observedGeneration", "")
+    return generation == str(rollout["metadata"]["generation"])

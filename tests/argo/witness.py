@@ -93,8 +93,7 @@ class Witness:
             return "no Rollout"
         state = self._state()
         sets = {
-            each["metadata"]["name"]: {"replicas": each["spec"]["replicas"], **each["status"]}
-            for each in state.replicasets
+            each["metadata"]["name"]: each["status"] | each["metadata"]["annotations"] for each in state.replicasets
         }
         seen = {"live": self.live, "previewed": state.previewed, "status": state.status, "replicasets": sets}
         return json.dumps(seen, indent=1)

@@ -3,11 +3,11 @@
 import re
 import time
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from control_plane import ControlPlane, ControlPlaneError, free_port
 
@@ -18,16 +18,20 @@ CRDS = "crds"
 NAMESPACE = "argo-rollouts"
 """Where the controller looks for the settings of its notifications."""
 SERVED_WITHIN = 20
-SYNC = re.compile(rb'msg="(?P<what>Started syncing rollout|Reconciliation completed)".* namespace=(?P<namespace>\S+)')
+PASS = re.compile(
+    rb'msg="(?P<what>Started syncing rollout|persisted to informer|Reconciliation completed)" '
+    rb"generation=\d+ namespace=(?P<namespace>\S+)"
+)
 
 
-class Passes(NamedTuple):
-    begun: int
-    completed: int
+@dataclass
+class Passes:
+    """How often the controller has looked at the Rollouts of a namespace, by its log."""
 
-    @property
-    def idle(self) -> bool:
-        return self.begun == self.completed
+    begun: int = 0
+    completed: int = 0
+    wrote: bool = False
+    """In the last pass: then there will be one more."""
 
 
 class Rollouts:
@@ -39,23 +43,29 @@ class Rollouts:
         self._program = directory / NAME
         self.version = (directory / CRDS / "version").read_text().strip()
         self._read = 0
-        self._begun: Counter[str] = Counter()
-        self._completed: Counter[str] = Counter()
+        self._passes: defaultdict[str, Passes] = defaultdict(Passes)
         self._crds = sorted((directory / CRDS).glob("*-crd.yaml"))
 
     def passes(self, namespace: str) -> Passes:
-        """How often the controller has looked at the Rollouts of a namespace, by its log."""
         with (self.plane.directory / f"{NAME}.log").open("rb") as log:
             log.seek(self._read)
             for line in log:
                 if not line.endswith(b"\n"):
                     break  # still on its way into the file
                 self._read += len(line)
-                if found := SYNC.search(line):
-                    begun, of = found["what"] == b"Started syncing rollout", found["namespace"].decode()
-                    self._begun[of] += begun
-                    self._completed[of] += not begun
-        return Passes(self._begun[namespace], self._completed[namespace])
+                if found := PASS.search(line):
+                    self._saw(found["what"], self._passes[found["namespace"].decode()])
+        return replace(self._passes[namespace])
+
+    def _saw(self, what: bytes, passes: Passes) -> None:
+        match what:
+            case b"Started syncing rollout":
+                passes.begun += 1
+                passes.wrote = False
+            case b"persisted to informer":
+                passes.wrote = True
+            case b"Reconciliation completed":
+                passes.completed += 1
 
     def install(self) -> None:
         """The CRDs and the controller's namespace; returns when the API server knows what a Rollout is."""
@@ -65,8 +75,8 @@ class Rollouts:
             "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         )
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        made = [self.plane.request("POST", path, crd.read_bytes())["spec"] for crd in self._crds]
-        collections = [f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}" for spec in made]
+        made = [self.plane.request("POST", path, crd.read_bytes()) for crd in self._crds]
+        collections = [f"/apis/argoproj.io/v1alpha1/{crd['spec']['names']['plural']}" for crd in made]
         deadline = time.monotonic() + SERVED_WITHIN
         while not all(map(self._is_served, collections)):
             if time.monotonic() > deadline:
@@ -90,7 +100,8 @@ class Rollouts:
 
     def kill(self) -> None:
         self.plane.kill_controller(NAME)
-        self._completed = self._begun.copy()  # what it was at is over
+        for passes in self._passes.values():
+            passes.completed, passes.wrote = passes.begun, False  # what it was at is over
 
     def freeze(self) -> None:
         """It stands still from now on, in the middle of whatever it does."""

@@ -135,7 +135,7 @@ class Team:
     async def _settings(self) -> dict[str, str]:
         """Writes the bot's files as an operator would; the environment that points at them."""
         kubeconfig, config = self.folder / "kubeconfig", self.folder / "greenlight.toml"
-        kubeconfig.write_text(json.dumps(await self.target.kubeconfig(role.rules())))
+        kubeconfig.write_text(json.dumps(await self.target.kubeconfig(self._rules())))
         config.write_text(self._configuration())
         return {
             "DISCORD_TOKEN": self.discord.token,
@@ -146,6 +146,10 @@ class Team:
             "KUBECONFIG": str(kubeconfig),
             "DOCKER_CONFIG": str(self.folder),
         }
+
+    def _rules(self) -> list[dict[str, Any]]:
+        """Of the bot's Role."""
+        return role.rules()
 
     def _configuration(self) -> str:
         id_of = self.discord.role_id

@@ -79,7 +79,7 @@ async def test_i9_an_error_in_reading_the_roles_blocks_the_switch_and_not_the_lo
     assert len(switches_to(world, release)) == 1
 
 
-@pytest.mark.parametrize("call", ["newest", "votes", "update"])
+@pytest.mark.parametrize("call", ["polled", "update"])
 async def test_i9_a_store_that_fails_blocks_the_switch_and_not_the_loop(world, call):
     """Disk full, or locked by somebody: what cannot be recorded is not done."""
     release = await waiting_for_leo(world)

@@ -51,6 +51,31 @@ NEW_SIDE = (
 )
 LOOKS = tuple(snapshot(*shape) for shape in product(Traffic, NEW_SIDE, ANY_SIDE))
 
+OWED = "the controller was told, and has not done it yet"
+GIVEN_UP = "its analysis failed"
+GIVES_UP, OWES, PROMOTED = {"given_up": GIVEN_UP}, {"pending": OWED}, {"promoted_by": "argocd at 14:05 UTC"}
+TOLD = {
+    Phase.STAGING: (GIVES_UP, PROMOTED),
+    Phase.READY: (GIVES_UP, PROMOTED),
+    Phase.PROMOTING: (GIVES_UP, OWES),
+    Phase.BAKING: (GIVES_UP,),
+    Phase.REVERTING: tuple(
+        {"pending": pending, "undone": undone, "restarting": restarting}
+        for pending, undone, restarting in product(("", OWED), (True, False), (True, False))
+        if pending or not undone or restarting
+    ),
+}
+"""What a controller of the cluster's own may tell in a phase, beside nothing."""
+SOME_SIDES = (side(3), side(1), side(0, 0), side(3, present=False))
+
+
+def _looks(phase: Phase) -> tuple[Snapshot, ...]:
+    shapes = tuple(product(Traffic, SOME_SIDES, SOME_SIDES))
+    return LOOKS + tuple(replace(snapshot(*shape), **told) for shape in shapes for told in TOLD.get(phase, ()))
+
+
+LOOKS_IN = {phase: _looks(phase) for phase in Phase}
+
 STALE_VOTES = ballots(KIM, LEE, age=FRESH_FOR + MOMENT)
 VOTES = (
     NOBODY,
@@ -148,7 +173,8 @@ RECORDS = {
 @cache
 def every(phase: Phase) -> tuple[tuple[Case, Decision], ...]:
     """With what is decided on the fresh look."""
-    cases = (Case(of, policy, seen, votes) for of, policy, some in RECORDS[phase]() for votes in some for seen in LOOKS)
+    looks, records = LOOKS_IN[phase], RECORDS[phase]()
+    cases = (Case(of, policy, seen, votes) for of, policy, some in records for votes in some for seen in looks)
     return tuple((case, case.decide()) for case in cases)
 
 

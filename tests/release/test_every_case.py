@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from every_case import LOOKS, VOTES, Case, counterexample, every
+from every_case import LOOKS_IN, OWED, VOTES, Case, counterexample, every
 from examples import EVERYBODY, MOMENT, NOW, TIMING
 from small_cluster import Cluster
 
@@ -15,6 +15,7 @@ from bot.release.snapshot import FRESH_FOR, Traffic
 
 OPEN = [phase for phase in Phase if phase.open]
 TICK = timedelta(microseconds=1)
+LOOKS = [seen for looks in LOOKS_IN.values() for seen in looks]
 STALE = {id(seen): replace(seen, read_at=NOW - FRESH_FOR - TICK) for seen in LOOKS}
 CACHED = {id(seen): replace(seen, fresh=False) for seen in LOOKS}
 
@@ -22,6 +23,7 @@ BACK, LEFT = Phase.REVERTING, Phase.ABANDONED
 REACHED = {
     Phase.STAGING: {
         (LEFT, Cause.FOREIGN),
+        (LEFT, Cause.PROMOTED_OUTSIDE),
         (BACK, Cause.FAILED),
         (BACK, Cause.LATE),
         Order.STAGE,
@@ -30,6 +32,8 @@ REACHED = {
     },
     Phase.READY: {
         (LEFT, Cause.FOREIGN),
+        (LEFT, Cause.PROMOTED_OUTSIDE),
+        (BACK, Cause.FAILED),
         (BACK, Cause.REJECTED),
         (BACK, Cause.EXPIRED),
         (Phase.PROMOTING, None),
@@ -38,6 +42,7 @@ REACHED = {
     },
     Phase.PROMOTING: {
         (LEFT, Cause.FOREIGN),
+        (BACK, Cause.FAILED),
         (BACK, Cause.LATE),
         (BACK, Cause.EMPTY),
         (BACK, Cause.FOREIGN),
@@ -47,9 +52,16 @@ REACHED = {
         "wait",
         "look",
     },
-    Phase.BAKING: {(LEFT, Cause.FOREIGN), (BACK, Cause.EMPTY), (Phase.DONE, None), "wait"},
+    Phase.BAKING: {(LEFT, Cause.FOREIGN), (BACK, Cause.FAILED), (BACK, Cause.EMPTY), (Phase.DONE, None), "wait"},
     Phase.DONE: {Order.RETIRE, "wait", "rest"},
-    Phase.REVERTING: {(LEFT, Cause.FOREIGN), (LEFT, Cause.STUCK), (Phase.REVERTED, None), Order.REVERT, "wait"},
+    Phase.REVERTING: {
+        (LEFT, Cause.FOREIGN),
+        (LEFT, Cause.STUCK),
+        (Phase.REVERTED, None),
+        Order.REVERT,
+        "wait",
+        "owed",
+    },
     Phase.REVERTED: {Order.RETIRE, "wait", "rest"},
     Phase.ABANDONED: {"rest"},
 }
@@ -60,7 +72,9 @@ def outcome(decision: Decision):
         return decision.order or (decision.phase, decision.cause)
     if decision.look:
         return "look"
-    return "wait" if decision.until else "rest"
+    if decision.until:
+        return "wait"
+    return "owed" if decision.reason == OWED else "rest"
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -105,8 +119,10 @@ def test_traffic_moves_to_the_candidate_only_when_everything_is_right():
         side = case.seen.candidate
         usable = side.present and side.complete and side.ready > 0 and case.seen.previous.present
         first = case.seen.traffic is Traffic.PREVIOUS and case.release.live_at is None
+        untold = not case.seen.pending and not case.seen.given_up
         in_time = NOW - case.release.since < TIMING.promote_within
-        return case.release.phase is Phase.PROMOTING and usable and first and in_time and case.votes is EVERYBODY
+        voted = untold and case.votes is EVERYBODY
+        return case.release.phase is Phase.PROMOTING and usable and first and in_time and voted
 
     assert counterexample(lambda case, decision: (decision.order is Order.PROMOTE) == right(case)) is None
 
@@ -119,7 +135,7 @@ def test_a_release_is_approved_only_when_everything_is_right():
         usable = side.present and side.complete and side.ready > 0 and case.seen.previous.present
         in_time = NOW - (of.ready_at or of.since) < case.app.approval.expires
         pressed = case.app.approval.switch == "auto" or of.promote_asked
-        settled = usable and in_time and pressed and case.votes is EVERYBODY
+        settled = usable and in_time and pressed and case.votes is EVERYBODY and not case.seen.given_up
         return of.phase is Phase.READY and case.seen.traffic is Traffic.PREVIOUS and settled
 
     def holds(case, decision):
@@ -139,23 +155,30 @@ def test_discord_has_no_say_outside_the_approval():
 
 
 def test_a_rollback_goes_through_whenever_the_version_before_can_take_traffic():
-    """I10. A version whose pods were scaled down is started first, and waits until it carries all."""
+    """I10. A version whose pods were scaled down is started first, and waits until it carries all. What a controller
+    has not done yet keeps nobody from it."""
 
     def holds(case, decision):
-        seen, retired = case.seen, case.release.retired
-        warm = seen.previous.present and seen.previous.ready and not retired
+        seen, anew = case.seen, case.release.retired or case.seen.restarting
+        warm = seen.previous.present and seen.previous.ready and not anew
         return decision.order is Order.REVERT or not (warm and seen.traffic is Traffic.CANDIDATE)
 
     assert counterexample(holds, [Phase.REVERTING]) is None
 
 
+def carries_back(case) -> bool:
+    """The version to go back to can take the traffic: all of it, if it is started anew and what is live carries any."""
+    side, anew = case.seen.previous, case.release.retired or case.seen.restarting
+    return side.ready > 0 and (side.complete or not anew or case.seen.candidate.ready == 0)
+
+
 def test_traffic_never_goes_back_to_an_empty_side():
     def holds(case, decision):
-        side, live = case.seen.previous, case.seen.candidate
-        starts_pods = side.wanted == 0 and NOW - case.release.since < TIMING.stage_within
-        carries = side.ready > 0 and (side.complete or not case.release.retired or live.ready == 0)
-        allowed = case.seen.traffic is Traffic.CANDIDATE and side.present and (starts_pods or carries)
-        return decision.order is not Order.REVERT or (case.release.phase is Phase.REVERTING and allowed)
+        seen, side, late = case.seen, case.seen.previous, NOW - case.release.since >= TIMING.stage_within
+        starts_pods = side.wanted == 0 and not late and not seen.pending
+        allowed = seen.traffic is Traffic.CANDIDATE and side.present and (starts_pods or carries_back(case))
+        is_there = seen.traffic is Traffic.PREVIOUS and not seen.undone and not seen.pending
+        return decision.order is not Order.REVERT or (case.release.phase is Phase.REVERTING and (allowed or is_there))
 
     assert counterexample(holds) is None
 
@@ -166,14 +189,38 @@ def settling(of) -> bool:
 
 
 def test_it_is_back_only_when_the_version_before_has_the_traffic_and_no_switch_can_arrive_late():
-    """I4: whatever lands after the end would stay."""
+    """I4: whatever lands after the end would stay. So would a version that could still take the traffic unasked."""
 
     def holds(case, decision):
         of = case.release
-        back = of.phase is Phase.REVERTING and case.seen.traffic is Traffic.PREVIOUS and not settling(of)
-        return (decision.phase is Phase.REVERTED) == back
+        home = of.phase is Phase.REVERTING and case.seen.traffic is Traffic.PREVIOUS
+        return (decision.phase is Phase.REVERTED) == (home and case.seen.undone and not settling(of))
 
     assert counterexample(holds) is None
+
+
+def test_what_could_take_the_traffic_again_is_undone_as_soon_as_there_is_anything_to_write():
+    """I10: only what a controller was told for this very way back is waited for."""
+
+    def holds(case, decision):
+        seen = case.seen
+        open_still = seen.traffic is Traffic.PREVIOUS and not seen.undone
+        return not open_still or outcome(decision) == ("owed" if seen.pending else Order.REVERT)
+
+    assert counterexample(holds, [Phase.REVERTING]) is None
+
+
+def test_what_a_controller_owes_keeps_no_deadline():
+    """I4: neither the switch nor the way back waits for it any longer than for pods."""
+
+    def holds(case, decision):
+        of, home = case.release, case.seen.traffic is Traffic.PREVIOUS
+        within = TIMING.promote_within if of.phase is Phase.PROMOTING else TIMING.stage_within
+        late = NOW - of.since >= within and not (home and of.phase is Phase.REVERTING)
+        owing_nothing = replace(case, seen=replace(case.seen, pending=""))
+        return not late or outcome(decision) == outcome(owing_nothing.decide())
+
+    assert counterexample(holds, [Phase.PROMOTING, Phase.REVERTING]) is None
 
 
 def test_pods_are_given_up_only_on_the_side_without_traffic_and_after_the_drain():
@@ -198,7 +245,11 @@ def interfered(case: Case) -> bool:
     """Somebody else moved the traffic, or changed what is live, shown, approved, or to be gone back to."""
     seen, phase = case.seen, case.release.phase
     match phase, seen.traffic:
-        case (_, Traffic.OTHER) | (Phase.STAGING | Phase.READY, Traffic.CANDIDATE) | (Phase.BAKING, Traffic.PREVIOUS):
+        case (_, Traffic.OTHER) | (Phase.STAGING | Phase.READY, Traffic.CANDIDATE):
+            return True
+        case Phase.PROMOTING | Phase.BAKING, _ if seen.given_up:  # its controller took it back, or is about to
+            return False
+        case Phase.BAKING, Traffic.PREVIOUS:
             return True
         case Phase.STAGING, Traffic.PREVIOUS:
             return not seen.previous.present or (case.release.staged and not seen.candidate.present)
@@ -217,13 +268,14 @@ def interfered(case: Case) -> bool:
 def test_a_release_is_left_alone_exactly_when_somebody_interfered_or_it_is_stuck():
     def stuck(case):
         side, late = case.seen.previous, NOW - case.release.since >= TIMING.stage_within
-        carries = side.ready > 0 and (side.complete or not case.release.retired or case.seen.candidate.ready == 0)
         going = case.release.phase is Phase.REVERTING and case.seen.traffic is Traffic.CANDIDATE
-        return going and side.present and late and not carries
+        return going and side.present and late and not carries_back(case)
 
     def holds(case, decision):
         foreign = case.release.phase.open and interfered(case)
         left = {(True, False): Cause.FOREIGN, (False, True): Cause.STUCK}.get((foreign, stuck(case)))
+        if case.seen.promoted_by and case.seen.traffic is Traffic.CANDIDATE:
+            left = Cause.PROMOTED_OUTSIDE
         return decision.phase is not Phase.ABANDONED if left is None else outcome(decision) == (Phase.ABANDONED, left)
 
     assert counterexample(holds) is None
@@ -237,8 +289,11 @@ def test_whoever_is_told_that_a_release_was_left_alone_is_told_why():
 
 
 def test_an_open_release_that_waits_knows_until_when():
+    """Unless it waits, back home, for a controller that has all it needs."""
+
     def holds(_, decision):
-        return decision.acts or decision.look or (decision.until is not None and decision.until > NOW)
+        waits = decision.until is not None and decision.until > NOW
+        return decision.acts or decision.look or waits or outcome(decision) == "owed"
 
     assert counterexample(holds, OPEN) is None
 
@@ -290,21 +345,45 @@ def test_a_closed_release_comes_to_rest_and_leaves_traffic_alone(phase):
 
 def _in_the_end(case: Case, *, healthy: bool):
     """The release and its cluster when nothing is left to do."""
-    cluster = Cluster(case.seen.traffic, case.seen.candidate, case.seen.previous, healthy)
+    cluster = _as_seen(case, healthy=healthy)
     of, votes, now = case.release, case.votes, NOW
-    for _ in range(16):
-        of = observe(of, cluster.look(now), now)
-        decision = decide(of, case.app, cluster.look(now), votes, now)
+    for _ in range(20):
+        of = observe(of, cluster.look(now, of.phase), now)
+        decision = decide(of, case.app, cluster.look(now, of.phase), votes, now)
+        assert decision.phase is not Phase.REVERTED or cluster.undone, case
         if decision.look:
             votes = replace(votes, checked_at=now)
         elif decision.order:
             of = fulfil(of, decision.order) if cluster.obey(decision.order, of) else of
         elif decision.phase:
             of = advance(of, decision, now)
+        elif of.phase.open and not decision.until:
+            cluster.act()
         elif decision.until:
             cluster.start_pods()
+            cluster.act()
             now = max(now + MOMENT, decision.until - MOMENT if healthy and of.phase.open else decision.until)
             votes = replace(votes, checked_at=votes.checked_at and now)
         else:
             return of, cluster
-    raise AssertionError(f"still {of.phase} after 16 steps: {case}")
+    raise AssertionError(f"still {of.phase} after 20 steps: {case}")
+
+
+def _as_seen(case: Case, *, healthy: bool) -> Cluster:
+    of, seen = case.release, case.seen
+    controlled = bool(seen.pending or seen.given_up or seen.promoted_by or seen.restarting or not seen.undone)
+    going_back = of.phase is Phase.REVERTING
+    told = (Order.REVERT if going_back else Order.PROMOTE) if seen.pending else None
+    wants = of.staged and told is not Order.REVERT and not (going_back and seen.undone)
+    return Cluster(
+        seen.traffic,
+        seen.candidate,
+        seen.previous,
+        healthy,
+        controlled=controlled,
+        wants_candidate=controlled and wants,
+        told=told,
+        given_up=seen.given_up,
+        promoted_by=seen.promoted_by,
+        restarting=seen.restarting,
+    )

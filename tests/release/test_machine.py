@@ -130,6 +130,121 @@ def test_a_switch_that_may_still_arrive_is_waited_for_before_anything_is_given_u
     assert decided(settled, snapshot(), votes).phase is Phase.READY
 
 
+# A release controller of the cluster's own: what it gave up, what it owes, and whom it obeyed
+
+ABORTED = "its analysis failed: success-rate is 0.91"
+OWED = "it was told to switch, and has not yet"
+
+
+def told(seen=None, **changes):
+    return replace(seen or snapshot(), **changes)
+
+
+@pytest.mark.parametrize("phase", [Phase.STAGING, Phase.READY])
+def test_a_promotion_behind_our_back_is_said_to_be_one_and_by_whom(phase):
+    seen = told(snapshot(**LIVE), promoted_by="argocd at 14:05 UTC")
+    decision = decided(release(phase, staged=True), seen, EVERYBODY)
+    assert went(decision) == (Phase.ABANDONED, Cause.PROMOTED_OUTSIDE)
+    assert decision.reason == "promoted outside by argocd at 14:05 UTC"
+
+
+def test_a_promotion_of_what_was_approved_is_no_other_than_ours():
+    """Somebody was quicker than we were: the quorum is there, and the traffic is where it was to go."""
+    seen = told(snapshot(**LIVE), promoted_by="argocd at 14:05 UTC")
+    assert decided(release(Phase.PROMOTING), seen) == Decision(phase=Phase.BAKING)
+
+
+@pytest.mark.parametrize(
+    ("phase", "traffic"),
+    [
+        (Phase.STAGING, Traffic.PREVIOUS),
+        (Phase.READY, Traffic.PREVIOUS),
+        (Phase.PROMOTING, Traffic.PREVIOUS),
+        (Phase.PROMOTING, Traffic.CANDIDATE),
+        (Phase.BAKING, Traffic.CANDIDATE),
+        (Phase.BAKING, Traffic.PREVIOUS),
+    ],
+)
+def test_what_its_controller_gave_up_goes_back_with_its_reason_wherever_the_traffic_is(phase, traffic):
+    """Also with traffic that the controller left on a version that it is about to scale down."""
+    decision = decided(release(phase, staged=True), told(snapshot(traffic), given_up=ABORTED), EVERYBODY)
+    assert went(decision) == (BACK, Cause.FAILED)
+    assert decision.reason == ABORTED
+
+
+def test_a_live_version_that_its_controller_took_back_right_after_the_switch_failed():
+    """It is nobody's interference: the controller says why."""
+    decision = decided(release(Phase.PROMOTING, live_at=NOW), told(given_up=ABORTED))
+    assert (went(decision), decision.reason) == ((BACK, Cause.FAILED), ABORTED)
+
+
+def test_traffic_that_went_elsewhere_is_left_alone_even_if_its_controller_gave_up():
+    seen = told(snapshot(Traffic.OTHER), given_up=ABORTED)
+    assert went(decided(release(Phase.BAKING), seen)) == (Phase.ABANDONED, Cause.FOREIGN)
+
+
+def test_what_was_given_up_before_the_release_was_staged_does_not_concern_it():
+    before = told(snapshot(candidate=side(0, 0, present=False)), given_up=ABORTED)
+    assert decided(release(), before) == Decision(order=Order.STAGE)
+
+
+def test_what_its_controller_gave_up_is_not_brought_back_without_a_look_either():
+    """A release that takes another back needs nobody's permission, but its pods have to be what they should be."""
+    assert went(decided(release(Phase.READY, restores=1), told(given_up=ABORTED))) == (BACK, Cause.FAILED)
+
+
+def test_a_switch_that_its_controller_was_told_is_waited_for_and_not_told_again():
+    """I2: one approval is one switch. The write is accepted, and to repeat it does not help."""
+    waiting = decided(release(Phase.PROMOTING), told(pending=OWED), EVERYBODY)
+    assert waiting == Decision(reason=OWED, until=NOW + TIMING.promote_within)
+
+
+@pytest.mark.parametrize("votes", [NOBODY, EVERYBODY])
+def test_a_switch_that_its_controller_owes_too_long_is_taken_back(votes):
+    late = release(Phase.PROMOTING, age=TIMING.promote_within)
+    decision = decided(late, told(pending=OWED), votes)
+    assert went(decision) == (BACK, Cause.LATE)
+    assert decision.reason == f"could not be switched in time: {OWED}"
+
+
+@pytest.mark.parametrize("age", [NO_TIME, TIMING.stage_within])
+def test_a_release_is_not_closed_while_its_version_could_still_take_the_traffic_unasked(age):
+    """Whoever is closed is watched by nobody."""
+    back = release(Phase.REVERTING, age=age)
+    assert decided(back, told(undone=False)) == Decision(order=Order.REVERT)
+    assert decided(back, told(undone=False, pending=OWED)) == Decision(reason=OWED)
+    assert decided(back, told(undone=True)) == Decision(phase=Phase.REVERTED)
+
+
+@pytest.mark.parametrize("undone", [True, False])
+def test_traffic_comes_home_whatever_its_controller_owes(undone):
+    """I10: one write to the Service, which no controller has to carry out."""
+    seen = told(snapshot(**LIVE), pending=OWED, undone=undone)
+    assert decided(release(Phase.REVERTING, age=TIMING.stage_within), seen) == Decision(order=Order.REVERT)
+
+
+def test_a_version_that_its_controller_starts_anew_gets_the_traffic_once_it_carries_all():
+    """As one that we had scaled down ourselves."""
+    back, until = release(Phase.REVERTING), NOW + TIMING.stage_within
+    partly = told(snapshot(previous=side(1), **LIVE), restarting=True)
+    assert decided(back, partly) == Decision(reason="blue has 1 of 3 pods ready", until=until)
+    assert decided(back, told(partly, restarting=False)) == Decision(order=Order.REVERT)
+    assert decided(back, told(partly, candidate=side(0))) == Decision(order=Order.REVERT)
+
+
+def test_a_controller_that_was_told_to_start_the_version_before_is_not_told_again():
+    back, off = release(Phase.REVERTING), snapshot(previous=side(0, 0), **LIVE)
+    assert decided(back, off) == Decision(order=Order.REVERT)
+    assert decided(back, told(off, pending=OWED)) == Decision(reason=OWED, until=NOW + TIMING.stage_within)
+
+
+def test_a_way_back_that_its_controller_never_takes_up_is_said_to_be_stuck():
+    late = release(Phase.REVERTING, age=TIMING.stage_within)
+    decision = decided(late, told(snapshot(previous=side(0, 0), **LIVE), pending=OWED))
+    assert went(decision) == (Phase.ABANDONED, Cause.STUCK)
+    assert decision.reason == f"could not be taken back: {OWED}"
+
+
 # STAGING
 
 

@@ -22,7 +22,7 @@ from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR, Traffic
 from bot.release.verbs import Verb, ask
 
-WALKS, STEPS = 800, 100
+WALKS, STEPS = 1000, 100
 PEOPLE = {person.id: person for person in (ANN, KIM, LEE, OLA, DAN, GUS)}
 POLICIES = [app(), app(approval=replace(app().approval, switch=Switch.BUTTON))]
 WAITS = [timedelta(seconds=1), timedelta(seconds=6), timedelta(seconds=40), timedelta(minutes=3), timedelta(hours=1)]
@@ -57,11 +57,12 @@ class World:
         self.dice, self.seen = Random(seed), seen
         self.app = self.dice.choice(POLICIES)
         self.now, self.release = NOW, release()
-        self.cluster = Cluster(Traffic.PREVIOUS, side(0, 0, present=False), side())
+        controlled = self.dice.random() < 0.5
+        self.cluster = Cluster(Traffic.PREVIOUS, side(0, 0, present=False), side(), controlled=controlled)
         self.roles = {who: person.roles for who, person in PEOPLE.items()}
         self.known = dict(self.roles)
         self.reactions, self.checked_at, self.discord_away = [], None, False
-        self.remembered = [self.cluster.look(self.now, fresh=False)]
+        self.remembered = [self.look(fresh=False)]
         self.meddled, self.lost_at = False, None
         self.on_the_way = None
         """The moment until which a switch that was sent may still arrive."""
@@ -77,6 +78,8 @@ class World:
                 self.time_passes: 14,
                 self.pods_start: 14,
                 self.pods_die: 4,
+                self.the_controller_acts: 14 * self.cluster.controlled,
+                self.the_controller_gives_up: 0.2 * self.cluster.controlled,
                 self.a_late_switch_arrives: 5,
                 self.nodes_come_and_go: 1,
                 self.react: 12,
@@ -102,15 +105,30 @@ class World:
         fails = which == "candidate" and self.dice.random() < 0.2
         setattr(self.cluster, which, replace(left, failed=True, complete=False) if fails else left)
 
+    def the_controller_acts(self):
+        had = self.cluster.traffic
+        self.cluster.act()
+        self.seen["switch by the controller"] += self.cluster.traffic is not had
+
+    def the_controller_gives_up(self):
+        """Its own checks fail, while it still has any: not of what is settled."""
+        if self.cluster.wants_candidate and self.release.phase is not Phase.DONE:
+            self.cluster.give_up()
+
     def a_late_switch_arrives(self):
-        """It is conditional on the Service as it was: whatever else has changed that since makes it void."""
+        """It is conditional on what it was decided upon: whatever else has changed that since makes it void."""
         due, self.on_the_way = self.on_the_way, None
         void = self.meddled or Order.PROMOTE in self.cluster.done
+        if self.cluster.controlled:
+            void = void or self.cluster.told is not None or not self.cluster.wants_candidate
         if due and self.now <= due and not void:
             assert self.release.phase.open, "a switch arrived at a closed release"
+            self.seen["late switch"] += 1
+            if self.cluster.controlled:
+                self.cluster.told = Order.PROMOTE
+                return
             self.cluster.traffic = Traffic.CANDIDATE
             self.cluster.done.append(Order.PROMOTE)
-            self.seen["late switch"] += 1
 
     def nodes_come_and_go(self):
         self.cluster.healthy = not self.cluster.healthy
@@ -143,21 +161,32 @@ class World:
 
     def somebody_meddles(self):
         self.meddled = True
-        which = self.dice.choice(["traffic", "candidate", "previous"])
-        if which == "traffic":
+        which = self.dice.choice(["traffic", "candidate", "previous", "promote"])
+        if which == "promote":
+            self.somebody_promotes()
+        elif which == "traffic":
             self.cluster.traffic = self.dice.choice(list(Traffic))
         else:
             setattr(self.cluster, which, replace(getattr(self.cluster, which), present=False))
 
+    def somebody_promotes(self):
+        """As the controller's own tools do it, whatever was approved."""
+        if self.cluster.controlled and self.cluster.wants_candidate and self.cluster.candidate.ready:
+            self.cluster.traffic, self.cluster.told = Traffic.CANDIDATE, None
+            self.cluster.promoted_by = "argocd"
+
     # The loop
+
+    def look(self, *, fresh=True):
+        return self.cluster.look(self.now, self.release.phase, fresh=fresh)
 
     def loop(self):
         """Mostly out of a cache that lags behind; afresh when the decision asks for it, or after a write."""
-        self.remembered = [*self.remembered[-3:], self.cluster.look(self.now, fresh=False)]
+        self.remembered = [*self.remembered[-3:], self.look(fresh=False)]
         just_looked = self.dice.random() < 0.2
-        if not self.turn(self.cluster.look(self.now) if just_looked else self.dice.choice(self.remembered)):
+        if not self.turn(self.look() if just_looked else self.dice.choice(self.remembered)):
             self.check_roles()
-            self.turn(self.cluster.look(self.now))
+            self.turn(self.look())
 
     def check_roles(self):
         if not self.discord_away:
@@ -175,6 +204,8 @@ class World:
         if self.dice.random() < 0.1:  # a crash before anything was written down
             return True
         self.release = of
+        if decision.phase is Phase.REVERTED:
+            assert self.cluster.undone, "closed, while its version could still take the traffic unasked"
         if decision.phase:
             self.become(advance(of, decision, self.now))
         if decision.order:
@@ -237,6 +268,7 @@ class World:
         for _ in range(30):
             self.now += timedelta(minutes=2)
             self.pods_start()
+            self.cluster.act()
             self.loop()
         assert not self.release.phase.open
         if not self.meddled:
@@ -269,3 +301,4 @@ def test_the_walks_come_past_everything(seen):
     assert {key for key in seen if isinstance(key, Order)} == set(Order)
     assert {key for key in seen if isinstance(key, Cause)} >= set(Cause) - {Cause.STUCK}
     assert seen["late switch"]
+    assert seen["switch by the controller"]

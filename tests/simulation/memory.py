@@ -157,9 +157,10 @@ class MemoryStore(Store):
     async def labelled(self, label: str) -> Release | None:
         return await self._read(lambda: self._shelf.releases.get(label))
 
-    async def shown_at(self, message: int) -> Release | None:
+    async def shown_at(self, message: int, channel: int | None = None) -> Release | None:
         shelf = self._shelf
-        found = (shelf.releases[label] for label, card in shelf.cards.items() if card.message == message)
+        cards = (card for card in shelf.cards.values() if card.message == message and channel in {None, card.channel})
+        found = (shelf.releases[card.release] for card in cards)
         return await self._read(lambda: next(found, None))
 
     async def current(self) -> Sequence[Release]:
@@ -225,6 +226,15 @@ class MemoryStore(Store):
 
     async def votes(self, release: Release) -> tuple[Vote, ...]:
         return await self._read(lambda: tuple(self._shelf.votes.get(release.label, {}).values()))
+
+    async def polled(self, app: str, number: int | None = None) -> tuple[Release, tuple[Vote, ...]] | None:
+        def answer() -> tuple[Release, tuple[Vote, ...]] | None:
+            newest = self._newest(app) if number is None else None
+            numbered = (each for each in self._shelf.releases.values() if (each.app, each.number) == (app, number))
+            found = newest or next(numbered, None)
+            return None if found is None else (found, tuple(self._shelf.votes.get(found.label, {}).values()))
+
+        return await self._read(answer)
 
     # Journal and cards
 

@@ -102,12 +102,16 @@ async def told(store: Store, known: dict[int, list[Release]]):
         store.last_live("mochi", {IMAGE.partition("@")[2]}),
         store.last_live("mochi", ()),
         *(store.shown_at(10 * number + each) for number in range(1, 4) for each in (1, 5)),
+        *(store.shown_at(11, channel) for channel in (500, 501)),
     ]
     for number in range(1, 4):
         release = made(number)
         readers += [store.release("mochi", number), store.labelled(release.label), store.card(release)]
         readers += [store.events(release), store.events(release, 2)]
     votes = [sorted(await store.votes(made(number)), key=repr) for number in range(1, 4)]
+    for app, number in (("mochi", None), ("mochi", 1), ("mochi", 2), ("mochi", 7), ("other", None)):
+        polled = await store.polled(app, number)
+        votes.append(polled and (polled[0], sorted(polled[1], key=repr)))
     return votes, [await each for each in readers]
 
 

@@ -8,10 +8,11 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from bot.clusters.addresses import read_links
+from bot.clusters.addresses import optional, read_links
 from bot.clusters.api import (
     DEPLOYMENT,
     ENDPOINT_SLICE,
+    INGRESS,
     POD,
     REPLICA_SET,
     ROLLOUT,
@@ -21,6 +22,8 @@ from bot.clusters.api import (
     Json,
     Kind,
 )
+from bot.clusters.application import application_of
+from bot.clusters.argo.discovery import Found, fit, not_installed, not_there
 from bot.clusters.argo.objects import Objects
 from bot.clusters.argo.reading import (
     AUTHOR,
@@ -36,6 +39,7 @@ from bot.clusters.argo.reading import (
 )
 from bot.clusters.argo.start import start
 from bot.clusters.argo.view import RolloutView
+from bot.clusters.argocd import keeper
 from bot.clusters.cluster import Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
 from bot.clusters.reading import SERVICE_NAME, labels, name
@@ -68,6 +72,8 @@ class ArgoCluster:
         self._store_id = store_id
         self._rollouts: dict[str, Json] = {}
         """By app, as it was read last: it names the other objects, which are then read beside it."""
+        self._applications: dict[str, Json | None] = {}
+        """By app, the Argo CD Application that keeps it, as it was read when a release was begun or first looked at."""
         self._watches = {
             (namespace, kind.name): Watch(api, kind, namespace, partial(changed, namespace))
             for namespace in {app.namespace for app in apps}
@@ -88,7 +94,10 @@ class ArgoCluster:
         return None if heard else first
 
     async def start(self, app: App) -> Start:
-        objects = await self.found(app)
+        self._applications.pop(app.name, None)  # whether it heals itself may have been changed
+        objects, (rollouts, ingresses) = await asyncio.gather(self.found(app), self._around(app))
+        services = [each for each in (objects.active, objects.preview) if each is not None]
+        fit(app, Found(objects.rollout, rollouts, services, ingresses, objects.workload))
         troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
         unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
         return replace(start(app, objects, self._store_id), unheard=unheard)
@@ -118,6 +127,7 @@ class ArgoCluster:
             replica_sets=[each for each in replica_sets.values() if is_owned_by(each, rollout)],
             pods=[pod for pod in pods.values() if HASH in labels(pod)],
             slices=list(slices.values()),
+            application=self._applications.get(app.name),
         )
         return RolloutView(app, release, objects, self._store_id, read_at=self._now(), fresh=False)
 
@@ -175,16 +185,22 @@ class ArgoCluster:
 
     # How it is done
 
+    async def _around(self, app: App) -> tuple[list[Json], list[Json]]:
+        """All Rollouts and Ingresses of its namespace."""
+        return await asyncio.gather(
+            optional(self._api, ROLLOUT, app.namespace), optional(self._api, INGRESS, app.namespace)
+        )
+
     async def _rollout(self, app: App) -> Json:
         """Raises `Unfit` when there is none."""
         try:
             rollout = sound(ROLLOUT, await self._api.get(ROLLOUT, app.namespace, app.argo.rollout))
-        except Missing as error:
-            raise Unfit(
-                f"Rollout {app.argo.rollout} is not in namespace {app.namespace}",
-                f"create it there, or name another in `rollout` of [apps.{app.name}]; if the cluster knows no Rollouts "
-                "at all, install Argo Rollouts.",
-            ) from error
+        except Missing:
+            try:
+                others = (await self._api.list(ROLLOUT, app.namespace)).items
+            except Missing:
+                raise not_installed(app) from None
+            raise not_there(app, others) from None
         self._rollouts[app.name] = rollout
         return rollout
 
@@ -197,6 +213,9 @@ class ArgoCluster:
         if _names(rollout) != _names(known):
             doubts.clear()
             beside = await self._beside(app, rollout, doubts)
+        holder = beside.workload or rollout
+        if app.name not in self._applications and keeper(holder):
+            self._applications[app.name] = await application_of(self._api, holder)
         return Objects(
             rollout=rollout,
             workload=beside.workload,
@@ -205,6 +224,7 @@ class ArgoCluster:
             replica_sets=[each for each in beside.replica_sets if is_owned_by(each, rollout)],
             pods=beside.pods,
             slices=beside.slices,
+            application=self._applications.get(app.name),
         )
 
     async def _beside(self, app: App, rollout: Json, doubts: list[ClusterError]) -> "_Beside":

@@ -7,6 +7,8 @@ from functools import cached_property
 from bot.clusters.api import Json
 from bot.clusters.argo.reading import HASH, fingerprint, pod_hash, template_label, template_of
 from bot.clusters.argo.state import State, current_hash, is_observed, stable_hash, state
+from bot.clusters.argocd import keeps_image
+from bot.clusters.errors import Unfit
 from bot.clusters.reading import changed_by, is_over, selector
 
 CONTROLLER = "rollouts-controller"
@@ -25,6 +27,12 @@ class Objects:
     """Those of the Rollout."""
     pods: Sequence[Json]
     slices: Sequence[Json]
+    application: Json | None = None
+    """The Argo CD Application that keeps the holder of the template; None when there is none, or it may not be read."""
+
+    def kept(self, wanted: str | None) -> Unfit | None:
+        """Why what is written to the pod template would not stay there; `wanted` is the container."""
+        return keeps_image(self.holder, wanted, self.application)
 
     @property
     def holder(self) -> Json:

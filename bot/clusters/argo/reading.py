@@ -16,7 +16,7 @@ from bot.clusters.reading import labels, name, owners
 
 HASH = "rollouts-pod-template-hash"
 """Label of a version's ReplicaSet and pods; the controller writes it into the selectors of the two Services."""
-DEADLINE = "argo-rollouts.argoproj.io/scale-down-deadline"
+DEADLINE = "scale-down-deadline"
 """Annotation of a ReplicaSet that has lost the traffic: when its pods go. As long as it is there, the controller
 switches to this version without a pause."""
 AUTHOR = "greenlight.dev/author"

@@ -37,6 +37,7 @@ def start(app: App, objects: Objects, store_id: str) -> Start:
             f"{(rollout.get('status') or {}).get('observedGeneration', 'none')})",
             "try again in a moment; if it stays so, its controller is not running: kubectl get pods -n argo-rollouts.",
         )
+    kept = objects.kept(app.argo.container)
     image = next(each["image"] for each in template_of(live)["spec"]["containers"] if each["name"] == present["name"])
     return Start(
         slot=f"a new ReplicaSet of {name(rollout)}",
@@ -51,7 +52,7 @@ def start(app: App, objects: Objects, store_id: str) -> Start:
         ),
         live_ready=len(pods_behind(objects.slices, name(objects.active))),
         warnings=tuple(filter(None, (cut_short(live),))),
-        put_back=_put_back(objects),
+        put_back="" if kept is None else str(kept),
         kept_by=keeper(objects.holder),
     )
 
@@ -79,15 +80,3 @@ def _digests(objects: Objects, image: str, called: str) -> frozenset[str]:
     statuses = [status for pod in pods for status in (pod.get("status") or {}).get("containerStatuses") or []]
     images = [image, *(status.get("imageID") or "" for status in statuses if status.get("name") == called)]
     return frozenset(each.rpartition("@")[2] for each in images if "@sha256:" in each)
-
-
-def _put_back(objects: Objects) -> str:
-    """Why a new image would not stay; "" when it would."""
-    application = keeper(objects.holder)
-    if not application:
-        return ""
-    return (
-        f"the image of {objects.holder.get('kind', 'Rollout')} {name(objects.holder)} is in Git: Argo CD's application "
-        f"{application} would put it back within a second. Commit the new image there: the release then begins by "
-        "itself, with the same approvals."
-    )

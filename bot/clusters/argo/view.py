@@ -159,6 +159,11 @@ class RolloutView:
             return False
         return self._image == self.release.image
 
+    @cached_property
+    def _is_kept(self) -> bool:
+        """Git has the pod template, and what is written to it here is put back."""
+        return self.objects.kept(self.app.argo.container) is not None
+
     @property
     def _image(self) -> str:
         """Empty when the container cannot be told any more: then it is not what we knew."""
@@ -310,14 +315,13 @@ class RolloutView:
             return "Argo Rollouts was told to switch, and has not yet"
         if self.release.phase not in {Phase.REVERTING, Phase.REVERTED} or self._traffic is not Traffic.PREVIOUS:
             return ""
-        application = keeper(self.objects.holder)
-        if self._template_is_candidates and not application:  # it is written back, and nothing waited for
+        if self._template_is_candidates and not self._is_kept:  # it is written back, and nothing waited for
             return ""
         if self._template_is_candidates:
             back = self.release.previous.asked or self.release.previous.image
             return (
                 f"the traffic is back on {back}, but Git still asks for {self.release.asked}: revert that commit, so "
-                f"that Argo CD's application {application} does not bring it up again"
+                f"that Argo CD's application {keeper(self.objects.holder)} does not bring it up again"
             )
         return "" if self._undone else f"Argo Rollouts is still taking {name(self.objects.rollout)} back"
 
@@ -390,11 +394,10 @@ class RolloutView:
             wanted = {**selector(self.objects.active), HASH: self._previous_hash}
             back = self.release.previous.asked or self.release.previous.image
             return self._select(wanted, f"switch {{}} to {back}", notes)
-        application = keeper(self.objects.holder)
-        if application and self._traffic is Traffic.CANDIDATE:
+        if self._is_kept and self._traffic is Traffic.CANDIDATE:
             raise ClusterError(
                 f"{self._previous_side.name} has no pods any more, and its image must come from Git: revert the commit "
-                f"there, and Argo CD's application {application} brings it up again"
+                f"there, and Argo CD's application {keeper(self.objects.holder)} brings it up again"
             )
         write = self._put_back()
         if write is None:
@@ -404,7 +407,7 @@ class RolloutView:
     def _put_back(self) -> Write | None:
         """None as well when somebody else's version is there, or when it would be put in again from Git."""
         template = self._previous_template
-        if not self._template_is_candidates or template is None or keeper(self.objects.holder):
+        if not self._template_is_candidates or template is None or self._is_kept:
             return None
         back = self.release.previous.asked or self.release.previous.image
         return self._change(patches.put_back(self.objects.holder, template, self.read_at), f"set {{}} back to {back}")

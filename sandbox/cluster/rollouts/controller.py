@@ -16,6 +16,7 @@ from sandbox.cluster.errors import ApiError
 from sandbox.cluster.history import Change
 from sandbox.cluster.objects import Objects
 from sandbox.cluster.rollouts import analysis, services, spec, workload
+from sandbox.cluster.rollouts.keys import selected_hash
 from sandbox.cluster.rollouts.reconcile import reconcile
 
 Json = dict[str, Any]
@@ -153,7 +154,10 @@ class Rollouts:
         return {key} if owner.get("kind") == "Rollout" and key in self._known else set()
 
     def _users(self, service: Json) -> set[Key]:
+        """Nobody, of a Service without a hash: that one is only seen the next time somebody looks."""
         namespace, name = _key(service)
+        if not selected_hash(service):
+            return set()
         return {
             key
             for key, rollout in self._known.items()

@@ -24,6 +24,7 @@ from sandbox.cluster.rollouts.keys import (
     selected_hash,
 )
 from sandbox.cluster.rollouts.look import Look
+from sandbox.cluster.rollouts.status import as_go
 from sandbox.cluster.rollouts.template import defaulted, rewritten, template_hash, without_hash
 
 _NOT_COPIED = frozenset(
@@ -140,6 +141,7 @@ def _note_revision(look: Look, number: str) -> None:
 def _put_condition(look: Look, fresh: Json) -> None:
     body: Json = copied(look.rollout)
     conditions.put(body.setdefault("status", {}), fresh)
+    body["status"] = as_go(body["status"])
     stored = look.objects.replace("rollouts", look.namespace, look.name, body, subresource="status", manager=MANAGER)
     _known(look, stored)
 

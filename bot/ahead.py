@@ -1,0 +1,72 @@
+"""What an attempt reads while that upon which it will act is still being recorded: to read takes as long as to record.
+
+It is read in the attempt that acts, never before it; the record is read when it is complete.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from bot.clusters.cluster import View
+from bot.release.record import Person, Release
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Somebody's word on a release is being recorded, and its traffic may be moved upon it."""
+
+    release: Release
+    voters: frozenset[int]
+    """Whose roles will be asked for."""
+    recorded: asyncio.Event = field(default_factory=asyncio.Event)
+    """Or it could not be."""
+
+
+class Ahead:
+    """Two readings that have begun, of a release and of its voters. Each is used once, by whoever comes first."""
+
+    def __init__(
+        self,
+        label: str,
+        look: Coroutine[Any, Any, View],
+        people: Coroutine[Any, Any, Mapping[int, Person]] | None,
+    ) -> None:
+        self._label = label
+        self._look: asyncio.Task[View] | None = _begun(look)
+        self._people: asyncio.Task[Mapping[int, Person]] | None = _begun(people) if people is not None else None
+
+    def look(self, release: Release) -> "asyncio.Task[View] | None":
+        """None: another release was read, or it was used already."""
+        found, self._look = self._look, None
+        return self._of(release, found)
+
+    def people(self, release: Release) -> "asyncio.Task[Mapping[int, Person]] | None":
+        found, self._people = self._people, None
+        return self._of(release, found)
+
+    def cancel(self) -> None:
+        """What was not needed."""
+        for task in (self._look, self._people):
+            if task is not None:
+                task.cancel()
+
+    def _of(self, release: Release, found: "asyncio.Task[_T] | None") -> "asyncio.Task[_T] | None":
+        if found is not None and release.label != self._label:
+            found.cancel()
+            return None
+        return found
+
+
+def _begun(reading: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
+    task = asyncio.create_task(reading)
+    task.add_done_callback(_heard)
+    return task
+
+
+def _heard(task: "asyncio.Task[Any]") -> None:
+    """That a reading failed which nobody needed is no news."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,92 @@
+"""What was recorded of the real controller, as the bot reads it: the objects, and a look at a release in them."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bot.clusters.argo.objects import Objects
+from bot.clusters.argo.reading import HASH, container, template_label
+from bot.clusters.argo.view import RolloutView
+from bot.clusters.claim import STORE
+from bot.release.app import App, Argo
+from bot.release.record import Phase, Release, Version
+from world import ANN, example
+
+Json = dict[str, Any]
+
+RECORDED = Path(__file__).parent / "recorded"
+NAMES = sorted(path.stem for path in RECORDED.glob("*.json"))
+ACTIVE, PREVIEW = "mochiapp", "mochiapp-preview"
+BLUE = "5db865ffb4"
+"""The pod hash of what was live before; green's depends on its image."""
+GREEN_LABEL, PURPLE_LABEL = "mochi-2", "mochi-3"
+STORE_ID = "0a1b2c3d4e5f6071"
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def recorded(name: str) -> Json:
+    found: Json = json.loads((RECORDED / f"{name}.json").read_text())
+    return found
+
+
+def objects(name: str) -> Objects:
+    """Of a namespace whose active Service this Greenlight has claimed."""
+    found = recorded(name)
+    services = {each["metadata"]["name"]: each for each in found["services"]}
+    services[ACTIVE]["metadata"].setdefault("annotations", {})[STORE] = STORE_ID
+    return Objects(
+        rollout=found["rollout"],
+        workload=None,
+        active=services[ACTIVE],
+        preview=services.get(PREVIEW),
+        replica_sets=found["replicasets"],
+        pods=[pod for pod in found["pods"] if HASH in pod["metadata"]["labels"]],
+        slices=found["endpointslices"],
+    )
+
+
+def app() -> App:
+    return example(target=Argo("mochiapp"), namespace=recorded("healthy")["rollout"]["metadata"]["namespace"])
+
+
+def release(seen: Objects, phase: Phase, *, label: str = GREEN_LABEL, **changes: Any) -> Release:
+    """Of green in place of blue, with everything remembered that a release has by this phase."""
+    green = next((each for each in seen.replica_sets if template_label(each) == label), seen.rollout)
+    image = container(green, None)[1]["image"]
+    sound = Release(
+        app="mochi",
+        number=2,
+        label=label,
+        image=image,
+        asked="mochi:green",
+        digests=frozenset({image.partition("@")[2]} - {""}),
+        author=ANN,
+        slot="a new ReplicaSet of mochiapp",
+        selector={},
+        previous=blue(),
+        created_at=NOW,
+        since=NOW,
+        phase=phase,
+        staged=True,
+        template="" if phase is Phase.STAGING else seen.fingerprint,
+    )
+    return replace(sound, **changes)
+
+
+def blue() -> Version:
+    first = recorded("healthy")["rollout"]
+    return Version(
+        image=container(first, None)[1]["image"],
+        slot=f"mochiapp-{BLUE}",
+        selector={"app": "mochiapp", HASH: BLUE},
+        template=json.dumps(first["spec"]["template"], sort_keys=True),
+        asked="mochi:blue",
+    )
+
+
+def view(name: str, phase: Phase, **changes: Any) -> RolloutView:
+    """A fresh look, at the moment at which the release came into its phase."""
+    seen = objects(name)
+    return RolloutView(app(), release(seen, phase, **changes), seen, STORE_ID, NOW, fresh=True)
