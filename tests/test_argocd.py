@@ -1,5 +1,7 @@
 """Who keeps an object, and what of a release would be put back: read from the object, and from the Application."""
 
+import json
+
 import pytest
 import yaml
 
@@ -10,6 +12,7 @@ from bot.clusters.argocd import (
     image_path,
     keeper,
     keeps_image,
+    overrules_selector,
     remedy,
     resets_image,
     selector_path,
@@ -150,7 +153,8 @@ def test_what_is_put_back_is_told_with_what_works_instead():
     slot = rollout() | {"kind": "Deployment", "apiVersion": "apps/v1"}
     slot["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:mochi/mochiapp"}
     assert keeps_image(slot, None, application()).fix == (
-        "leave its image out of what Argo CD compares and applies (ignoreDifferences)."
+        "leave its image, and its replicas if Git names them, out of what Argo CD compares and applies "
+        "(ignoreDifferences)."
     )
 
 
@@ -159,7 +163,7 @@ def test_without_rights_on_the_application_the_mark_alone_decides():
     kept = keeps_image(rollout(), None)
     assert "may put back" in kept.wrong
     assert kept.fix.endswith(
-        "if shop does not heal itself, let Greenlight read it (in its own namespace "
+        "if shop does not heal itself, let Greenlight read it (in its own namespace: "
         "- {apiGroups: [argoproj.io], resources: [applications], resourceNames: [shop], verbs: [get]})."
     )
 
@@ -293,9 +297,46 @@ def test_less_than_what_is_written_is_not_enough(key, what):
     assert strips_selector(service(), key, application(RESPECTS, ignored("Service", "", **what))) is not None
 
 
+def applied(selector):
+    configuration = json.dumps({"spec": {"selector": selector}})
+    notes = service()["metadata"]["annotations"] | {"kubectl.kubernetes.io/last-applied-configuration": configuration}
+    return service(annotations=notes)
+
+
+def test_a_selector_in_git_that_tells_the_slots_apart_is_put_back_by_client_side_apply_as_well():
+    """Git says `color: blue`; a switch to green takes that out, and with both the Service selects nobody."""
+    found = overrules_selector(applied({"app": "mochi", "color": "blue"}), {"app": "mochi"}, application())
+    assert found.wrong == (
+        "Git says color: blue in the selector of Service mochiapp, which pods of the other slot do not have: after a "
+        "switch Argo CD's application shop puts that back, and the Service leads nowhere"
+    )
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        applied({"app": "mochi"}),
+        applied(None),
+        applied("x"),
+        service(),
+        service(annotations={"kubectl.kubernetes.io/last-applied-configuration": '{"spec":{"selector":{"a":"b"}}}'}),
+    ],
+)
+def test_a_selector_in_git_that_both_slots_have_or_that_nobody_keeps_is_none_to_worry_about(item):
+    assert overrules_selector(item, {"app": "mochi"}, application()) is None
+
+
+def test_a_selector_that_is_left_out_is_not_put_back():
+    entry = ignored("Service", "", jsonPointers=["/spec/selector"])
+    item = applied({"color": "blue"})
+    assert overrules_selector(item, {}, application(RESPECTS, entry)) is None
+    assert overrules_selector(item, {}, application(HEALS, entry)) is not None
+    assert overrules_selector(item, {}) is not None
+
+
 @pytest.mark.parametrize("key", [HASH, "", "greenlight.dev/release"])
 def test_the_remedy_is_yaml_that_helps(key):
-    text = remedy(SERVICE, ["mochiapp", "mochiapp-preview"], selector_path(key))
+    text = remedy(SERVICE, {each: [selector_path(key)] for each in ("mochiapp", "mochiapp-preview")})
     added = yaml.safe_load(text)
     assert [each["name"] for each in added["ignoreDifferences"]] == ["mochiapp", "mochiapp-preview"]
     policy = {"syncOptions": ["ServerSideApply=true", *added["syncPolicy"]["syncOptions"]]}

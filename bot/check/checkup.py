@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from bot.check.cluster import cluster
 from bot.check.finding import UNREACHABLE, WITHIN, Finding, answered, fail, ok
 from bot.check.guild import PART as DISCORD
 from bot.check.guild import guild
 from bot.check.repository import repository
+from bot.check.rollout import live_repository
 from bot.check.settings import PART as SETTINGS
 from bot.check.settings import understood
 from bot.client import point_at
@@ -37,13 +39,13 @@ async def check(settings: Settings, now: Callable[[], datetime]) -> list[Finding
         for name, credentials in settings.clusters.items():
             part = f"cluster {name}".strip()
             here = [app for app in apps if app.cluster == name]
-            asking = _cluster(part, name, credentials, here, now, store_id)
+            asking = _cluster(part, name, credentials, here, now, store_id, partial(_live, registry, logins, now))
             # What is in it has deadlines of its own, once the API server has said hello.
             parts.append(answered(part, "API server", asking, within=2 * WITHIN))
         parts += [
             answered(f"app {app.name}", "registry", repository(f"app {app.name}", registry, image, logins))
             for app in apps
-            for image in (app.image, *app.images)
+            for image in dict.fromkeys(filter(None, (app.image, *app.images)))
         ]
         found += [each for some in await asyncio.gather(*parts) for each in some]
     return in_order([*understood(apps), *found], apps)
@@ -70,12 +72,25 @@ async def _cluster(
     apps: Sequence[App],
     now: Callable[[], datetime],
     store_id: str | None,
+    live: Callable[[KubeApi, App], Awaitable[list[Finding]]],
 ) -> list[Finding]:
+    """`live` looks at the repository of what is live, for apps that name none."""
     api = KubeApi(kubeconfig=credentials.kubeconfig, context=credentials.context, name=name)
     try:
-        return await cluster(part, api, apps, now, store_id)
+        found = await cluster(part, api, apps, now, store_id)
+        unnamed = [answered(f"app {app.name}", "registry", live(api, app)) for app in apps if not app.image]
+        return found + [each for some in await asyncio.gather(*unnamed) for each in some]
     finally:
         await api.close()
+
+
+async def _live(
+    registry: Registry, logins: Mapping[str, Login], now: Callable[[], datetime], api: KubeApi, app: App
+) -> list[Finding]:
+    called = await live_repository(api, app, now)
+    if not called or called in app.images:
+        return []
+    return await repository(f"app {app.name}", registry, called, logins)
 
 
 async def _database(url: str) -> tuple[str | None, list[Finding]]:

@@ -9,9 +9,10 @@ from bot.check import clocks
 from bot.check.addresses import addresses
 from bot.check.finding import Finding, answered, fail, ok, warn
 from bot.check.objects import objects
-from bot.clusters.api import DEPLOYMENT, POD, SERVICE, Kind, KubeApi, as_yaml
-from bot.clusters.rights import Right, rights
-from bot.release.app import App
+from bot.check.rollout import look, rollout, without_app
+from bot.clusters.api import DEPLOYMENT, POD, ROLLOUT, ROLLOUT_STATUS, SERVICE, Kind, KubeApi, as_yaml
+from bot.clusters.rights import UNREAD, Behind, Right, rights
+from bot.release.app import App, Argo
 
 AT_ONCE = 8
 """Requests that one check has under way at a cluster."""
@@ -32,6 +33,8 @@ class Excess:
 EXCESSES = (
     Excess("patch", SERVICE, "change any Service"),
     Excess("patch", DEPLOYMENT, "change any Deployment"),
+    Excess("patch", ROLLOUT, "change any Rollout"),
+    Excess("patch", ROLLOUT_STATUS, "promote any Rollout"),
     Excess("get", SECRET, "read Secrets"),
     Excess("create", POD, "start pods"),
     Excess("create", POD, "run commands in pods", subresource="exec"),
@@ -47,11 +50,27 @@ async def cluster(
     door = _Door(api)
     found = [ok(part, "API server", f"answers, version {hello.version}.")]
     found += clocks.compared(part, "the API server", hello.date, now())
-    parts = [answered(f"app {app.name}", "rights", _rights(door, app)) for app in apps]
-    parts += [answered(part, f"namespace {each}", _excess(door, part, each)) for each in _namespaces(apps)]
-    parts += [answered(f"app {app.name}", "objects", objects(api, app, now, store_id)) for app in apps]
-    parts += [answered(f"app {app.name}", "addresses", addresses(api, app, now)) for app in apps]
+    parts = [answered(part, f"namespace {each}", _excess(door, part, each)) for each in _namespaces(apps)]
+    parts += [answered(f"app {app.name}", "objects", _app(door, api, app, now, store_id)) for app in apps]
+    parts += [answered(part, f"namespace {each}", without_app(api, part, each, apps)) for each in _namespaces(apps)]
     return found + [each for some in await asyncio.gather(*parts) for each in some]
+
+
+async def _app(
+    door: "_Door", api: KubeApi, app: App, now: Callable[[], datetime], store_id: str | None
+) -> list[Finding]:
+    part = f"app {app.name}"
+    if isinstance(app.target, Argo):
+        seen = await look(api, app)
+        known, services = seen.behind, (*seen.behind.services, "", "")[:2]
+        looked = rollout(api, app, seen, now, store_id)
+    else:
+        known, services = UNREAD, (app.native.service, app.native.preview)
+        looked = objects(api, app, now, store_id)
+    parts = [answered(part, "rights", _rights(door, app, known)), answered(part, "objects", looked)]
+    if all(services):
+        parts.append(answered(part, "addresses", addresses(api, app, *services)))
+    return [each for some in await asyncio.gather(*parts) for each in some]
 
 
 def _namespaces(apps: Iterable[App]) -> list[str]:
@@ -70,15 +89,16 @@ class _Door:
             return await self._api.may(verb, kind, namespace, name, subresource)
 
 
-async def _rights(door: _Door, app: App) -> list[Finding]:
-    part, wanted = f"app {app.name}", rights(app)
+async def _rights(door: _Door, app: App, known: Behind) -> list[Finding]:
+    part, wanted = f"app {app.name}", rights(app, known)
     refused = await asyncio.gather(*(_refused(door, app.namespace, right) for right in wanted))
     lacking = [each for some in refused for each in some]
     if not lacking:
         return [ok(part, "rights", f"all that a release needs in namespace {app.namespace}.")]
     if _questions(lacking) == _questions(wanted):
         sentence = f"Greenlight may do nothing in namespace {app.namespace}, if there is such a namespace."
-        fix = "Apply a Role and a RoleBinding there as in deploy/examples/role.yaml, for the user that it logs in as."
+        role = "mochi-argo/role.yaml" if isinstance(app.target, Argo) else "role.yaml"
+        fix = f"Apply a Role and a RoleBinding there as in deploy/examples/{role}, for the user that it logs in as."
         return [fail(part, "rights", sentence, fix)]
     return [_told(part, app.namespace, right) for right in lacking]
 

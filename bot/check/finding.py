@@ -26,18 +26,20 @@ class Finding:
     sentence: str
     fix: str = ""
     """What to do; "" when it is right as it is."""
+    paste: str = ""
+    """Lines that are to be copied into a file as they are; "" when there are none."""
 
 
-def ok(part: str, about: str, sentence: str) -> Finding:
-    return Finding(part, about, State.OK, sentence)
+def ok(part: str, about: str, sentence: str, paste: str = "") -> Finding:
+    return Finding(part, about, State.OK, sentence, paste=paste)
 
 
-def warn(part: str, about: str, sentence: str, fix: str) -> Finding:
-    return Finding(part, about, State.WARN, sentence, fix)
+def warn(part: str, about: str, sentence: str, fix: str, paste: str = "") -> Finding:
+    return Finding(part, about, State.WARN, sentence, fix, paste)
 
 
-def fail(part: str, about: str, sentence: str, fix: str) -> Finding:
-    return Finding(part, about, State.FAIL, sentence, fix)
+def fail(part: str, about: str, sentence: str, fix: str, paste: str = "") -> Finding:
+    return Finding(part, about, State.FAIL, sentence, fix, paste)
 
 
 async def answered(

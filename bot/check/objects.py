@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
+from bot.check.argocd import Kept, beside_argo_cd
 from bot.check.finding import Finding, fail, ok, warn
 from bot.clusters import adoption
 from bot.clusters.adoption import Found
@@ -15,9 +16,6 @@ from bot.clusters.reading import container, name, replicas
 from bot.release.app import App
 from bot.release.errors import Refused
 from bot.release.image import parse
-
-TRACKED = "argocd.argoproj.io/tracking-id"
-"""Argo CD writes `<application>:<group>/<kind>:<namespace>/<name>` on what it keeps."""
 
 
 async def objects(api: KubeApi, app: App, now: Callable[[], datetime], store_id: str | None) -> list[Finding]:
@@ -39,9 +37,8 @@ async def objects(api: KubeApi, app: App, now: Callable[[], datetime], store_id:
     told += _pods(part, app, live, idle, start)
     told += _alike(part, app, live, idle)
     told += _autoscaled(part, await _autoscalers(api, app), live, idle)
-    for item in (found.service, found.preview, live, idle):
-        told += _kept_by_argo_cd(part, item)
-    return told
+    kept = Kept(holders=(live, idle), services=(found.service, found.preview), own=start.selector)
+    return told + await beside_argo_cd(api, app, kept)
 
 
 def _slots(part: str, app: App, found: Found, start: Start) -> Iterator[Finding]:
@@ -57,13 +54,19 @@ def _slots(part: str, app: App, found: Found, start: Start) -> Iterator[Finding]
                 f"that {name(other)} has not."
             )
             yield warn(part, "slots", sentence, fix)
+    yield from allowed(app, start.live.image)
+
+
+def allowed(app: App, image: str) -> Iterator[Finding]:
+    """Whether what is live could be deployed again."""
     try:
-        repository = parse(start.live.image).name
+        repository = parse(image).name
     except Refused:
-        repository = start.live.image
-    if repository not in {app.image, *app.images}:
+        repository = image
+    if app.image and repository not in {app.image, *app.images}:
         sentence = f"live is an image of {repository}, which may not be deployed: neither `image` nor `images` has it."
-        yield warn(part, "image", sentence, f"Add it to `images` of [apps.{app.name}], if it is to be deployed again.")
+        fix = f"Add it to `images` of [apps.{app.name}], if it is to be deployed again."
+        yield warn(f"app {app.name}", "image", sentence, fix)
 
 
 def _pods(part: str, app: App, live: Json, idle: Json, start: Start) -> Iterator[Finding]:
@@ -120,20 +123,3 @@ def _autoscaled(part: str, autoscalers: Iterable[Json], *slots: Json) -> Iterato
     if len(missing) == 1:
         sentence = f"an autoscaler sets the pods of one slot only: while {missing[0]} is live, nobody does."
         yield warn(part, "autoscaler", sentence, f"Make a HorizontalPodAutoscaler for {missing[0]} too.")
-
-
-def _kept_by_argo_cd(part: str, item: Json) -> Iterator[Finding]:
-    tracked = (item["metadata"].get("annotations") or {}).get(TRACKED, "")
-    application, _, rest = tracked.partition(":")
-    kind = item.get("kind", "")
-    # ReplicaSets and copies inherit the annotation of another object.
-    if not application or not rest.endswith(f"/{kind}:{item['metadata']['namespace']}/{name(item)}"):
-        return
-    if kind == DEPLOYMENT.name:
-        sentence = "an image or a number of replicas that Git names is put back within a second, and a release with it."
-        fix = "Leave image and replicas out of what it compares (ignoreDifferences"
-    else:
-        sentence = "with server-side apply the selector is put back at once, and a switch with it."
-        fix = "Leave spec.selector out of what it compares (ignoreDifferences"
-    sentence = f"Argo CD's application {application} keeps {kind} {name(item)} to what Git says: {sentence}"
-    yield warn(part, "Argo CD", sentence, f"{fix} with RespectIgnoreDifferences=true).")

@@ -14,11 +14,12 @@ WIDEST = 100
 _MARKS = {State.OK: "ok  ", State.WARN: "warn", State.FAIL: "FAIL"}
 _COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
 _ABOUT = 24
+_PASTED = " " * 8
 
 
 def table(findings: Sequence[Finding], width: int = WIDEST) -> str:
-    """Grouped by part in the order of the findings, a mark on each, its fix on a line of its own; without colours it
-    says the same.
+    """Grouped by part in the order of the findings, a mark on each, its fix on a line of its own, then what is to be
+    copied as it is; without colours it says the same.
     """
     column = min(_ABOUT, max((len(each.about) for each in findings), default=0))
     lines: list[str] = []
@@ -30,7 +31,7 @@ def table(findings: Sequence[Finding], width: int = WIDEST) -> str:
 
 
 def as_json(findings: Iterable[Finding]) -> str:
-    """A list of objects with the keys part, about, state (ok, warn, fail), sentence and fix ("": none is needed)."""
+    """A list of objects with the keys part, about, state (ok, warn, fail), sentence, fix and paste ("" for none)."""
     return json.dumps([asdict(each) for each in findings], indent=2, ensure_ascii=False)
 
 
@@ -49,14 +50,18 @@ def _lines(finding: Finding, column: int, width: int) -> list[str]:
     if finding.fix:
         fix = _wrapped(f"fix: {finding.fix}", width - len(indent))
         lines += [indent + fix[0], *(f"{indent}     {more}" for more in fix[1:])]
-    return lines
+    return [*lines, *(f"{_PASTED}{_visible(line)}" for line in finding.paste.splitlines())]
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    # Names come from outside: they must not steer a terminal.
-    text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    text = _visible(text)
     # What is to be copied (an address, a rule) stays whole, be it wider than the table.
     return textwrap.wrap(text, max(width, 30), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _visible(text: str) -> str:
+    """Names come from outside: they must not steer a terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 from bot.check.finding import Finding, State, ok
-from bot.release.app import App
+from bot.release.app import App, Argo
 
 PART = "settings"
 
 
 def understood(apps: Iterable[App]) -> list[Finding]:
     """One line for each app, for whoever wants to see what its table was taken for."""
-    return [ok(PART, app.name, f"{app.image} → {_place(app)} ({' and '.join(app.native.slots)})") for app in apps]
+    return [ok(PART, app.name, f"{app.image or 'the repository of what is live'} → {_place(app)}") for app in apps]
 
 
 def faults(lines: str) -> list[Finding]:
@@ -19,4 +19,7 @@ def faults(lines: str) -> list[Finding]:
 
 
 def _place(app: App) -> str:
-    return "/".join(filter(None, [app.cluster, app.namespace, app.native.service]))
+    place = "/".join(filter(None, [app.cluster, app.namespace]))
+    if isinstance(app.target, Argo):
+        return f"Rollout {place}/{app.target.rollout}"
+    return f"{place}/{app.native.service} ({' and '.join(app.native.slots)})"

@@ -1,6 +1,8 @@
 """Reads where an app answers: what its file says, else what the Ingresses and routes of its namespace say."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bot.clusters.api import GATEWAY, HTTP_ROUTE, INGRESS, SERVICE, Api, Json, Kind
 from bot.clusters.cluster import Links
@@ -9,19 +11,33 @@ from bot.clusters.links import best_link
 from bot.release.app import App
 
 
+@dataclass(frozen=True)
+class Entrances:
+    """What of a namespace says how its Services are reached. Raw: nothing of it is sure."""
+
+    ingresses: Sequence[Json] = ()
+    routes: Sequence[Json] = ()
+    gateways: Sequence[Json] = ()
+    services: Sequence[Json] = ()
+
+    def links(self, app: App, active: str, preview: str) -> Links:
+        """`active` and `preview` are the names of the two Services."""
+
+        def link(service: str, called: str) -> str | None:
+            found = best_link(service, self.ingresses, self.routes, self.gateways, self.services)
+            return app.links.get(called) or found
+
+        return Links(link(active, "production"), link(preview, "preview"))
+
+
+async def read_entrances(api: Api, namespace: str) -> Entrances:
+    kinds = (INGRESS, HTTP_ROUTE, GATEWAY, SERVICE)
+    return Entrances(*await asyncio.gather(*(optional(api, kind, namespace) for kind in kinds)))
+
+
 async def read_links(api: Api, app: App, active: str, preview: str) -> Links:
     """`active` and `preview` are the names of the two Services."""
-    ingresses, routes, gateways, services = await asyncio.gather(
-        optional(api, INGRESS, app.namespace),
-        optional(api, HTTP_ROUTE, app.namespace),
-        optional(api, GATEWAY, app.namespace),
-        optional(api, SERVICE, app.namespace),
-    )
-
-    def link(service: str, called: str) -> str | None:
-        return app.links.get(called) or best_link(service, ingresses, routes, gateways, services)
-
-    return Links(link(active, "production"), link(preview, "preview"))
+    return (await read_entrances(api, app.namespace)).links(app, active, preview)
 
 
 async def optional(api: Api, kind: Kind, namespace: str) -> list[Json]:

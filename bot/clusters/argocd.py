@@ -7,6 +7,7 @@ client-side apply; server-side apply puts the whole selector back, since to the 
 Nothing here is needed: without rights on Applications what stands on the object itself decides.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -24,6 +25,7 @@ INSTANCE_LABELS = ("argocd.argoproj.io/instance", "app.kubernetes.io/instance")
 """How older installations mark what they keep. Helm charts set the second one too, so it is no proof by itself."""
 OPTIONS = "argocd.argoproj.io/sync-options"
 """Annotation: sync options of one object."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 HOME = "argocd"
 """The namespace in which Argo CD is installed, unless somebody chose another."""
 APPLIES = "argocd"
@@ -57,7 +59,7 @@ def keeps_image(holder: Json, wanted: str | None, application: Json | None = Non
     kept = f"Argo CD's application {called} keeps {_kind(holder).name} {name(holder)} to what Git says"
     if application is None:
         rule = as_yaml(may_read(holder))
-        alone = f"if {called} does not heal itself, let Greenlight read it (in its own namespace {rule})."
+        alone = f"if {called} does not heal itself, let Greenlight read it (in its own namespace: {rule})."
         return Unfit(f"{kept}, which may put back any image that is written here", f"{_instead(holder)}; {alone}")
     if _ignores_image(application, holder, wanted):
         return None
@@ -100,12 +102,40 @@ def strips_selector(service: Json, key: str = "", application: Json | None = Non
     )
 
 
-def remedy(kind: Kind, names: Iterable[str], path: str) -> str:
-    """What to add to the spec of the Application so that `path` (a JSON Pointer) of these objects stays, as YAML."""
+def overrules_selector(service: Json, own: Mapping[str, str], application: Json | None = None) -> Unfit | None:
+    """Why a selector that Greenlight writes anew would get back what it must not have; None when it would not, as far
+    as can be told.
+
+    `own` are the labels that stay. What else Git says is put back by client-side apply as well, and then the Service
+    selects nobody after a switch.
+    """
+    called = keeper(service, SERVICE)
+    if not called or (application is not None and _leaves(application, service, _selector(""), MANAGER)):
+        return None
+    wanted = mapping(mapping(_applied(service).get("spec")).get("selector"))
+    more = ", ".join(f"{key}: {value}" for key, value in wanted.items() if own.get(key) != value)
+    if not more:
+        return None
+    return Unfit(
+        f"Git says {more} in the selector of Service {name(service)}, which pods of the other slot do not have: after "
+        f"a switch Argo CD's application {called} puts that back, and the Service leads nowhere",
+        f"take it out of the selector in Git, or leave the selector out of what {called} compares and applies.",
+    )
+
+
+def remedy(kind: Kind, paths: Mapping[str, Iterable[str]]) -> str:
+    """What to add to the spec of the Application so that these stay, as YAML: `paths` are JSON Pointers by the names of
+    the objects.
+    """
     lines = ["ignoreDifferences:"]
-    for each in names:
-        lines += [f'  - group: "{kind.api_group}"', f"    kind: {kind.name}", f"    name: {each}"]
-        lines += ["    jsonPointers:", f"      - {path}"]
+    for called, pointers in paths.items():
+        lines += [
+            f'  - group: "{kind.api_group}"',
+            f"    kind: {kind.name}",
+            f"    name: {called}",
+            "    jsonPointers:",
+        ]
+        lines += [f"      - {each}" for each in pointers]
     return "\n".join([*lines, "syncPolicy:", "  syncOptions:", f"    - {RESPECT}"])
 
 
@@ -161,6 +191,14 @@ def _group_and_kind(item: Json, kind: Kind | None) -> tuple[str, str]:
 
 
 # What it does ---------------------------------------------------------------------------------------------------------
+
+
+def _applied(item: Json) -> Mapping[str, Any]:
+    """What was applied last, client-side."""
+    try:
+        return mapping(json.loads(str(_annotations(item).get(LAST_APPLIED) or "{}")))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _applies_server_side(item: Json, application: Json | None) -> bool:
@@ -240,10 +278,10 @@ def _selector(key: str) -> tuple[str, ...]:
 
 
 def _instead(holder: Json) -> str:
-    leave = "leave its image out of what Argo CD compares and applies (ignoreDifferences)"
+    leave = "out of what Argo CD compares and applies (ignoreDifferences)"
     if _kind(holder) is ROLLOUT:
-        return f"commit the image to Git, by which the release begins and needs the same approvals, or {leave}"
-    return leave
+        return f"commit the image to Git, by which the release begins and needs the same approvals, or leave it {leave}"
+    return f"leave its image, and its replicas if Git names them, {leave}"
 
 
 def _kind(holder: Json) -> Kind:

@@ -12,10 +12,12 @@ from discord.http import Route
 import mochi
 from bot.check.checkup import check
 from bot.check.finding import Finding, State
+from bot.clusters.argo.discovery import behind
 from bot.clusters.rights import rules
 from bot.compose import RealClock
 from bot.policy import read_policy
 from bot.settings import Settings, load
+from mochi_rollout import mochi_rollout
 from sandbox.cluster import Cluster, wall_clock
 from sandbox.discord import DiscordServer, World
 from sandbox.registry import Registry
@@ -46,12 +48,12 @@ class Team:
         await self.registry.start()
         await self.cluster.start()
         await self.discord.start()
-        self.cluster.apply(mochi.mochi(NAMESPACE, live_image=f"{self.registry.host}/mochi:blue"))
+        self.cluster.apply(self.objects())
         await self.settled()
         await self.cluster.proxy.serve(mochi.ACTIVE, NAMESPACE)
         links = {name: await self.cluster.proxy.serve(name, NAMESPACE) for name in (mochi.ACTIVE, mochi.PREVIEW)}
         self.configure(links=f'production = "{links[mochi.ACTIVE]}/"\npreview = "{links[mochi.PREVIEW]}/"')
-        self.may(rules(read_policy(self.folder / "greenlight.toml").apps.values()))
+        self.may(self.allowed())
         self.environment = {
             "DISCORD_TOKEN": self.discord.token,
             "DISCORD_API_URL": self.discord.api_url,
@@ -61,6 +63,13 @@ class Team:
             "KUBECONFIG": str(self.folder / "kubeconfig"),
             "DOCKER_CONFIG": str(self.folder),
         }
+
+    def objects(self) -> list[dict[str, Any]]:
+        return mochi.mochi(NAMESPACE, live_image=f"{self.registry.host}/mochi:blue")
+
+    def allowed(self) -> list[dict[str, Any]]:
+        """The rules of the Role that the app needs."""
+        return rules(read_policy(self.folder / "greenlight.toml").apps.values())
 
     async def stop(self) -> None:
         for part in (self.discord, self.cluster, self.registry):
@@ -89,10 +98,8 @@ insecure = true
 [apps.mochi]
 namespace   = "{NAMESPACE}"
 channel     = {values["channel"]}
-image       = "{values["image"]}"
-service     = "mochiapp"
-preview     = "mochiapp-preview"
-slots       = ["mochiapp-blue", "mochiapp-green"]
+{f'image = "{values["image"]}"' if values["image"] else ""}
+{self.place()}
 deployers   = [{values["deployers"]}]
 rollbackers = [{role("On call")}]
 {more}
@@ -101,6 +108,9 @@ require = [{{ roles = [{values["qc"]}] }}, {{ roles = [{role("Lead")}] }}]
 [apps.mochi.links]
 {values["links"]}
 """)
+
+    def place(self) -> str:
+        return 'service = "mochiapp"\npreview = "mochiapp-preview"\nslots = ["mochiapp-blue", "mochiapp-green"]'
 
     def reconfigure(self, more: str = "", **changes: Any) -> None:
         self.configure(more, **(self._values | changes))
@@ -128,8 +138,7 @@ require = [{{ roles = [{values["qc"]}] }}, {{ roles = [{role("Lead")}] }}]
         await self.settled()
 
     def manifest(self, kind: str, name: str) -> dict[str, Any]:
-        objects = mochi.mochi(NAMESPACE, live_image=f"{self.registry.host}/mochi:blue")
-        [found] = [each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+        [found] = [each for each in self.objects() if (each["kind"], each["metadata"]["name"]) == (kind, name)]
         return found
 
     # Discord
@@ -155,6 +164,25 @@ require = [{{ roles = [{values["qc"]}] }}, {{ roles = [{role("Lead")}] }}]
         return load()
 
 
+class ArgoTeam(Team):
+    """The same on Argo Rollouts, with nothing in the file that can be read from the Rollout."""
+
+    def objects(self) -> list[dict[str, Any]]:
+        keep = {"scaleDownDelaySeconds": 3600}
+        return mochi_rollout(NAMESPACE, image=f"{self.registry.host}/mochi:blue", blue_green=keep)
+
+    def place(self) -> str:
+        return 'rollout = "mochiapp"'
+
+    def configure(self, more: str = "", **changes: Any) -> None:
+        super().configure(more, **({"image": ""} | changes))
+
+    def allowed(self) -> list[dict[str, Any]]:
+        apps = read_policy(self.folder / "greenlight.toml").apps.values()
+        [rollout] = [each for each in self.objects() if each["kind"] == "Rollout"]
+        return rules(apps, {app.name: behind(rollout) for app in apps})
+
+
 class Checked(list[Finding]):
     @property
     def wrong(self) -> list[Finding]:
@@ -162,9 +190,15 @@ class Checked(list[Finding]):
 
 
 @pytest.fixture
-async def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Team]:
+def runs_on() -> type[Team]:
+    """What the team runs on; a file of tests may say that it is something else."""
+    return Team
+
+
+@pytest.fixture
+async def team(runs_on: type[Team], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Team]:
     monkeypatch.setattr(Route, "BASE", Route.BASE)  # put back what a check sets for its process
-    made = Team(tmp_path)
+    made = runs_on(tmp_path)
     await made.start()
     yield made
     await made.stop()

@@ -49,7 +49,7 @@ async def test_scripts_get_findings_with_stable_keys_and_an_exit_code(greenlight
     code, out, err = await greenlight("check", "--json")
     assert (code, err) == (1, "")
     found = json.loads(out)
-    assert {tuple(each) for each in found} == {("part", "about", "state", "sentence", "fix")}
+    assert {tuple(each) for each in found} == {("part", "about", "state", "sentence", "fix", "paste")}
     assert [each for each in found if each["state"] != "ok"] == [
         {
             "part": "app mochi",
@@ -57,6 +57,7 @@ async def test_scripts_get_findings_with_stable_keys_and_an_exit_code(greenlight
             "state": "fail",
             "sentence": "is no role of Mochi Ltd: nobody has it.",
             "fix": "Put the id of a role of your team into `deployers` of [apps.mochi].",
+            "paste": "",
         }
     ]
     assert team.discord.token not in out

@@ -13,16 +13,16 @@ import mochi
 from bot.check import checkup
 from bot.check.cluster import SECRET
 from bot.check.finding import State
-from bot.check.objects import TRACKED
 from bot.clusters.api import DEPLOYMENT, INGRESS, SERVICE, KubeApi, Patience
+from bot.clusters.argocd import OPTIONS, TRACKED
 from bot.clusters.claim import STORE
-from bot.clusters.rights import rights, rules
+from bot.clusters.rights import rights
 from bot.policy import read_policy
 from world import NAMESPACE
 
 
 def allowed(team):
-    return rules(read_policy(team.folder / "greenlight.toml").apps.values())
+    return team.allowed()
 
 
 def _without_name(rule, name):
@@ -255,13 +255,21 @@ async def half_scaled(team):
 
 
 async def tracked_service(team):
-    note = {TRACKED: f"shop:/Service:{NAMESPACE}/{mochi.ACTIVE}"}
+    note = {TRACKED: f"shop:/Service:{NAMESPACE}/{mochi.ACTIVE}", OPTIONS: "ServerSideApply=true"}
     await team.change("services", mochi.ACTIVE, {"metadata": {"annotations": note}})
 
 
 async def tracked_slot(team):
     note = {TRACKED: f"shop:apps/Deployment:{NAMESPACE}/{mochi.IDLE}"}
     await team.change("deployments", mochi.IDLE, {"metadata": {"annotations": note}})
+
+
+async def missing_port(team):
+    [ingress] = [
+        each for each in team.objects() if (each["kind"], each["metadata"]["name"]) == ("Ingress", mochi.PREVIEW)
+    ]
+    ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"] = {"name": "https"}
+    await team.replace(INGRESS.plural, mochi.PREVIEW, ingress)
 
 
 async def strange_image(team):
@@ -286,10 +294,21 @@ async def strange_image(team):
         (
             tracked_service,
             "Argo CD",
-            "Argo CD's application shop keeps Service mochiapp to what",
-            "Leave spec",
+            "Argo CD's application shop applies Service mochiapp server-side, and takes what Greenlight writes out",
+            "Leave that out of what shop compares and applies.",
         ),
-        (tracked_slot, "Argo CD", "Argo CD's application shop keeps Deployment mochiapp-green to what Git", "Leave im"),
+        (
+            tracked_slot,
+            "Argo CD",
+            "Argo CD's application shop keeps Deployment mochiapp-green to what Git",
+            "Leave its image",
+        ),
+        (
+            missing_port,
+            "preview",
+            "Ingress mochiapp-preview leads to port https of Service mochiapp-preview, which has no such port.",
+            "Name a port of the Service there",
+        ),
         (strange_image, "image", "live is an image of 127.0.0.1", "Add it to `images` of [apps.mochi]"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),

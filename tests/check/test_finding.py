@@ -40,12 +40,13 @@ async def test_a_part_that_breaks_is_one_finding_of_a_line(error, said):
     ]
 
 
-def test_the_table_is_grouped_and_aligned_and_each_fix_has_a_line_of_its_own():
+def test_the_table_is_grouped_and_aligned_and_each_fix_has_a_line_of_its_own_and_what_is_copied_stays_as_it_is():
     shown = table(
         [
             ok("database", "database", "is up to date."),
             warn("app mochi", "#mochi", "Manage Messages is missing: " + "so it is " * 12 + "said.", "Allow it."),
             fail("app mochi", "role of a rather long name", "is no role.", "Put the id of a role of your team there."),
+            warn("app mochi", "Argo CD", "puts it back.", "Leave it out.", "ignoreDifferences:\n  - kind: Ser\x1bvice"),
         ],
         width=80,
     )
@@ -62,6 +63,10 @@ def test_the_table_is_grouped_and_aligned_and_each_fix_has_a_line_of_its_own():
         "  FAIL  role of a rather long name",
         "                                  is no role.",
         "                                  fix: Put the id of a role of your team there.",
+        "  warn  Argo CD                   puts it back.",
+        "                                  fix: Leave it out.",
+        "        ignoreDifferences:",
+        "          - kind: Ser\N{REPLACEMENT CHARACTER}vice",
         "",
-        "1 of 3 fails, 1 warning.",
+        "1 of 4 fails, 2 warnings.",
     ]

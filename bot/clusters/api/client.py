@@ -152,7 +152,8 @@ class KubeApi:
 
     async def may(self, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = "") -> bool:
         """Whether the cluster would allow this to these credentials; no name means any, no namespace all of them."""
-        asked = {"group": kind.api_group, "resource": kind.plural, "subresource": subresource}
+        part = subresource or kind.subresource
+        asked = {"group": kind.api_group, "resource": kind.plural, "subresource": part}
         asked |= {"verb": verb, "namespace": namespace, "name": name}
         review = {"apiVersion": REVIEW.group, "kind": REVIEW.name, "spec": {"resourceAttributes": asked}}
         answer = await self._call("POST", Call("create", REVIEW), body=review)
