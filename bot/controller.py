@@ -215,7 +215,8 @@ class Controller:
                 self._resting.add(app.name)
                 return None
             release, votes = polled
-            until = await self._move(app, release, Ballots(votes), ahead, unheard=unheard)
+            fits = ahead if ahead is not None and ahead.release.label == release.label else None
+            until = await self._move(app, release, Ballots(votes), fits, unheard=unheard)
         except Outdated:
             self._ring(app.name)
             return None
@@ -238,14 +239,18 @@ class Controller:
         expected = self._expected.pop(app.name, None)
         if expected is None or expected.recorded.is_set():
             return None
+        release, began = expected.release, self._clock.now()
         people = self._people.people(expected.voters) if expected.voters else None
-        ahead = Ahead(expected.release.label, self._cluster.look(app, expected.release), people)
+        ahead = Ahead(release, began, self._cluster.look(app, release), people)
         try:
             await expected.recorded.wait()
         except BaseException:
             ahead.cancel()
             raise
-        return ahead
+        if self._clock.now() - began <= RECORDED_WITHIN:
+            return ahead
+        ahead.cancel()
+        return None
 
     async def _stuck(self, app: App, release: Release | None, error: ClusterError | StoreError) -> datetime:
         """Say what stands in the way, in the log and on the card; when to try again."""
@@ -372,16 +377,18 @@ class Controller:
 
     async def _look(self, app: App, release: Release, ballots: Ballots, ahead: Ahead | None) -> tuple[View, Ballots]:
         """Read the cluster, and where votes decide also the voters' roles, afresh and side by side."""
-        look = (ahead.look(release) if ahead else None) or self._cluster.look(app, release)
+        look = (ahead.look() if ahead else None) or self._cluster.look(app, release)
         if release.phase not in {Phase.READY, Phase.PROMOTING} or not ballots.votes:
             return await look, ballots
-        return await asyncio.gather(look, self._check(ballots, ahead.people(release) if ahead else None))
+        return await asyncio.gather(look, self._check(ballots, ahead))
 
-    async def _check(self, ballots: Ballots, begun: "asyncio.Task[Mapping[int, Person]] | None" = None) -> Ballots:
-        now = self._clock.now()
+    async def _check(self, ballots: Ballots, ahead: Ahead | None = None) -> Ballots:
+        begun, now = ahead.people() if ahead else None, self._clock.now()
         try:
             async with asyncio.timeout(ROLES_WITHIN):
-                known = await begun if begun is not None else {}
+                known: Mapping[int, Person] = {}
+                if ahead is not None and begun is not None:
+                    known, now = await begun, ahead.began
                 # Asked for nobody more, it still tells whether all votes are on record.
                 missing = {vote.person.id for vote in ballots.votes} - known.keys()
                 people = {**known, **await self._people.people(missing)}
