@@ -7,7 +7,6 @@ turned down raises `Refused`, with a sentence for the person who asked, and chan
 import asyncio
 import contextlib
 import dataclasses
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,10 +14,11 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.ballot_box import TRIES, BallotBox, found, too_quick
-from bot.clusters.cluster import LABEL, Cluster, Links, Start, label_of
+from bot.clusters.cluster import Cluster, Links, Start, label_of
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
 from bot.in_service import InService
+from bot.opening import Opening, random_token
 from bot.ports import Clock, Images
 from bot.registry import ImageNotFound, RegistryError, Resolved
 from bot.release.app import App
@@ -38,8 +38,6 @@ LINKS_EVERY = 300.0
 """Seconds."""
 AT_ONCE = 4
 """Apps whose addresses are read side by side: nobody waits for them, and an API server has others to serve."""
-TOKEN = 6
-ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: a label should not spell a word
 UNPINNED = "the registry could not say what this tag means, so it is not bound to a digest"
 MIRRORED = "the registry could not be asked what this tag means: its mirror {} says so, and that may be out of date"
 
@@ -85,7 +83,7 @@ class Desk:
         images: Images,
         controller: Controller,
         clock: Clock,
-        token: Callable[[], str] = lambda: "".join(secrets.choice(ALPHABET) for _ in range(TOKEN)),
+        token: Callable[[], str] = random_token,
     ) -> None:
         self.apps = apps
         self.store = store
@@ -93,7 +91,7 @@ class Desk:
         self._images = images
         self._controller = controller
         self._clock = clock
-        self._token = token
+        self._opening = Opening(store, token)
         self._links: dict[str, Links] = {}
         self._in_service = InService(cluster)
         box = BallotBox(apps, store, controller.wake, controller.expecting)
@@ -155,7 +153,7 @@ class Desk:
             notes=(*asked.notes, *start.warnings),
         )
         said = f"{author.name} asked for {asked.called}", f"{asked.image} is {asked.reference}"
-        return await self._open(opened, start, *said, replacing=ended)
+        return await self._open(opened, *said, replacing=ended)
 
     async def ask(self, app: str, number: int, verb: Verb, actor: Person, reason: str = "") -> Release:
         """Promote, reject, abandon, roll back or release capacity; asking twice does nothing twice."""
@@ -295,7 +293,7 @@ class Desk:
                 seen = looked.snapshot
             if newest is None or newest.phase is Phase.ABANDONED or (seen and seen.traffic is Traffic.OTHER):
                 start = await self._cluster.start(app)
-                live = await self._version(start.live, start.live_ready)
+                live = await self._version(await self._opening.known(app.name, start.live), start.live_ready)
         except ClusterError as error:
             trouble = str(error)
         if live is None and newest is not None:
@@ -362,12 +360,7 @@ class Desk:
         """The release that is live because the newest came to nothing, and so is what a rollback takes back."""
         if newest.phase is not Phase.REVERTED or newest.was_live:
             return None
-        return await self._release_of(newest.previous)
-
-    async def _release_of(self, version: Version) -> Release | None:
-        """None for a version that was there before Greenlight."""
-        label = label_of(version)
-        return await self.store.labelled(label) if label else None
+        return await self._opening.release_of(newest.previous)
 
     async def _take_back(self, app: App, live: Release, actor: Person, reason: str) -> Release:
         """Deploy anew what was live before `live`: no registry is asked, the image is the one that ran."""
@@ -376,7 +369,7 @@ class Desk:
         start, now = await self._cluster.start(app), self._clock.now()
         if start.put_back:
             raise Refused(f"{live.title} cannot be taken back from here: {start.put_back}")
-        before = await self._release_of(live.previous)
+        before = await self._opening.release_of(live.previous)
         image = _as_it_ran(live.previous)
         why = f"takes {live.title} back" + (f": {reason}" if reason else "")
         opened = Release(
@@ -395,22 +388,13 @@ class Desk:
             restores=live.number,
             notes=(why,),
         )
-        return await self._open(opened, start, f"{actor.name} asked to {Verb.ROLL_BACK}: {why}")
+        return await self._open(opened, f"{actor.name} asked to {Verb.ROLL_BACK}: {why}")
 
-    async def _open(self, release: Release, start: Start, *said: str, replacing: Release | None = None) -> Release:
-        """Store the release under its number and label, and have the controller begin with it. Raises `Outdated`."""
-
-        def numbered(number: int) -> Release:
-            label = f"{release.app}-{number}-{self._token()}"
-            return dataclasses.replace(release, number=number, label=label, selector={**release.selector, LABEL: label})
-
-        before = await self._release_of(release.previous)
-        called = before.asked if before else short(release.previous.image)
-        release = dataclasses.replace(release, previous=dataclasses.replace(release.previous, asked=called))
-        told = (*said, f"{start.slot} will run it, {start.live.slot} is live with {called}")
-        events = [Event("asked", text, actor=release.author.name) for text in told]
+    async def _open(self, release: Release, *said: str, replacing: Release | None = None) -> Release:
+        """Store the release and have the controller begin with it. Raises `Outdated`."""
+        events = [Event("asked", text, actor=release.author.name) for text in said]
         try:
-            opened = await self.store.create(release.app, numbered, *events, replacing=replacing)
+            opened = await self._opening.open(release, *events, replacing=replacing)
         except Taken as taken:
             raise AlreadyOpen(taken.open) from taken
         log.info("release opened", release=opened, image=opened.image, by=opened.author.id)
@@ -440,7 +424,7 @@ class Desk:
 
     async def _version(self, version: Version, ready: int | None, wanted: int | None = None) -> Live:
         """A version that has the traffic, and of which release it is, if of any."""
-        release = await self._release_of(version)
+        release = await self._opening.release_of(version)
         if release is None:
             return Live(version.image, None, None, ready, wanted, version.asked)
         return Live(version.image, release.live_at, release.author.name, ready, wanted, release.asked)
@@ -456,14 +440,6 @@ def _as_it_ran(version: Version) -> str:
             "ask for it with /deploy."
         )
     return str(parse(version.image).at(min(version.digests)))
-
-
-def short(image: str) -> str:
-    """An image of the cluster as a person reads it; whatever it is, it has a name."""
-    try:
-        return parse(image).short
-    except Refused:
-        return image.rpartition("/")[2]
 
 
 def _check_drained(newest: Release | None, now: datetime) -> None:
