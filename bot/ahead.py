@@ -6,6 +6,7 @@ It is read in the attempt that acts, never before it; the record is read when it
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from bot.clusters.cluster import View
@@ -26,38 +27,33 @@ class Expected:
 
 
 class Ahead:
-    """Two readings that have begun, of a release and of its voters. Each is used once, by whoever comes first."""
+    """A look at a release, and at the roles of its voters, that began at `began`. Each is used once."""
 
     def __init__(
         self,
-        label: str,
+        release: Release,
+        began: datetime,
         look: Coroutine[Any, Any, View],
         people: Coroutine[Any, Any, Mapping[int, Person]] | None,
     ) -> None:
-        self._label = label
+        self.release = release
+        self.began = began
         self._look: asyncio.Task[View] | None = _begun(look)
         self._people: asyncio.Task[Mapping[int, Person]] | None = _begun(people) if people is not None else None
 
-    def look(self, release: Release) -> "asyncio.Task[View] | None":
-        """None: another release was read, or it was used already."""
+    def look(self) -> "asyncio.Task[View] | None":
         found, self._look = self._look, None
-        return self._of(release, found)
+        return found
 
-    def people(self, release: Release) -> "asyncio.Task[Mapping[int, Person]] | None":
+    def people(self) -> "asyncio.Task[Mapping[int, Person]] | None":
         found, self._people = self._people, None
-        return self._of(release, found)
+        return found
 
     def cancel(self) -> None:
         """What was not needed."""
         for task in (self._look, self._people):
             if task is not None:
                 task.cancel()
-
-    def _of(self, release: Release, found: "asyncio.Task[_T] | None") -> "asyncio.Task[_T] | None":
-        if found is not None and release.label != self._label:
-            found.cancel()
-            return None
-        return found
 
 
 def _begun(reading: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":

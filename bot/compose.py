@@ -13,6 +13,7 @@ import discord
 import structlog
 import tenacity
 
+from bot.adopting import Adopting
 from bot.client import Greenlight, point_at
 from bot.clusters.api import KubeApi
 from bot.clusters.both import BothBackends
@@ -121,7 +122,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             return BothBackends(apis[name], here, clock.now, partial(changed, name), store_id)
 
         cluster = SeveralClusters({name: backends(name) for name in apis})
-        controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock)
+        adopting = Adopting(store, cluster, client.people, settings.people, clock)
+        controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock, adopting)
         desk = Desk(settings.apps, store, cluster, registry, controller, clock)
         client.attend(desk, controller.wake)
         yield Parts(client, controller, desk, cluster, apis)

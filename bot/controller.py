@@ -8,7 +8,7 @@ record in the store and rings the bell; an attempt that was under way finds its 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,8 +17,8 @@ import structlog
 
 from bot.ahead import Ahead, Expected
 from bot.clusters.cluster import Cluster, View, Write
-from bot.clusters.errors import Away, ClusterError, Pending, Stale
-from bot.ports import Cards, Clock, People, Unreachable
+from bot.clusters.errors import Away, ClusterError, Forbidden, Malformed, Missing, Pending, Stale, Unfit
+from bot.ports import Adopting, Cards, Clock, People, Unreachable
 from bot.release.app import App
 from bot.release.approvals import Ballots, tally
 from bot.release.machine import Decision, advance, decide, fulfil, observe, sent
@@ -48,6 +48,8 @@ CARDS_WAIT = 1.0
 """Seconds at most for which cards are not drawn while traffic is about to be moved: drawing takes turns from that."""
 NO_ROLES = "Discord roles cannot be checked right now"
 
+_Work = Callable[[App], Awaitable[datetime | None]]
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -64,7 +66,14 @@ class Controller:
     """Moves every release on, until it is cancelled."""
 
     def __init__(
-        self, apps: Mapping[str, App], store: Store, cluster: Cluster, people: People, cards: Cards, clock: Clock
+        self,
+        apps: Mapping[str, App],
+        store: Store,
+        cluster: Cluster,
+        people: People,
+        cards: Cards,
+        clock: Clock,
+        adopting: Adopting | None = None,
     ) -> None:
         self._apps = apps
         self._store = store
@@ -72,10 +81,16 @@ class Controller:
         self._people = people
         self._cards = cards
         self._clock = clock
+        self._adopting = adopting
         self._bell = asyncio.Event()
         self._woken: set[str] = set()
         self._due: dict[str, datetime] = {}
-        self._resting: set[str] = set()
+        self._resting: dict[str, Release | None] = {}
+        """Apps that have nothing left to do, with their newest release."""
+        self._stirred: set[str] = set()
+        """Those of them in whose namespace something happened that may be another version."""
+        self._unadopted: dict[str, str] = {}
+        """By app, why it could not be told whether there is another version."""
         self._refused: set[str] = set()
         """Apps of which a write failed: no event in the namespace tells that it would be taken now, only time does."""
         self._pauses: dict[str, tuple[str, timedelta]] = {}
@@ -105,7 +120,7 @@ class Controller:
         self._ring(app)
 
     def _ring(self, app: str) -> None:
-        self._resting.discard(app)
+        self._resting.pop(app, None)
         self._refused.discard(app)
         self._woken.add(app)
         self._bell.set()
@@ -127,9 +142,13 @@ class Controller:
     def changed(self, cluster: str, namespace: str) -> None:
         """Something happened in the namespace: wakes its apps, but those that have nothing left to do or must wait."""
         for app in self._apps.values():
-            here = (app.cluster, app.namespace) == (cluster, namespace)
-            if here and app.name not in self._resting | self._refused:
+            if (app.cluster, app.namespace) != (cluster, namespace) or app.name in self._refused:
+                continue
+            if app.name not in self._resting:
                 self._ring(app.name)
+            elif app.adopts:
+                self._stirred.add(app.name)
+                self._bell.set()
 
     def report(self, release: Release, trouble: str) -> None:
         """Something that people asked of the release cannot be recorded: its card says why, until it is looked at."""
@@ -163,10 +182,14 @@ class Controller:
                 now = self._clock.now()
                 due = {name for name, when in self._due.items() if when <= now}
                 for name in (self._woken | due) - self._running.keys():
-                    attempt = self._attend(self._apps[name], unheard=name not in self._woken)
+                    attempt = partial(self.attempt, unheard=name not in self._woken)
                     self._woken.discard(name)
+                    self._stirred.discard(name)
                     self._due.pop(name, None)
-                    self._running[name] = asyncio.create_task(attempt, name=f"release {name}")
+                    self._begin_with(self._apps[name], attempt)
+                for name in self._stirred - self._running.keys():
+                    self._stirred.discard(name)
+                    self._begin_with(self._apps[name], self.look_beside)
                 await self._clock.wait(self._bell, min(self._due.values(), default=None))
         finally:
             await self._end()
@@ -185,10 +208,13 @@ class Controller:
             await asyncio.gather(*running, return_exceptions=True)
         self._stopping = False
 
-    async def _attend(self, app: App, *, unheard: bool) -> None:
+    def _begin_with(self, app: App, work: _Work) -> None:
+        self._running[app.name] = asyncio.create_task(self._attend(app, work), name=f"release {app.name}")
+
+    async def _attend(self, app: App, work: _Work) -> None:
         """One attempt, whatever becomes of it; sets when the next is due."""
         try:
-            until = await self.attempt(app, unheard=unheard)
+            until = await work(app)
             if until is not None:
                 self._due[app.name] = until
         except Exception as error:
@@ -212,10 +238,11 @@ class Controller:
         try:
             polled = await self._store.polled(app.name)
             if polled is None:
-                self._resting.add(app.name)
-                return None
-            release, votes = polled
-            until = await self._move(app, release, Ballots(votes), ahead, unheard=unheard)
+                self._resting[app.name], until = None, None
+            else:
+                release, votes = polled
+                fits = ahead if ahead is not None and ahead.release.label == release.label else None
+                until = await self._move(app, release, Ballots(votes), fits, unheard=unheard)
         except Outdated:
             self._ring(app.name)
             return None
@@ -231,21 +258,52 @@ class Controller:
             self._draw(app.name)
         self._pauses.pop(app.name, None)
         self._refused.discard(app.name)
-        return until
+        again = await self.look_beside(app) if app.adopts else None
+        return min(filter(None, (until, again)), default=None)
+
+    async def look_beside(self, app: App) -> datetime | None:
+        """Whether somebody else brings another version up, which then is the app's newest release; when to look again,
+        None for when something happens. An open release is in the way: what becomes of it comes first.
+        """
+        if self._adopting is None:
+            return None
+        beside = f"{app.name}, beside its newest release"
+        try:
+            resting = app.name in self._resting
+            newest = self._resting[app.name] if resting else await self._store.newest(app.name)
+            opened = None if newest and newest.phase.open else await self._adopting.adopt(app, newest)
+        except (ClusterError, StoreError) as error:
+            if self._unadopted.get(app.name) != str(error):
+                log.warning("other versions cannot be looked for", app=app.name, reason=str(error))
+            self._unadopted[app.name] = str(error)
+            if isinstance(error, (Unfit, Missing, Forbidden, Malformed)):
+                return None  # whoever mends it changes something
+            return self._later(beside, str(error), None)
+        self._unadopted.pop(app.name, None)
+        self._pauses.pop(beside, None)
+        if opened is not None:
+            if newest is not None:
+                self.redraw(newest)
+            self.wake(app.name)
+        return None
 
     async def _ahead(self, app: App) -> Ahead | None:
         """What was read until that is recorded upon which this attempt will act; None when it acts upon nothing new."""
         expected = self._expected.pop(app.name, None)
         if expected is None or expected.recorded.is_set():
             return None
+        release, began = expected.release, self._clock.now()
         people = self._people.people(expected.voters) if expected.voters else None
-        ahead = Ahead(expected.release.label, self._cluster.look(app, expected.release), people)
+        ahead = Ahead(release, began, self._cluster.look(app, release), people)
         try:
             await expected.recorded.wait()
         except BaseException:
             ahead.cancel()
             raise
-        return ahead
+        if self._clock.now() - began <= RECORDED_WITHIN:
+            return ahead
+        ahead.cancel()
+        return None
 
     async def _stuck(self, app: App, release: Release | None, error: ClusterError | StoreError) -> datetime:
         """Say what stands in the way, in the log and on the card; when to try again."""
@@ -365,23 +423,25 @@ class Controller:
         """When to look again while nothing is heard."""
         if not release.phase.open:
             if rests and decision.until is None and (not decision.reason or release.retired):
-                self._resting.add(release.app)
+                self._resting[release.app] = release
             return decision.until
         resync = self._clock.now() + (RETRY if soon else RESYNC)
         return min(decision.until or resync, resync)
 
     async def _look(self, app: App, release: Release, ballots: Ballots, ahead: Ahead | None) -> tuple[View, Ballots]:
         """Read the cluster, and where votes decide also the voters' roles, afresh and side by side."""
-        look = (ahead.look(release) if ahead else None) or self._cluster.look(app, release)
+        look = (ahead.look() if ahead else None) or self._cluster.look(app, release)
         if release.phase not in {Phase.READY, Phase.PROMOTING} or not ballots.votes:
             return await look, ballots
-        return await asyncio.gather(look, self._check(ballots, ahead.people(release) if ahead else None))
+        return await asyncio.gather(look, self._check(ballots, ahead))
 
-    async def _check(self, ballots: Ballots, begun: "asyncio.Task[Mapping[int, Person]] | None" = None) -> Ballots:
-        now = self._clock.now()
+    async def _check(self, ballots: Ballots, ahead: Ahead | None = None) -> Ballots:
+        begun, now = ahead.people() if ahead else None, self._clock.now()
         try:
             async with asyncio.timeout(ROLES_WITHIN):
-                known = await begun if begun is not None else {}
+                known: Mapping[int, Person] = {}
+                if ahead is not None and begun is not None:
+                    known, now = await begun, ahead.began
                 # Asked for nobody more, it still tells whether all votes are on record.
                 missing = {vote.person.id for vote in ballots.votes} - known.keys()
                 people = {**known, **await self._people.people(missing)}

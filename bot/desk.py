@@ -7,7 +7,6 @@ turned down raises `Refused`, with a sentence for the person who asked, and chan
 import asyncio
 import contextlib
 import dataclasses
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,10 +14,11 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.ballot_box import TRIES, BallotBox, found, too_quick
-from bot.clusters.cluster import LABEL, Cluster, Links, Start, label_of
+from bot.clusters.cluster import Cluster, Links, Start, label_of
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
 from bot.in_service import InService
+from bot.opening import Opening, random_token
 from bot.ports import Clock, Images
 from bot.registry import ImageNotFound, RegistryError, Resolved
 from bot.release.app import App
@@ -29,6 +29,7 @@ from bot.release.machine import DRAIN
 from bot.release.record import Person, Phase, Release, Version
 from bot.release.snapshot import Snapshot, Traffic
 from bot.release.verbs import Verb, ask, only
+from bot.repositories import Repositories
 from bot.store import Event, Outdated, Page, Store, Taken
 from bot.view import Live, Status, View, links_to, view
 
@@ -38,8 +39,6 @@ LINKS_EVERY = 300.0
 """Seconds."""
 AT_ONCE = 4
 """Apps whose addresses are read side by side: nobody waits for them, and an API server has others to serve."""
-TOKEN = 6
-ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: a label should not spell a word
 UNPINNED = "the registry could not say what this tag means, so it is not bound to a digest"
 MIRRORED = "the registry could not be asked what this tag means: its mirror {} says so, and that may be out of date"
 
@@ -85,7 +84,7 @@ class Desk:
         images: Images,
         controller: Controller,
         clock: Clock,
-        token: Callable[[], str] = lambda: "".join(secrets.choice(ALPHABET) for _ in range(TOKEN)),
+        token: Callable[[], str] = random_token,
     ) -> None:
         self.apps = apps
         self.store = store
@@ -93,9 +92,10 @@ class Desk:
         self._images = images
         self._controller = controller
         self._clock = clock
-        self._token = token
+        self._opening = Opening(store, token)
         self._links: dict[str, Links] = {}
         self._in_service = InService(cluster)
+        self._repositories = Repositories(cluster)
         box = BallotBox(apps, store, controller.wake, controller.expecting)
         self.vote, self.withdraw, self.recount = box.vote, box.withdraw, box.recount
 
@@ -108,7 +108,7 @@ class Desk:
         """
         if not holds(author, app.deployers):
             raise Refused(only(app.deployers, "deploy", app.name))
-        image = resolve_text(text, app.image, app.images, app.name)
+        image = resolve_text(text, await self._repositories.of(app), app.images, app.name)
         newest = await self.store.newest(app.name)
         if newest and newest.phase.open and not replace:
             raise AlreadyOpen(newest)
@@ -155,14 +155,15 @@ class Desk:
             notes=(*asked.notes, *start.warnings),
         )
         said = f"{author.name} asked for {asked.called}", f"{asked.image} is {asked.reference}"
-        return await self._open(opened, start, *said, replacing=ended)
+        return await self._open(opened, *said, replacing=ended)
 
     async def ask(self, app: str, number: int, verb: Verb, actor: Person, reason: str = "") -> Release:
         """Promote, reject, abandon, roll back or release capacity; asking twice does nothing twice."""
         for _ in range(TRIES):
-            release = await found(self.store, self.apps, app, number)
-            newest = await self.store.newest(app)
-            if newest and newest.number != release.number:
+            newest = await self.store.newest(app) if app in self.apps else None
+            current = newest is not None and newest.number == number
+            release = newest if newest and current else await found(self.store, self.apps, app, number)
+            if newest and not current:
                 live = await self._left_live(newest) if verb is Verb.ROLL_BACK else None
                 if live is not None and live.number == release.number:
                     return await self._take_back(self.apps[app], live, actor, reason)
@@ -252,7 +253,8 @@ class Desk:
 
     async def suggest_images(self, app: App, typed: str) -> list[str]:
         """At most 25 tags, newest first, within a second."""
-        return await self._images.suggest(parse(app.image), typed)
+        repository = await self._repositories.at_once(app)
+        return await self._images.suggest(parse(repository), typed) if repository else []
 
     async def view(self, release: Release) -> View:
         """Everything a card shows; asks the store only."""
@@ -294,7 +296,7 @@ class Desk:
                 seen = looked.snapshot
             if newest is None or newest.phase is Phase.ABANDONED or (seen and seen.traffic is Traffic.OTHER):
                 start = await self._cluster.start(app)
-                live = await self._version(start.live, start.live_ready)
+                live = await self._version(await self._opening.known(app.name, start.live), start.live_ready)
         except ClusterError as error:
             trouble = str(error)
         if live is None and newest is not None:
@@ -361,12 +363,7 @@ class Desk:
         """The release that is live because the newest came to nothing, and so is what a rollback takes back."""
         if newest.phase is not Phase.REVERTED or newest.was_live:
             return None
-        return await self._release_of(newest.previous)
-
-    async def _release_of(self, version: Version) -> Release | None:
-        """None for a version that was there before Greenlight."""
-        label = label_of(version)
-        return await self.store.labelled(label) if label else None
+        return await self._opening.release_of(newest.previous)
 
     async def _take_back(self, app: App, live: Release, actor: Person, reason: str) -> Release:
         """Deploy anew what was live before `live`: no registry is asked, the image is the one that ran."""
@@ -375,7 +372,7 @@ class Desk:
         start, now = await self._cluster.start(app), self._clock.now()
         if start.put_back:
             raise Refused(f"{live.title} cannot be taken back from here: {start.put_back}")
-        before = await self._release_of(live.previous)
+        before = await self._opening.release_of(live.previous)
         image = _as_it_ran(live.previous)
         why = f"takes {live.title} back" + (f": {reason}" if reason else "")
         opened = Release(
@@ -394,22 +391,13 @@ class Desk:
             restores=live.number,
             notes=(why,),
         )
-        return await self._open(opened, start, f"{actor.name} asked to {Verb.ROLL_BACK}: {why}")
+        return await self._open(opened, f"{actor.name} asked to {Verb.ROLL_BACK}: {why}")
 
-    async def _open(self, release: Release, start: Start, *said: str, replacing: Release | None = None) -> Release:
-        """Store the release under its number and label, and have the controller begin with it. Raises `Outdated`."""
-
-        def numbered(number: int) -> Release:
-            label = f"{release.app}-{number}-{self._token()}"
-            return dataclasses.replace(release, number=number, label=label, selector={**release.selector, LABEL: label})
-
-        before = await self._release_of(release.previous)
-        called = before.asked if before else short(release.previous.image)
-        release = dataclasses.replace(release, previous=dataclasses.replace(release.previous, asked=called))
-        told = (*said, f"{start.slot} will run it, {start.live.slot} is live with {called}")
-        events = [Event("asked", text, actor=release.author.name) for text in told]
+    async def _open(self, release: Release, *said: str, replacing: Release | None = None) -> Release:
+        """Store the release and have the controller begin with it. Raises `Outdated`."""
+        events = [Event("asked", text, actor=release.author.name) for text in said]
         try:
-            opened = await self.store.create(release.app, numbered, *events, replacing=replacing)
+            opened = await self._opening.open(release, *events, replacing=replacing)
         except Taken as taken:
             raise AlreadyOpen(taken.open) from taken
         log.info("release opened", release=opened, image=opened.image, by=opened.author.id)
@@ -439,7 +427,7 @@ class Desk:
 
     async def _version(self, version: Version, ready: int | None, wanted: int | None = None) -> Live:
         """A version that has the traffic, and of which release it is, if of any."""
-        release = await self._release_of(version)
+        release = await self._opening.release_of(version)
         if release is None:
             return Live(version.image, None, None, ready, wanted, version.asked)
         return Live(version.image, release.live_at, release.author.name, ready, wanted, release.asked)
@@ -455,14 +443,6 @@ def _as_it_ran(version: Version) -> str:
             "ask for it with /deploy."
         )
     return str(parse(version.image).at(min(version.digests)))
-
-
-def short(image: str) -> str:
-    """An image of the cluster as a person reads it; whatever it is, it has a name."""
-    try:
-        return parse(image).short
-    except Refused:
-        return image.rpartition("/")[2]
 
 
 def _check_drained(newest: Release | None, now: datetime) -> None:

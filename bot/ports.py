@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.registry import Resolved
+from bot.release.app import App
 from bot.release.image import Image
 from bot.release.record import Person, Release
 
@@ -27,9 +28,22 @@ class People(Protocol):
         """These members with their roles as they are now; who has left is absent. Raises `Unreachable`."""
 
 
+class Members(Protocol):
+    async def members(self, ids: Collection[int]) -> Mapping[int, Person]:
+        """Those of them who are in the guild, whether or not votes can be counted now. Raises `Unreachable`."""
+
+
 class Cards(Protocol):
     def changed(self, release: Release) -> None:
         """The card of the release may be out of date. Never blocks, never raises."""
+
+
+class Adopting(Protocol):
+    async def adopt(self, app: App, newest: Release | None) -> Release | None:
+        """Open a release for a version that somebody else brings up beside the live one, if it is not that of `newest`.
+
+        None when there is none, or when somebody was quicker. Raises `ClusterError` and `StoreError`.
+        """
 
 
 class Images(Protocol):

@@ -108,6 +108,11 @@ class RolloutCluster:
 
     # What people do
 
+    async def install(self, **manifests: Any) -> None:
+        """The example app, at rest; the arguments go to `mochi_rollout`."""
+        self.cluster.apply(mochi_rollout(NAMESPACE, **{"image": image("blue"), **manifests}))
+        self.cluster.settle()
+
     async def set_image(self, tag: str) -> Json:
         change = {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image(tag)}
         return await self.done("rollouts", ROLLOUT, [change])
@@ -177,9 +182,8 @@ class RolloutCluster:
 
     async def sets(self) -> dict[str, Json]:
         """The ReplicaSets by the tag that they run; of several the newest."""
-        found = sorted(
-            await self.listed("replicasets"), key=lambda item: int(item["metadata"]["annotations"][REVISION])
-        )
+        own = [item for item in await self.listed("replicasets") if REVISION in item["metadata"]["annotations"]]
+        found = sorted(own, key=lambda item: int(item["metadata"]["annotations"][REVISION]))
         return {tag_of(item["spec"]["template"]["spec"]): item for item in found}
 
     async def hash_of(self, tag: str) -> str:
@@ -239,8 +243,7 @@ async def rollout_cluster(
         async with aiohttp.ClientSession(cluster.url, headers=headers) as session:
             made = RolloutCluster(cluster, session)
             if install:
-                cluster.apply(mochi_rollout(NAMESPACE, **{"image": image("blue"), **manifests}))
-                cluster.settle()
+                await made.install(**manifests)
             yield made
     finally:
         await cluster.stop()

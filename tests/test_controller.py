@@ -6,11 +6,13 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from bot import controller
 from bot.clusters.errors import Away, ClusterError, Forbidden, Pending, Stale
-from bot.controller import RESYNC, RETRY
+from bot.controller import RECORDED_WITHIN, RESYNC, RETRY
 from bot.release.record import Phase
 from bot.release.verbs import Verb
-from world import ANN, KIM, NAMESPACE, SAM
+from bot.store import StoreError
+from world import ANN, KIM, LEO, NAMESPACE, SAM
 
 
 @pytest.fixture
@@ -324,3 +326,118 @@ async def test_a_stopped_controller_leaves_no_task_behind(world):
     await world.restart()
     await world.run()
     assert await world.phase() is Phase.READY
+
+
+class Slow:
+    """Makes a call of the store wait until it is let go, and perhaps fail then."""
+
+    def __init__(self, store, call: str, error: Exception | None = None) -> None:
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+        self._call, self._error = getattr(store, call), error
+        setattr(store, call, self.call)
+
+    async def call(self, *arguments):
+        self.begun.set()
+        await self.go_on.wait()
+        if self._error:
+            raise self._error
+        return await self._call(*arguments)
+
+
+async def waiting_for_leo(world):
+    await world.deploy()
+    release = await world.approve(KIM)
+    await met(lambda: at_rest(world))
+    world.api.calls.clear()
+    world.crowd.asked = 0
+    return release
+
+
+async def test_the_cluster_and_the_roles_are_looked_at_while_the_deciding_vote_is_stored(world, loop):
+    release = await waiting_for_leo(world)
+    storing = Slow(world.store, "cast")
+    voting = asyncio.create_task(world.desk.vote(release, LEO, approve=True))
+    await met(lambda: "get Service/mochiapp" in world.api.calls and world.crowd.asked == 1)
+    await asyncio.sleep(0)
+    assert await world.phase() is Phase.READY
+    storing.go_on.set()
+    await voting
+    await met(lambda: len(world.switches()) == 2 and at_rest(world))
+    until = world.api.calls.index("patch Service/mochiapp")
+    # One more before the first decision, since in process there is no watch to hear from.
+    assert world.api.calls[:until].count("get Service/mochiapp") == 2
+
+
+async def test_for_a_vote_that_is_not_the_last_nobody_s_roles_are_read(world, loop):
+    await world.deploy()
+    await met(lambda: at_rest(world))
+    await world.desk.vote(await world.newest(), KIM, approve=True)
+    await met(lambda: at_rest(world))
+    assert world.crowd.asked == 0
+
+
+async def test_a_deciding_vote_that_cannot_be_stored_moves_nothing(world, loop):
+    release = await waiting_for_leo(world)
+    storing = Slow(world.store, "cast", StoreError("the disk is full"))
+    voting = asyncio.create_task(world.desk.vote(release, LEO, approve=True))
+    await met(lambda: "get Service/mochiapp" in world.api.calls)
+    storing.go_on.set()
+    with pytest.raises(StoreError):
+        await voting
+    await met(lambda: at_rest(world))
+    assert (await world.phase(), len(world.switches())) == (Phase.READY, 1)
+
+
+async def test_what_was_looked_at_long_before_the_vote_was_stored_is_looked_at_again(world, loop):
+    release = await waiting_for_leo(world)
+    storing = Slow(world.store, "cast")
+    voting = asyncio.create_task(world.desk.vote(release, LEO, approve=True))
+    await met(lambda: world.crowd.asked == 1)
+    world.cluster.advance(RECORDED_WITHIN.total_seconds() + 0.1)
+    del world.crowd.members[LEO.id]
+    storing.go_on.set()
+    await voting
+    await met(lambda: at_rest(world))
+    assert (await world.phase(), len(world.switches())) == (Phase.READY, 1)
+
+
+async def test_discord_that_goes_away_while_the_vote_is_stored_postpones_the_switch(world, loop):
+    """Roles were read, but whether all votes are on record is asked when they are counted."""
+    release = await waiting_for_leo(world)
+    storing = Slow(world.store, "cast")
+    voting = asyncio.create_task(world.desk.vote(release, LEO, approve=True))
+    await met(lambda: world.crowd.asked == 1)
+    world.crowd.away = True
+    storing.go_on.set()
+    await voting
+    await met(lambda: at_rest(world))
+    assert (await world.phase(), len(world.switches())) == (Phase.READY, 1)
+
+
+async def test_a_card_is_not_drawn_while_traffic_is_about_to_be_moved(world, loop):
+    release = await waiting_for_leo(world)
+    storing = Slow(world.store, "update")
+    await world.desk.vote(release, LEO, approve=True)
+    await met(storing.begun.is_set)
+    world.cards.releases.clear()
+    world.desk.redraw(release)
+    assert world.cards.releases == []
+    drawn_at_the_switch = []
+    world.api.after = lambda _: drawn_at_the_switch.append(list(world.cards.releases))
+    storing.go_on.set()
+    await met(lambda: len(world.switches()) == 2 and at_rest(world))
+    assert drawn_at_the_switch == [[]]
+    assert world.cards.releases[-1].phase is Phase.PROMOTING
+
+
+async def test_a_card_waits_no_longer_than_a_second_for_the_traffic(world, loop, monkeypatch):
+    monkeypatch.setattr(controller, "CARDS_WAIT", 0.001)
+    release = await waiting_for_leo(world)
+    gate = Gate(world.api)
+    await world.desk.vote(release, LEO, approve=True)
+    await met(lambda: gate.waiting == 1)
+    world.cards.releases.clear()
+    world.desk.redraw(release)
+    await met(lambda: world.cards.releases)
+    gate.open.set()
+    await met(lambda: len(world.switches()) == 2 and at_rest(world))

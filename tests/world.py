@@ -12,19 +12,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from bot.adopting import Adopting
 from bot.clusters.api import ENDPOINT_SLICE, POD, SERVICE, Json, Kind, Listing, Patch
+from bot.clusters.argo import ArgoCluster
 from bot.clusters.errors import Away, ClusterError, Forbidden, Gone, Missing, Stale
 from bot.clusters.native import NativeCluster
 from bot.clusters.reading import labels, matches, pods_behind, selector
 from bot.controller import Controller
 from bot.desk import Desk
+from bot.opening import Opening
 from bot.ports import Unreachable
 from bot.registry import ImageNotFound, Resolved
-from bot.release.app import App, Approval, Native, Requirement, Timing
+from bot.release.app import App, Approval, Argo, Native, Requirement, Timing
 from bot.release.image import Image
 from bot.release.record import Person, Phase, Release
 from bot.store import Store, connect, migrate
 from mochi import mochi
+from mochi_rollout import mochi_rollout
 from sandbox.cluster import ApiError, Cluster, PatchType
 
 NAMESPACE = "mochi"
@@ -96,7 +100,13 @@ class InProcessApi:
         self._note(f"patch {kind.name}/{name}")
         with _named():
             written = self.cluster.objects.patch(
-                kind.plural, namespace, name, [dict(op) for op in patch], PatchType.JSON, manager="greenlight"
+                kind.plural,
+                namespace,
+                name,
+                [dict(op) for op in patch],
+                PatchType.JSON,
+                subresource=kind.subresource,
+                manager="greenlight",
             )
         sent = Sent(kind.name, name, patch, self._reached(namespace, written) if kind == SERVICE else -1)
         self.writes.append(sent)
@@ -150,6 +160,9 @@ class Crowd:
         self.away = False
         self.asked = 0
 
+    async def members(self, ids: Collection[int]) -> Mapping[int, Person]:
+        return await self.people(ids)
+
     async def people(self, ids: Collection[int]) -> Mapping[int, Person]:
         self.asked += 1
         if self.away:
@@ -202,6 +215,8 @@ class World:
         self.crowd = Crowd(ANN, KIM, LEO, SAM, BO, GUEST)
         self.cards: Any = Drawn()
         self.people: Any = self.crowd
+        self.named = {"leo": LEO.id}
+        """The people of the configuration, by the names that pod templates may call them."""
         self.store_id = "0a1b2c3d4e5f6071"
 
     @property
@@ -212,9 +227,12 @@ class World:
         """The bot's parts, new: what a restart makes."""
         apps = {self.app.name: self.app}
         self.store = Store(connect(self.url), self.clock.now)
-        self.backend = NativeCluster(self.api, apps.values(), self.clock.now, lambda _: None, self.store_id)
-        self.controller = Controller(apps, self.store, self.backend, self.people, self.cards, self.clock)
+        made = ArgoCluster if isinstance(self.app.target, Argo) else NativeCluster
+        self.backend: Any = made(self.api, apps.values(), self.clock.now, lambda _: None, self.store_id)
         tokens = iter(f"t{number}" for number in range(10_000))
+        opening = Opening(self.store, lambda: next(tokens))
+        self.adopting = Adopting(self.store, self.backend, self.people, self.named, self.clock, opening)
+        self.controller = Controller(apps, self.store, self.backend, self.people, self.cards, self.clock, self.adopting)
         self.desk = Desk(apps, self.store, self.backend, self.shelf, self.controller, self.clock, lambda: next(tokens))
 
     async def start(self, **objects: Any) -> None:
@@ -222,7 +240,10 @@ class World:
             await migrate(self.url)
             World.migrated = self.database.read_bytes()
         self.database.write_bytes(World.migrated)
-        self.cluster.apply(mochi(NAMESPACE, **{"live_image": f"{REPOSITORY}:blue"} | objects))
+        if isinstance(self.app.target, Argo):
+            self.cluster.apply(mochi_rollout(NAMESPACE, **{"image": f"{REPOSITORY}:blue"} | objects))
+        else:
+            self.cluster.apply(mochi(NAMESPACE, **{"live_image": f"{REPOSITORY}:blue"} | objects))
         self.cluster.settle()
         self.build()
 

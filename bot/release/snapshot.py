@@ -17,6 +17,29 @@ class Traffic(StrEnum):
     OTHER = "other"
 
 
+class Verdict(StrEnum):
+    """What has become of a check."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    NONE = "no verdict"
+    """It is over, and said neither: it was called off, or nobody could tell from what it measured."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """An automatic check of the candidate."""
+
+    name: str
+    """As people know it, for example `pre-promotion analysis`."""
+    kind: str
+    """Whose check it is: `argo`."""
+    verdict: Verdict
+    detail: str = ""
+    """What was measured and what was wanted, where it did not pass."""
+
+
 @dataclass(frozen=True)
 class Side:
     """One of the two versions."""
@@ -71,6 +94,9 @@ class Snapshot:
     """The previous version had no pods left and is being started anew."""
     again_at: datetime | None = None
     """When another look is worth while although nothing was heard."""
+    instant_until: datetime | None = None
+    """Until when the controller keeps the pods of the previous version; None when it has said nothing of an end."""
+    checks: tuple[Check, ...] = ()
 
     @property
     def live(self) -> Side | None:

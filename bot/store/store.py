@@ -6,7 +6,7 @@ so writes are shielded: the caller who is cancelled leaves, the write ends.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -192,6 +192,13 @@ class Store:
         query = select(tables.releases.c.record).where(tables.releases.c.app == app)
         found = await self._many(query.order_by(tables.releases.c.number.desc()))
         return next((release for release in found if release.was_live and release.digests & wanted), None)
+
+    async def adopted(self, app: str, selector: Mapping[str, str]) -> Release | None:
+        """The newest release that somebody else began and whose pods are among those that this selects."""
+        query = select(tables.releases.c.record).where(tables.releases.c.app == app)
+        found = await self._many(query.order_by(tables.releases.c.number.desc()))
+        mine = (release for release in found if release.begun_by and release.selector)
+        return next((release for release in mine if release.selector.items() <= selector.items()), None)
 
     # Votes: each change of them makes a new version of the release, so that nothing is ever decided upon old votes.
     # All raise `Outdated` unless the release is as it is stored, and answer with its new version.

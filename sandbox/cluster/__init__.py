@@ -16,7 +16,7 @@ As a server, for unmodified clients, on real time:
     await cluster.proxy.serve("mochiapp", "mochi")
 
 `cluster.objects` is the state (narrow, documented, works in both modes); `cluster.server` has `writes` and `faults`,
-`cluster.access` the users and what they may, `cluster.rollouts` and `cluster.analyses` what happens to Argo Rollouts.
+`cluster.access` the users and what they may; `cluster.rollouts`, `cluster.analyses` and `cluster.argocd` are Argo.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.cluster.access import Access
+from sandbox.cluster.argocd import ArgoCD
 from sandbox.cluster.behaviour import INSTANT, LIFELIKE, Behaviour, Images
 from sandbox.cluster.collector import Collector
 from sandbox.cluster.controllers import Controller, ControllerLoop, settle
@@ -89,7 +90,7 @@ class Cluster:
         self.token = secrets.token_urlsafe(24)
         self.access = Access({self.token: "admin"}, anonymous="admin" if anonymous else None)
         self.objects = Objects(self.now, seed=seed)
-        self.rollouts, self.analyses = Rollouts(), AnalysisRuns()
+        self.rollouts, self.analyses, self.argocd = Rollouts(), AnalysisRuns(), ArgoCD(self.objects)
         self.controllers: tuple[Controller, ...] = (
             Deployments(),
             ReplicaSets(),
@@ -97,6 +98,7 @@ class Cluster:
             self.analyses,
             self.kubelet,
             EndpointSlices(),
+            self.argocd,
             Collector(),
         )
         self.server = ClusterServer(
@@ -105,7 +107,8 @@ class Cluster:
         self.pods = PodHost(self.objects, images)
         self.proxy = Proxy(self.objects, lambda: self.pods.url)
         self._loop = ControllerLoop(self.objects, self.controllers, self.now)
-        self.rollouts.wake = self.analyses.wake = self.kubelet.wake = self._loop.wake
+        for told in (self.rollouts, self.analyses, self.kubelet, self.argocd):
+            told.wake = self._loop.wake
 
     @property
     def url(self) -> str:

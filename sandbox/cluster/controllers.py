@@ -22,6 +22,9 @@ Json = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 MANAGER = "kube-controller-manager"
+HEARS_AFTER = 0.005
+"""Seconds until the loop acts upon a change: real controllers hear of it by their watches, when whoever made it has the
+answer, and do not keep the API server from answering."""
 _MOST_ROUNDS = 1000
 # Before the first change: asking for what happened since then says that it is not known any more.
 _NOTHING = -1
@@ -180,3 +183,4 @@ class ControllerLoop:
                     await self._woken.wait()
             except TimeoutError:
                 continue
+            await asyncio.sleep(HEARS_AFTER)

@@ -78,6 +78,13 @@ def _leaves(value: Any, path: Path, field: Field) -> Iterator[tuple[Field, Any]]
         yield field, value
 
 
+def fields_of(item: Mapping[str, Any], manager: str) -> list[tuple[str, ...]]:
+    """What a manager owns, as the names on the way; items of lists are left out."""
+    entries = [entry for entry in item["metadata"].get("managedFields") or () if entry["manager"] == manager]
+    found = [field for entry in entries for field in _owned(entry)]
+    return [tuple(part[2:] for part in field) for field in found if all(part.startswith("f:") for part in field)]
+
+
 def noted_update(before: Json | None, after: Json, writer: Writer, time: str) -> list[Json]:
     """The entries after an update: what changed belongs to the writer, and no longer to anyone else."""
     old, new = (fields(before) if before else {}), fields(after)

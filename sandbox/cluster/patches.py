@@ -119,6 +119,19 @@ def merge_patch(document: Any, patch: Any) -> Any:
     return result
 
 
+def merge_difference(before: Json, after: Json) -> Json:
+    """The merge patch that makes `after` of `before`; empty when they are the same."""
+    patch: Json = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        found: Any = before.get(key)
+        if isinstance(value, dict) and isinstance(found, dict):
+            if inner := merge_difference(found, value):
+                patch[key] = inner
+        elif key not in before or value != found:
+            patch[key] = value
+    return patch
+
+
 def strategic_merge(document: Any, patch: Json, path: Path = ()) -> Json:
     """Merges lists by their key (containers and env by name, ports by number) and obeys `$patch` and its kin."""
     if patch.get("$patch") == "replace":

@@ -35,6 +35,8 @@ class Mochiapp:
         self._rollouts = rollouts
         self.paths = {kind: "/" + path.format(namespace=namespace) for kind, path in mochiapp.COLLECTIONS.items()}
         self.path = f"{self.paths['rollouts']}/{ROLLOUT}"
+        self.template_path = self.path
+        """What is patched for another version: the Rollout, or the Deployment that it has its template from."""
 
     # What there is
 
@@ -100,6 +102,7 @@ class Mochiapp:
 
         It answers a changed spec by `observedGeneration`, and this field decides nothing that matters here.
         """
+        await self.idle()
         rollout = await self.get(self.path)
         deadline = rollout["spec"].get("progressDeadlineSeconds", 600) + 1
         changed = await self.patch(self.path, {"spec": {"progressDeadlineSeconds": deadline}})
@@ -144,13 +147,13 @@ class Mochiapp:
 
     async def stage(self, image: str, release: str, *, manager: str = "greenlight") -> Json:
         """The image and the release's name, in one write: so the release has a pod hash that no other has."""
-        rollout = await self.get(self.path)
-        annotations = rollout["spec"]["template"]["metadata"].get("annotations", {}) | {RELEASE: release}
+        holder = await self.get(self.template_path)
+        annotations = holder["spec"]["template"]["metadata"].get("annotations", {}) | {RELEASE: release}
         patch = [
             {"op": "replace", "path": f"{CONTAINERS}/0/image", "value": image},
             {"op": "add", "path": "/spec/template/metadata/annotations", "value": annotations},
         ]
-        return await self.patch(self.path, patch, form=JSON_PATCH, manager=manager)
+        return await self.patch(self.template_path, patch, form=JSON_PATCH, manager=manager)
 
     async def approve(self, shown: State) -> tuple[int, Json]:
         """Promotes what was shown, and nothing else: the answer is the API server's."""
@@ -158,7 +161,7 @@ class Mochiapp:
 
     async def write_template(self, template: Json, *, manager: str = "greenlight") -> Json:
         patch = [{"op": "replace", "path": "/spec/template", "value": template}]
-        return await self.patch(self.path, patch, form=JSON_PATCH, manager=manager)
+        return await self.patch(self.template_path, patch, form=JSON_PATCH, manager=manager)
 
     async def send_traffic_to(self, pod_hash: str, *, manager: str = "greenlight") -> Json:
         """The active Service itself, without a word to the controller."""
@@ -174,7 +177,7 @@ class Mochiapp:
     async def set_image(self, image: str) -> Json:
         """`kubectl argo rollouts set image`, as it leaves the plugin."""
         patch = [{"op": "replace", "path": f"{CONTAINERS}/0/image", "value": image}]
-        return await self.patch(self.path, patch, form=JSON_PATCH, manager="kubectl-argo-rollouts")
+        return await self.patch(self.template_path, patch, form=JSON_PATCH, manager="kubectl-argo-rollouts")
 
     async def plugin(self, *arguments: str) -> str:
         """`kubectl argo rollouts …` itself."""
@@ -261,13 +264,15 @@ CONTAINERS = "/spec/template/spec/containers"
 
 def approved(shown: State) -> list[Json]:
     """What an approval is bound to."""
-    value = shown.rollout
-    return [
-        {"op": "test", "path": "/metadata/uid", "value": value["metadata"]["uid"]},
+    tests = [
+        {"op": "test", "path": "/metadata/uid", "value": shown.rollout["metadata"]["uid"]},
         {"op": "test", "path": "/status/currentPodHash", "value": shown.current},
         {"op": "test", "path": "/status/pauseConditions/0/reason", "value": "BlueGreenPause"},
-        {"op": "test", "path": "/spec/template", "value": shown.template},
     ]
+    # A patch tests one object: with a Deployment it says nothing about the template.
+    if not shown.deployments:
+        tests.append({"op": "test", "path": "/spec/template", "value": shown.template})
+    return tests
 
 
 def with_status(state: State, pod_hash: str) -> list[Json]:
@@ -293,6 +298,9 @@ async def deployed(
             await app.create("/" + mochiapp.ARGO.format(namespace=namespace) + "/analysistemplates", template)
         for name in (ACTIVE, PREVIEW):
             await app.create("services", mochiapp.service(name))
+        if "workloadRef" in rollout["spec"]:
+            await app.create("deployments", mochiapp.deployment())
+            app.template_path = f"{app.paths['deployments']}/{ROLLOUT}"
         await app.create("rollouts", rollout)
         yield app
         async with api.delete(f"/api/v1/namespaces/{namespace}", raise_for_status=True):

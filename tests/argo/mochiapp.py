@@ -7,8 +7,11 @@ Json = dict[str, Any]
 ROLLOUT = ACTIVE = "mochiapp"
 PREVIEW = "mochiapp-preview"
 CONTAINER = "myapp"
+WORKLOAD = {"apiVersion": "apps/v1", "kind": "Deployment", "name": ROLLOUT}
 REPOSITORY = "registry.example.com/mochiapp"
-BLUE, GREEN, PURPLE = (f"{REPOSITORY}:{tag}" for tag in ("blue", "green", "purple"))
+# As it is found, and as Greenlight writes it.
+BLUE = f"{REPOSITORY}:blue"
+GREEN, PURPLE = (f"{REPOSITORY}@sha256:{tag.encode().hex():0<64}" for tag in ("green", "purple"))
 NEVER_READY = f"{REPOSITORY}:nopull"
 """Until a test reports its pods as ready (`Team.pods_become`)."""
 
@@ -25,6 +28,7 @@ COLLECTIONS = {
     "pods": "api/v1/namespaces/{namespace}/pods",
     "endpointslices": "apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
     "analysisruns": f"{ARGO}/analysisruns",
+    "deployments": "apis/apps/v1/namespaces/{namespace}/deployments",
 }
 """All that a release on Argo Rollouts is made of."""
 
@@ -35,22 +39,22 @@ def rollout(
     replicas: int = 2,
     keep_old_for: int | None = None,
     keep_aborted_for: int | None = None,
+    workload: bool = False,
     spec: Json | None = None,
     **blue_green: Any,
 ) -> Json:
     """`keep_old_for` and `keep_aborted_for` are seconds until the set that has lost is scaled down, by default 30;
-    `spec` and `blue_green` are further fields of the Rollout and of its strategy."""
+    with `workload` the template is a Deployment's; `spec` and `blue_green` are further fields of the Rollout and of
+    its strategy."""
     strategy = {"activeService": ACTIVE, "previewService": PREVIEW, "autoPromotionEnabled": False}
     if keep_old_for is not None:
         strategy["scaleDownDelaySeconds"] = keep_old_for
     if keep_aborted_for is not None:
         strategy["abortScaleDownDelaySeconds"] = keep_aborted_for
-    container = {"name": CONTAINER, "image": image, "ports": [{"name": "http", "containerPort": 8080}]}
-    template = {"metadata": {"labels": {"app": "mochiapp"}}, "spec": {"containers": [container]}}
     base = {
         "replicas": replicas,
         "selector": {"matchLabels": {"app": "mochiapp"}},
-        "template": template,
+        **({"workloadRef": WORKLOAD} if workload else {"template": template(image)}),
         "strategy": {"blueGreen": strategy | blue_green},
     }
     return {
@@ -58,6 +62,22 @@ def rollout(
         "kind": "Rollout",
         "metadata": {"name": ROLLOUT, "labels": {"app": "mochiapp"}},
         "spec": base | (spec or {}),
+    }
+
+
+def template(image: str) -> Json:
+    container = {"name": CONTAINER, "image": image, "ports": [{"name": "http", "containerPort": 8080}]}
+    return {"metadata": {"labels": {"app": "mochiapp"}}, "spec": {"containers": [container]}}
+
+
+def deployment(image: str = BLUE) -> Json:
+    """It only holds the template of a Rollout with `workload`: it has no pods of its own."""
+    selector = {"matchLabels": {"app": "mochiapp"}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": ROLLOUT, "labels": {"app": "mochiapp"}},
+        "spec": {"replicas": 0, "selector": selector, "template": template(image)},
     }
 
 

@@ -16,12 +16,14 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "cluster")]
 
+import after_the_switch  # noqa: E402, F401 - they add to ROWS
+import before_the_switch  # noqa: E402, F401
 import click  # noqa: E402 - the line above is for what follows
 from aiohttp import web  # noqa: E402
 from deployed import Mochiapp, deployed  # noqa: E402
 from hold import Hold, Notifications, held  # noqa: E402
 from mochiapp import COLLECTIONS, rollout  # noqa: E402
-from rows import ROWS, Row, Scene  # noqa: E402
+from scenes import ROWS, Row, Scene  # noqa: E402
 from state import State  # noqa: E402
 
 from built import BIN_DIR, argo_directory  # noqa: E402

@@ -1,4 +1,4 @@
-"""What was recorded of the real controller, as the bot reads it: the objects, and a look at a release in them."""
+"""What was recorded of the real controller, as the bot reads it: objects, and looks at a release of green in them."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.clusters.argo.objects import Objects
-from bot.clusters.argo.reading import HASH, container, template_label
+from bot.clusters.argo.reading import HASH, container, fingerprint, template_label, template_of
 from bot.clusters.argo.view import RolloutView
 from bot.clusters.claim import STORE
 from bot.release.app import App, Argo
@@ -19,11 +19,12 @@ Json = dict[str, Any]
 RECORDED = Path(__file__).parent / "recorded"
 NAMES = sorted(path.stem for path in RECORDED.glob("*.json"))
 ACTIVE, PREVIEW = "mochiapp", "mochiapp-preview"
-BLUE = "5db865ffb4"
-"""The pod hash of what was live before; green's depends on its image."""
+BLUE, GREEN = "5db865ffb4", "58d866897f"
+"""Pod hashes: of what was live before, and of green where its image can be pulled."""
 GREEN_LABEL, PURPLE_LABEL = "mochi-2", "mochi-3"
 STORE_ID = "0a1b2c3d4e5f6071"
-NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 26, 23, 12, 30, tzinfo=UTC)
+"""A moment after the recording."""
 
 
 def recorded(name: str) -> Json:
@@ -48,7 +49,7 @@ def objects(name: str) -> Objects:
 
 
 def app() -> App:
-    return example(target=Argo("mochiapp"), namespace=recorded("healthy")["rollout"]["metadata"]["namespace"])
+    return example(target=Argo("mochiapp"))
 
 
 def release(seen: Objects, phase: Phase, *, label: str = GREEN_LABEL, **changes: Any) -> Release:
@@ -70,7 +71,7 @@ def release(seen: Objects, phase: Phase, *, label: str = GREEN_LABEL, **changes:
         since=NOW,
         phase=phase,
         staged=True,
-        template="" if phase is Phase.STAGING else seen.fingerprint,
+        template="" if phase is Phase.STAGING else fingerprint(template_of(seen.rollout)),
     )
     return replace(sound, **changes)
 
@@ -88,5 +89,8 @@ def blue() -> Version:
 
 def view(name: str, phase: Phase, **changes: Any) -> RolloutView:
     """A fresh look, at the moment at which the release came into its phase."""
-    seen = objects(name)
+    return seen_by(objects(name), phase, **changes)
+
+
+def seen_by(seen: Objects, phase: Phase, **changes: Any) -> RolloutView:
     return RolloutView(app(), release(seen, phase, **changes), seen, STORE_ID, NOW, fresh=True)

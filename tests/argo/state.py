@@ -18,6 +18,8 @@ class State:
     pods: tuple[Json, ...]
     endpointslices: tuple[Json, ...]
     analysisruns: tuple[Json, ...]
+    deployments: tuple[Json, ...]
+    """One, if the Rollout has its template from there."""
 
     @property
     def spec(self) -> Json:
@@ -26,7 +28,8 @@ class State:
 
     @property
     def template(self) -> Json:
-        template: Json = self.spec["template"]
+        holder = self.deployments[0] if self.deployments else self.rollout
+        template: Json = holder["spec"]["template"]
         return template
 
     @property
@@ -37,7 +40,10 @@ class State:
     @property
     def observed(self) -> bool:
         """The controller has seen the newest spec; no more than that."""
-        return is_observed(self.rollout)
+        return is_observed(self.rollout) and all(map(self._has_seen, self.deployments))
+
+    def _has_seen(self, deployment: Json) -> bool:
+        return self.status.get("workloadObservedGeneration") == str(deployment["metadata"]["generation"])
 
     @property
     def phase(self) -> str:
@@ -77,7 +83,7 @@ class State:
         return self.observed and self.phase == "Healthy" and {self.current, self.stable, self.live} == {pod_hash}
 
     def set_of(self, pod_hash: str) -> Json | None:
-        return next((each for each in self.replicasets if each["metadata"]["labels"][HASH] == pod_hash), None)
+        return next((each for each in self.replicasets if each["metadata"]["labels"].get(HASH) == pod_hash), None)
 
     def image(self, pod_hash: str) -> str:
         found = self.set_of(pod_hash)
@@ -94,7 +100,7 @@ class State:
 
     def hashes(self, image: str) -> list[str]:
         """Of all sets of this image, the oldest first."""
-        mine = [each for each in self.replicasets if self.image(each["metadata"]["labels"][HASH]) == image]
+        mine = [each for each in self.replicasets if self.image(each["metadata"]["labels"].get(HASH, "")) == image]
         return [
             each["metadata"]["labels"][HASH] for each in sorted(mine, key=lambda s: s["metadata"]["creationTimestamp"])
         ]

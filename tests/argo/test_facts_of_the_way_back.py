@@ -88,11 +88,21 @@ async def test_a_release_of_its_own_name_is_always_shown_first(install):
 # After the switch: what Greenlight does
 
 
-@pytest.mark.parametrize("green_is_ready", [True, False])
-@pytest.mark.parametrize("verifying", [True, False])
-@pytest.mark.parametrize("controller", ["at work", "looks between", "frozen between", "dead between"])
+@pytest.mark.parametrize(
+    ("controller", "verifying", "green_is_ready"),
+    [
+        ("at work", True, True),
+        ("at work", False, False),
+        ("looks between", True, False),
+        ("looks between", False, True),
+        ("frozen between", True, True),
+        ("frozen between", False, False),
+        ("dead between", True, False),
+        ("dead between", False, True),
+    ],
+)
 async def test_the_service_first_and_then_the_template_is_home_without_a_pause(
-    install, rollouts, green_is_ready, verifying, controller
+    install, rollouts, controller, verifying, green_is_ready
 ):
     """Greenlight's way back after the switch. The first write alone moves the traffic, whatever the controller does;
     the second makes it last."""

@@ -1,4 +1,4 @@
-"""The example of an app on Argo Rollouts, applied as it is shipped, with the bot as its own process and the shipped Role."""
+"""The example of an app on Argo Rollouts, applied as it is shipped: the bot is a process and has the shipped Role."""
 
 from pathlib import Path
 
@@ -43,7 +43,14 @@ class Shop(Team):
         for shown, real in ids.items():
             assert shown in text
             text = text.replace(shown, str(real))
-        return f'{text}\n[registries."docker.io"]\nmirrors = ["{self.registry.host}"]\n[registries."{self.registry.host}"]\ninsecure = true\n'
+        here = self.registry.host
+        return f"""{text}
+[registries."docker.io"]
+mirrors = ["{here}"]
+
+[registries."{here}"]
+insecure = true
+"""
 
 
 @pytest.fixture

@@ -162,6 +162,15 @@ async def test_i9_while_it_cannot_be_told_who_scales_the_candidate_nothing_is_sw
     )
 
 
+async def test_nobody_asks_who_scales_what_where_that_decides_nothing(world):
+    """Both sides are equally large: every call that is not made before the switch makes it quicker."""
+    await world.deploy()
+    assert "list HorizontalPodAutoscaler" in world.api.calls
+    world.api.calls.clear()
+    assert (await world.approve(KIM, LEO)).phase is Phase.BAKING
+    assert "list HorizontalPodAutoscaler" not in world.api.calls
+
+
 async def test_i10_a_rollback_does_not_ask_who_scales_what(world):
     await world.release_live()
     autoscaled(world, error=Away("no answer"))

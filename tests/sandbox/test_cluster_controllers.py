@@ -1,11 +1,13 @@
 """What Deployments, ReplicaSets, pods and EndpointSlices do by themselves, on virtual time."""
 
+import asyncio
 from typing import ClassVar
 
+import aiohttp
 import pytest
 
 from mochi import mochi
-from sandbox.cluster import ApiError, Behaviour, Cluster
+from sandbox.cluster import ApiError, Behaviour, Cluster, controllers, wall_clock
 from sandbox.cluster.controllers import PerNamespace
 from sandbox.cluster.kubelet import NODE
 
@@ -418,3 +420,22 @@ def test_a_controller_that_failed_looks_at_everything_again(cluster):
     assert clumsy.looked == ["default", "default", "kube-system", "mochi"]
     clumsy.step(cluster.objects, cluster.now())
     assert len(clumsy.looked) == 4
+
+
+async def test_whoever_changes_something_has_the_answer_before_the_controllers_act_upon_it(monkeypatch):
+    """As real ones do, which hear of it by a watch: what they do is not part of the time that a write takes."""
+    monkeypatch.setattr(controllers, "HEARS_AFTER", 3600.0)
+    cluster = Cluster(now=wall_clock, anonymous=True)
+    url = await cluster.start()
+    try:
+        await asyncio.sleep(0)  # the loop's own first turn
+        made = {"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}
+        cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}])
+        url += "/api/v1/namespaces/shop/services"
+        async with aiohttp.ClientSession() as http, http.post(url, json=made) as answer:
+            assert answer.status == 201
+        assert cluster.objects.items("endpointslices", "shop") == []
+        cluster.settle()
+        assert len(cluster.objects.items("endpointslices", "shop")) == 1
+    finally:
+        await cluster.stop()

@@ -90,7 +90,7 @@ def going_back_is_not_journalled() -> Iterator[Changes]:
 
 
 def a_role_that_was_taken_away_counts() -> Iterator[Changes]:
-    async def believe(self, ballots, begun=None):
+    async def believe(self, ballots, ahead=None):
         return Ballots(ballots.votes, checked_at=self._clock.now())
 
     yield Controller, "_check", believe

@@ -33,11 +33,11 @@ from bot.clusters.argo.reading import (
     container,
     is_owned_by,
     preview_service,
-    template_label,
     template_of,
     workload,
 )
 from bot.clusters.argo.start import start
+from bot.clusters.argo.versions import Versions
 from bot.clusters.argo.view import RolloutView
 from bot.clusters.argocd import keeper
 from bot.clusters.cluster import Links, Outside, Start, Write
@@ -140,6 +140,10 @@ class ArgoCluster:
         read_at, doubts = self._now(), list[ClusterError]()
         objects = await self._read(app, doubts)
         view = RolloutView(app, release, objects, self._store_id, read_at, fresh=True)
+        if view.is_torn:
+            doubts.clear()
+            view = replace(view, objects=await self._read(app, doubts))
+            objects = view.objects
         if doubts and not _knows_the_way_back(view):
             raise doubts[0]
         for kind, items in (
@@ -167,7 +171,7 @@ class ArgoCluster:
         if not objects.is_observed or objects.current in {"", objects.active_hash}:
             return None
         replica_set = objects.replica_set(objects.current)
-        if replica_set is None or (newest is not None and _is_of(newest, replica_set, objects)):
+        if replica_set is None or (newest is not None and _is_of(newest, app, objects)):
             return None
         begun = start(app, objects, self._store_id)
         _, present = container(objects.holder, app.argo.container)
@@ -292,10 +296,13 @@ def _names(rollout: Json) -> tuple[str, str, str]:
     return active_service(rollout), preview_service(rollout), workload(rollout)
 
 
-def _is_of(release: Release, replica_set: Json, objects: Objects) -> bool:
-    """Whether the version is one that the release brought up, or took over from somebody else, or goes back to."""
-    known = release.selector.get(HASH), release.previous.selector.get(HASH)
-    return template_label(replica_set) == release.label or objects.current in known
+def _is_of(release: Release, app: App, objects: Objects) -> bool:
+    """Whether the version that the controller works towards is the release's own matter: what it brought up or took
+    over, and while it is open what it goes back to. What it has taken back, and comes again, is somebody else's.
+    """
+    versions = Versions(app, release, objects)
+    own = set() if release.phase is Phase.REVERTED else {versions.candidate}
+    return objects.current in own | ({versions.previous} if release.phase.open else set())
 
 
 def _author(holder: Json) -> str:

@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bot.clusters.api import Json
-from bot.clusters.argo.reading import HASH, fingerprint, pod_hash, template_label, template_of
-from bot.clusters.argo.state import State, current_hash, is_observed, stable_hash, state
+from bot.clusters.argo.reading import (
+    HASH,
+    fingerprint,
+    image_of,
+    is_same_image,
+    pod_hash,
+    template_label,
+    template_of,
+)
+from bot.clusters.argo.state import State, current_hash, is_observed, observed_generation, stable_hash, state
 from bot.clusters.argocd import keeps_image
 from bot.clusters.errors import Unfit
 from bot.clusters.reading import changed_by, is_over, selector
@@ -48,6 +56,11 @@ class Objects:
         return is_observed(self.rollout, self.workload)
 
     @property
+    def observed_generation(self) -> int:
+        """Of whoever has the pod template, as far as the controller has taken it up; 0 when it does not say."""
+        return observed_generation(self.rollout)
+
+    @property
     def current(self) -> str:
         """The pod hash that the controller works towards. Only where `is_observed` that of the template."""
         return current_hash(self.rollout)
@@ -68,10 +81,14 @@ class Objects:
     def replica_set(self, wanted: str) -> Json | None:
         return next((each for each in self.replica_sets if wanted and pod_hash(each) == wanted), None)
 
-    def hash_of_release(self, label: str) -> str:
-        """Of the first ReplicaSet that was made for it: whoever edits the template later keeps the stamp in it."""
+    def hash_of_release(self, label: str, image: str, wanted: str | None) -> str:
+        """Of the ReplicaSet that was made for it, with this image in the container `wanted`; "" when there is none.
+
+        Whoever edits the template later keeps the stamp in it, so its image decides, and then who was first.
+        """
         stamped = [each for each in self.replica_sets if label and template_label(each) == label]
-        return min(((_made_at(each), pod_hash(each)) for each in stamped), default=("", ""))[1]
+        made = [each for each in stamped if is_same_image(image_of(each, wanted), image)]
+        return min(((_made_at(each), pod_hash(each)) for each in made), default=("", ""))[1]
 
     def pods_of(self, wanted: str) -> Sequence[Json]:
         return [pod for pod in self.pods if wanted and pod_hash(pod) == wanted and not is_over(pod)]

@@ -11,12 +11,12 @@ from typing import Any
 
 from bot.clusters.api import Json
 from bot.clusters.argo.reading import WORKLOAD_GENERATION, annotations, container, template_label, template_of, workload
-from bot.clusters.argo.state import PAUSE, pauses
 from bot.clusters.cluster import LABEL
 from bot.clusters.patches import Operations, add_annotations, pointer
 
 WRITTEN = "greenlight.dev/written"
-"""Annotation: when Greenlight last changed the spec, as a time of its own clock; for how long to wait for an effect."""
+"""Annotation of whoever has the pod template, changed together with it: JSON, the `generation` that this made, and
+when (`at`, by Greenlight's own clock); to tell whether the controller has taken it up, and how long it has had."""
 NUDGED = "greenlight.dev/nudged"
 """Annotation, changed for nothing but to have the controller look again: JSON, `for` what, `times`, `at`."""
 
@@ -35,7 +35,7 @@ def stage(rollout: Json, holder: Json, image: str, label: str, wanted: str | Non
         *(_as_read(rollout, "status", key) for key in _PROGRESS if holder is rollout),
         {"op": "replace", "path": pointer(*path, "image"), "value": image},
         *_stamp_template(holder, label),
-        *add_annotations(holder, {WRITTEN: now.isoformat()}),
+        *_written(holder, now),
     )
 
 
@@ -45,17 +45,16 @@ def put_back(holder: Json, template: Json, now: datetime) -> Operations:
         _test("/metadata/uid", holder["metadata"]["uid"]),
         _test("/spec/template", template_of(holder)),
         {"op": "replace", "path": "/spec/template", "value": template},
-        *add_annotations(holder, {WRITTEN: now.isoformat()}),
+        *_written(holder, now),
     )
 
 
 def promote(rollout: Json) -> Operations:
-    """To `/status`: end the pause of the very version and template that were read."""
-    index = pauses(rollout).index(PAUSE)
+    """To `/status`: end the pause of the very version and template that were read, and no other pause."""
     return (
         _test("/metadata/uid", rollout["metadata"]["uid"]),
         _as_read(rollout, "status", "currentPodHash"),
-        _test(f"/status/pauseConditions/{index}/reason", PAUSE),
+        _as_read(rollout, "status", "pauseConditions"),
         *_template_as_read(rollout),
         _as_read(rollout, "spec", "paused"),
         _as_read(rollout, "status", "abort"),
@@ -67,6 +66,13 @@ def nudge(rollout: Json, what: str, times: int, now: datetime) -> Operations:
     """Change an annotation, so that a controller that has lost a write reads the Rollout again."""
     note = json.dumps({"for": what, "times": times, "at": now.isoformat()})
     return (_test("/metadata/uid", rollout["metadata"]["uid"]), *add_annotations(rollout, {NUDGED: note}))
+
+
+def _written(holder: Json, now: datetime) -> Operations:
+    """Only upon the generation that was read, so that the next one is known to be this."""
+    generation = holder["metadata"].get("generation")
+    note = json.dumps({"generation": (generation or 0) + 1, "at": now.isoformat()})
+    return (_test("/metadata/generation", generation), *add_annotations(holder, {WRITTEN: note}))
 
 
 _PROGRESS = ("currentPodHash", "stableRS", "pauseConditions", "controllerPause", "abort")

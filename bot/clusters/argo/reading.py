@@ -5,6 +5,7 @@ Field names and meanings are those of `argoproj.io/v1alpha1`; how the controller
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,8 @@ DEADLINE = "scale-down-deadline"
 switches to this version without a pause."""
 AUTHOR = "greenlight.dev/author"
 """Annotation of the pod template or of its object: who began this version, a Discord user id or a name of the file."""
-REVISION = "rollout.argoproj.io/revision"
+INJECTED = "rollout.argoproj.io/ephemeral-metadata"
+"""Annotation of a ReplicaSet: what of `activeMetadata` or `previewMetadata` is in its pod template, as JSON."""
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 
 
@@ -69,10 +71,22 @@ def container(holder: Json, wanted: str | None) -> tuple[int, Json]:
     return container_of(holder, wanted)
 
 
+def image_of(holder: Json, wanted: str | None) -> str:
+    """Of the container that a release changes; "" when that cannot be told any more."""
+    try:
+        return str(container(holder, wanted)[1].get("image", ""))
+    except Unfit:
+        return ""
+
+
+def is_same_image(one: str, other: str) -> bool:
+    """Also where an admission policy has put another registry before the same digest."""
+    digest = one.partition("@")[2]
+    return one == other or (digest != "" and digest == other.partition("@")[2])
+
+
 def fingerprint(template: Json) -> str:
-    """Of a whole pod template: any change of it is another one. What only the controller adds to ReplicaSets is left
-    out, so that the template of a Rollout and that of its ReplicaSet have the same.
-    """
+    """Of a whole pod template: any change of it is another one. The label that only ReplicaSets have is left out."""
     metadata = template.get("metadata") or {}
     kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH}
     bare = {**template, "metadata": {"labels": kept, "annotations": metadata.get("annotations") or {}}}
@@ -89,9 +103,14 @@ def is_owned_by(item: Json, rollout: Json) -> bool:
     return any(reference.get("controller") and reference.get("uid") == uid for reference in owners(item))
 
 
-def wanted_pods(item: Json) -> int:
-    wanted = item["spec"].get("replicas")
-    return 1 if wanted is None else int(wanted)
+def injected(replica_set: Json) -> Mapping[str, Mapping[str, str]]:
+    """The `labels` and `annotations` that the controller has put into its pod template; empty when it says of none."""
+    try:
+        found = json.loads(annotations(replica_set).get(INJECTED, ""))
+    except ValueError:
+        return {}
+    parts = found.items() if isinstance(found, dict) else ()
+    return {part: added for part, added in parts if part in ("labels", "annotations") and isinstance(added, dict)}
 
 
 def deadline(replica_set: Json) -> datetime | None:

@@ -6,7 +6,7 @@ import json
 from bot.clusters.adoption import cut_short
 from bot.clusters.api import Json
 from bot.clusters.argo.objects import Objects
-from bot.clusters.argo.reading import HASH, blue_green, container, pod_hash, template_label, template_of
+from bot.clusters.argo.reading import HASH, container, injected, pod_hash, template_label, template_of
 from bot.clusters.argo.state import State
 from bot.clusters.argocd import keeper
 from bot.clusters.claim import check_claim
@@ -66,12 +66,9 @@ def _template(objects: Objects, live: Json) -> Json:
     template = copy.deepcopy(template_of(live))
     metadata = template.get("metadata") or {}
     (metadata.get("labels") or {}).pop(HASH, None)
-    strategy = blue_green(objects.rollout)
-    for added in (strategy.get("activeMetadata") or {}, strategy.get("previewMetadata") or {}):
-        for part in ("labels", "annotations"):
-            for key, value in (added.get(part) or {}).items():
-                if (metadata.get(part) or {}).get(key) == value:
-                    del metadata[part][key]
+    for part, added in injected(live).items():
+        for key in added:
+            (metadata.get(part) or {}).pop(key, None)
     return template
 
 

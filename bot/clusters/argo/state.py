@@ -75,6 +75,13 @@ def is_observed(rollout: Json, holder: Json | None = None) -> bool:
     return holder is not None and seen == {str(holder["metadata"].get("generation"))}
 
 
+def observed_generation(rollout: Json) -> int:
+    """Of whoever has the pod template, as far as the controller has taken it up; 0 when it does not say."""
+    status = rollout.get("status") or {}
+    found = str(status.get("workloadObservedGeneration" if workload(rollout) else "observedGeneration") or "")
+    return int(found) if found.isdecimal() else 0
+
+
 def pauses(rollout: Json) -> list[str]:
     """The reasons of its pause conditions, in their order."""
     found = (rollout.get("status") or {}).get("pauseConditions") or []

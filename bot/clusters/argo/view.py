@@ -1,10 +1,8 @@
 """One release of an app on Argo Rollouts as its objects show it, and the next write that an order would need. Pure.
 
-The active Service is the truth of traffic. Whose a version is, its pod hash tells: for a release of ours that of the
-ReplicaSet whose pod template is stamped with its label, for one that somebody else began the hash itself.
+Which version is whose and has the traffic is in `versions.py`, what the controller owes in `owed.py`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,9 +12,11 @@ from typing import Self
 from bot.clusters import patches as service_patches
 from bot.clusters.api import DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS, SERVICE, Json
 from bot.clusters.argo import patches
-from bot.clusters.argo.objects import Objects
-from bot.clusters.argo.reading import HASH, annotations, container, fingerprint, moment, template_label
+from bot.clusters.argo.objects import CONTROLLER, Objects
+from bot.clusters.argo.owed import Owed, owed, written
+from bot.clusters.argo.reading import HASH, blue_green, container, deadline
 from bot.clusters.argo.state import State, said
+from bot.clusters.argo.versions import Versions
 from bot.clusters.argocd import keeper
 from bot.clusters.claim import STORE, check_claim, claimed_by
 from bot.clusters.cluster import Write, label_of
@@ -30,10 +30,9 @@ from bot.release.snapshot import Side, Snapshot, Traffic
 
 RELEASE_NOTE = "greenlight.dev/released"
 ACTOR_NOTE = "greenlight.dev/by"
-EFFECT_WITHIN = timedelta(seconds=2)
-"""After this a write that shows no effect may be lost: controllers up to 1.9.1 put their own last copy of a Rollout
-over what others wrote meanwhile, and see it only when the object changes again. To repeat the write does not help."""
-NUDGES = 3
+GOES_WITHIN = timedelta(seconds=5)
+"""Of a ReplicaSet whose deadline is nearer than this it is not sure that it still has its pods when a write arrives."""
+NOT_TAKEN_UP = "Argo Rollouts has not taken up the last change yet"
 SILENT = (
     "Argo Rollouts does not answer, though it was nudged three times: is its controller running? "
     "(kubectl get pods -n argo-rollouts)"
@@ -62,11 +61,11 @@ class RolloutView:
             previous_changed_by=self.objects.changed_by,
             fresh=self.fresh,
             pending=self._pending,
-            undone=self._undone,
+            undone=self._versions.is_undone,
             given_up=self._given_up,
-            promoted_by=self._promoted_by,
-            restarting=self._is_restarting,
-            again_at=None if self._waits_for is None else self._nudge_at,
+            promoted_by=self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else "",
+            restarting=self._versions.is_restarting,
+            again_at=None if self._owed is None or self._owed.is_given_up else self._owed.due,
         )
 
     def of(self, release: Release) -> Self:
@@ -77,8 +76,8 @@ class RolloutView:
         match order:
             case Order.STAGE:
                 return self._claim() or self._stage()
-            case Order.PROMOTE:
-                return self._promote()
+            case Order.PROMOTE:  # what somebody else has staged was not claimed by that
+                return self._claim() or self._promote()
             case Order.REVERT:
                 return self._revert(actor)
             case Order.RETIRE if self.release.phase is Phase.REVERTED:
@@ -88,141 +87,83 @@ class RolloutView:
 
     def upkeep(self) -> Write | None:
         """Have the controller look again when it shows no effect of what it was told."""
-        waits_for, at = self._waits_for, self._nudge_at
-        if waits_for is None or at is None or self.read_at < at or not self.release.phase.open:
+        what = self._owed
+        if what is None or not what.needs_nudge:
             return None
         check_claim(self.objects.active, self.store_id)
-        patch = patches.nudge(self.objects.rollout, waits_for, self._nudges + 1, self.read_at)
+        patch = patches.nudge(self.objects.rollout, what.what, what.nudges + 1, self.read_at)
         return self._write(ROLLOUT.name, self.objects.rollout, patch, "nudge {}, which shows no effect")
 
     @property
     def needs_upkeep(self) -> bool:
         return False
 
-    # Which version is which
-
     @cached_property
+    def _versions(self) -> Versions:
+        return Versions(self.app, self.release, self.objects)
+
+    @property
     def _state(self) -> State:
         return self.objects.state
 
-    @cached_property
-    def _candidate_hash(self) -> str:
-        """Empty before the controller has made anything of it."""
-        known = self.release.selector.get(HASH)
-        return known or self.objects.hash_of_release(self.release.label)
-
-    @cached_property
-    def _previous_hash(self) -> str:
-        """Where its ReplicaSet was pruned, its template may have come back under another hash."""
-        known = self.release.previous.selector.get(HASH, "")
-        if self.objects.replica_set(known) is not None:
-            return known
-        if anew := self.objects.hash_of_release(self.release.previous.label):
-            return anew
-        taken_up = self.objects.is_observed and not self._template_is_candidates
-        is_back = self.release.phase is Phase.REVERTING and self._image == self.release.previous.image
-        return self.objects.current if taken_up and is_back else known
-
-    @cached_property
-    def _previous_template(self) -> Json | None:
-        try:
-            template = json.loads(self.release.previous.template)
-        except ValueError:
-            return None
-        return template if isinstance(template, dict) else None
-
-    @cached_property
-    def _template_is_previous(self) -> bool:
-        """By its hash, once the controller has said it: it may fill in what a template leaves out."""
-        if self.objects.is_observed:
-            return self.objects.current == self._previous_hash
-        template = self._previous_template
-        return template is not None and fingerprint(template) == self.objects.fingerprint
-
-    @cached_property
-    def _template_is_candidates(self) -> bool:
-        """Whether the pod template asks for the candidate, whatever else was changed in it."""
-        if HASH in self.release.selector:
-            asked = self.objects.fingerprint == self.release.template
-            return asked or (self.objects.is_observed and self.objects.current == self._candidate_hash)
-        return template_label(self.objects.holder) == self.release.label
-
-    @cached_property
-    def _is_present(self) -> bool:
-        """The candidate still is what it was: for one that was begun elsewhere, and while approvals bind it, to the
-        last letter of its pod template.
-        """
-        if not self._template_is_candidates:
-            return False
-        bound = self.release.phase in {Phase.READY, Phase.PROMOTING} or HASH in self.release.selector
-        if bound and self.release.template and self.objects.fingerprint != self.release.template:
-            return False
-        return self._image == self.release.image
-
-    @cached_property
-    def _is_kept(self) -> bool:
-        """Git has the pod template, and what is written to it here is put back."""
-        return self.objects.kept(self.app.argo.container) is not None
-
     @property
-    def _image(self) -> str:
-        """Empty when the container cannot be told any more: then it is not what we knew."""
-        try:
-            return str(container(self.objects.holder, self.app.argo.container)[1].get("image", ""))
-        except ClusterError:
-            return ""
-
-    @cached_property
     def _traffic(self) -> Traffic:
-        active = self.objects.active_hash
-        if active and active == self._candidate_hash:
-            return Traffic.CANDIDATE
-        if not active or active != self._previous_hash:
-            return Traffic.OTHER
-        # The controller has switched and takes the candidate for stable, and somebody took the Service back.
-        undone = self.release.phase is Phase.PROMOTING and self.objects.stable == self._candidate_hash != ""
-        return Traffic.OTHER if undone else Traffic.PREVIOUS
+        return self._versions.traffic
 
     @property
-    def _is_desired(self) -> bool:
-        """The controller works towards the candidate, and towards nothing newer."""
-        return self.objects.is_observed and self.objects.current == self._candidate_hash != ""
+    def _back(self) -> str:
+        """The previous version, as a person reads it."""
+        return self.release.previous.asked or self.release.previous.image
+
+    @property
+    def is_torn(self) -> bool:
+        """What was read belongs to two moments: the controller has taken the traffic back before its Service was read,
+        and says why only in the Rollout as it has been since.
+        """
+        gone = self.release.was_live and self.release.phase.open and self._traffic is not Traffic.CANDIDATE
+        by_itself = changed_by(self.objects.active, "spec", "selector").startswith(CONTROLLER)
+        return gone and by_itself and self.release.phase is not Phase.REVERTING and not self._given_up
 
     @cached_property
-    def _promoted_by(self) -> str:
-        return self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else ""
+    def _keeper(self) -> str:
+        """The Argo CD application that would put back what is written to the pod template; "" when none would."""
+        kept = self.objects.kept(self.app.argo.container)
+        return "" if kept is None else keeper(self.objects.holder)
 
     # The two sides
 
     @cached_property
     def _candidate_side(self) -> Side:
-        replica_set = self.objects.replica_set(self._candidate_hash)
+        replica_set = self.objects.replica_set(self._versions.candidate)
         called = name(replica_set) if replica_set else f"a new ReplicaSet of {name(self.objects.rollout)}"
         live = self._traffic is Traffic.CANDIDATE
-        ready = self._ready_behind(self.objects.active if live else self.objects.preview, self._candidate_hash)
-        pods = self.objects.pods_of(self._candidate_hash)
+        ready = self._ready_behind(self.objects.active if live else self.objects.preview, self._versions.candidate)
+        pods = self.objects.pods_of(self._versions.candidate)
         wanted = replicas(replica_set) if replica_set else replicas(self.objects.rollout)
         why, failed = trouble(replica_set, pods) if replica_set else (None, False)
-        why = self._doubt(pods) or why
-        full = 0 < wanted <= ready and why is None
+        full = 0 < wanted <= ready
+        why = self._doubt(pods, certain=full) or why
+        full = full and why is None
         # A preview that is not paused may be switched to by itself in a moment, or not be the newest any more.
-        complete = full and (live or (self._state is State.PAUSED and self._is_desired))
-        shown = None if complete else why or (None if live else self._why_not_paused)
-        return Side(called, self._is_present, wanted, ready, complete, shown, failed, template=self.objects.fingerprint)
+        complete = full and (live or (self._state is State.PAUSED and self._versions.is_desired))
+        shown = None if complete else why or (None if live else self._pending or self._why_it_stands_still)
+        present, template = self._versions.is_present, self.objects.fingerprint
+        return Side(called, present, wanted, ready, complete, shown, failed, template=template)
 
     @cached_property
     def _previous_side(self) -> Side:
-        replica_set = self.objects.replica_set(self._previous_hash)
+        replica_set = self.objects.replica_set(self._versions.previous)
         called = name(replica_set) if replica_set else self.release.previous.slot
-        pods = self.objects.pods_of(self._previous_hash)
+        pods = self.objects.pods_of(self._versions.previous)
         if self._traffic is Traffic.PREVIOUS:
-            ready = self._ready_behind(self.objects.active, self._previous_hash)
-        else:  # no Service selects it, so its pods speak for themselves
+            ready = self._ready_behind(self.objects.active, self._versions.previous)
+        else:  # no Service selects it, so its pods speak for themselves, but for those that were given up a moment ago
             ready = sum(is_ready(pod) for pod in pods)
+            ready = ready if replica_set is None else min(ready, replicas(replica_set))
         wanted = replicas(replica_set) if replica_set else 0
         why, failed = trouble(replica_set, pods) if replica_set else (None, False)
-        complete = wanted >= replicas(self.objects.rollout) and 0 < wanted <= ready
-        present = self._previous_template is not None or replica_set is not None
+        complete = 0 < wanted <= ready and (wanted >= replicas(self.objects.rollout) or self._is_small_preview)
+        present = self._versions.previous_template is not None or replica_set is not None
         return Side(called, present, wanted, ready, complete, None if complete else why, failed)
 
     def _ready_behind(self, service: Json | None, wanted: str) -> int:
@@ -231,8 +172,11 @@ class RolloutView:
         names = {name(pod) for pod in self.objects.pods_of(wanted)}
         return len(pods_behind(self.objects.slices, name(service)) & names)
 
-    def _doubt(self, pods: Sequence[Json]) -> str | None:
-        """About a pod whose node reports another image than the one that was resolved: it blocks."""
+    def _doubt(self, pods: Sequence[Json], *, certain: bool) -> str | None:
+        """About a pod whose node reports another image than the one that was resolved: it blocks.
+
+        `certain`: so does one whose node reports none, which pods do until they have started.
+        """
         wanted = self.release.digests
         try:
             called = container(self.objects.holder, self.app.argo.container)[1]["name"]
@@ -244,16 +188,14 @@ class RolloutView:
             digest = runs.rpartition("@")[2]
             if digest.startswith("sha256:") and digest not in wanted:
                 return f"pod {name(pod)} runs an image that is not {self.release.asked}"
-            if not digest.startswith("sha256:") and is_ready(pod):
+            if not digest.startswith("sha256:") and certain:
                 return f"pod {name(pod)} does not say which image it runs"
         return None
 
     @property
-    def _why_not_paused(self) -> str | None:
+    def _why_it_stands_still(self) -> str | None:
         rollout = name(self.objects.rollout)
         match self._state:
-            case State.OBSERVING | State.RESUMING:
-                return self._pending or None
             case State.INVALID:
                 return f"Rollout {rollout} is not valid: {said(self.objects.rollout)}"
             case State.TIMED_OUT:
@@ -273,77 +215,70 @@ class RolloutView:
     # What the controller was told, and what it has made of it
 
     @cached_property
-    def _waits_for(self) -> str | None:
-        """What of ours the controller has shown no effect of yet, as a name; None when it owes nothing."""
-        if self._state is State.OBSERVING and moment(annotations(self.objects.holder).get(patches.WRITTEN)):
-            return f"generation {self.objects.holder['metadata'].get('generation')}"
-        if self._state is State.RESUMING and self.release.switch_sent_at and self._is_desired:
-            return f"promotion of {self.release.label} at {self.release.switch_sent_at.isoformat()}"
+    def _owed(self) -> Owed | None:
+        """What of ours the controller has shown no effect of yet; None when there is nothing."""
+        if not self.release.phase.open:  # nobody waits for it
+            return None
+        if self._state is State.OBSERVING:
+            return self._owed_template
+        return self._owed_switch if self._state is State.RESUMING else None
+
+    @property
+    def _owed_template(self) -> Owed | None:
+        """Unless ours was taken up, and it is another's change that was not."""
+        ours = written(self.objects.holder)
+        if ours is None or self.objects.observed_generation >= ours[0]:
+            return None
+        return owed(self.objects.rollout, f"generation {ours[0]}", ours[1], self.read_at)
+
+    @property
+    def _owed_switch(self) -> Owed | None:
+        release, sent = self.release, self.release.switch_sent_at
+        if release.phase is Phase.PROMOTING and sent is not None and self._versions.is_desired:
+            return owed(self.objects.rollout, f"promotion of {release.label} at {sent.isoformat()}", sent, self.read_at)
+        if release.phase is Phase.REVERTING and self._versions.is_restarting:
+            return owed(self.objects.rollout, f"way back from {release.label}", None, self.read_at)
         return None
 
     @cached_property
-    def _told(self) -> tuple[int, datetime | None]:
-        """How often it was nudged for this, and when last."""
-        try:
-            note = json.loads(annotations(self.objects.rollout).get(patches.NUDGED, ""))
-        except ValueError:
-            return 0, None
-        if not isinstance(note, dict) or note.get("for") != self._waits_for or not isinstance(note.get("times"), int):
-            return 0, None
-        return note["times"], moment(note.get("at"))
-
-    @property
-    def _nudges(self) -> int:
-        return self._told[0]
-
-    @property
-    def _nudge_at(self) -> datetime | None:
-        """When the next nudge is due; None when there were enough."""
-        if self._nudges >= NUDGES:
-            return None
-        written = moment(annotations(self.objects.holder).get(patches.WRITTEN))
-        told = self._told[1] or (written if self._state is State.OBSERVING else self.release.switch_sent_at)
-        return told + EFFECT_WITHIN if told else None
-
-    @cached_property
     def _pending(self) -> str:
-        if self._waits_for is not None and self._nudge_at is None:
+        if self.release.phase in {Phase.REVERTING, Phase.REVERTED}:
+            return self._pending_on_the_way_back
+        if self._owed is not None and self._owed.is_given_up:
             return SILENT
         if self._state is State.OBSERVING:
-            return "Argo Rollouts has not taken up the last change yet"
-        if self._state is State.RESUMING and self._is_desired:
-            return "Argo Rollouts was told to switch, and has not yet"
-        if self.release.phase not in {Phase.REVERTING, Phase.REVERTED} or self._traffic is not Traffic.PREVIOUS:
-            return ""
-        if self._template_is_candidates and not self._is_kept:  # it is written back, and nothing waited for
-            return ""
-        if self._template_is_candidates:
-            back = self.release.previous.asked or self.release.previous.image
-            return (
-                f"the traffic is back on {back}, but Git still asks for {self.release.asked}: revert that commit, so "
-                f"that Argo CD's application {keeper(self.objects.holder)} does not bring it up again"
-            )
-        return "" if self._undone else f"Argo Rollouts is still taking {name(self.objects.rollout)} back"
+            return NOT_TAKEN_UP
+        resuming = self._state is State.RESUMING and self._versions.is_desired
+        return "Argo Rollouts was told to switch, and has not yet" if resuming else ""
 
     @property
-    def _is_settled(self) -> bool:
-        """Rollout and Service agree upon the previous version."""
-        objects = self.objects
-        return objects.is_observed and self._previous_hash == objects.current == objects.stable == objects.active_hash
+    def _pending_on_the_way_back(self) -> str:
+        """What it was told before is to be undone, so that is never waited for."""
+        if self._versions.template_is_candidates:  # it is written back whatever the controller does, unless it is Git's
+            return self._git_differs
+        if self._versions.is_undone:
+            return ""
+        if self._owed is not None and self._owed.is_given_up:
+            return SILENT
+        if self._state is State.OBSERVING:
+            return NOT_TAKEN_UP
+        if self._traffic is Traffic.CANDIDATE:
+            return ""
+        return self._why_it_stands_still or f"Argo Rollouts is still taking {name(self.objects.rollout)} back"
 
-    @cached_property
-    def _undone(self) -> bool:
-        if self._template_is_candidates:
-            return False
-        if not self.release.staged and not self._candidate_hash:
-            return True
-        if self._template_is_previous:
-            return self._is_settled
-        return self.objects.is_observed and self.objects.current != self._candidate_hash
+    @property
+    def _git_differs(self) -> str:
+        application = self._keeper
+        if not application or self._traffic is not Traffic.PREVIOUS:
+            return ""
+        return (
+            f"the traffic is back on {self._back}, but Git still asks for {self.release.asked}: revert that commit, so "
+            f"that Argo CD's application {application} does not bring it up again"
+        )
 
     @cached_property
     def _given_up(self) -> str:
-        if self._state is not State.ABORTED or not self._is_desired:
+        if self._state is not State.ABORTED or not self._versions.is_desired:
             return ""
         # Whoever sets `abort` is a moment ahead of what the controller says of it.
         why = said(self.objects.rollout)
@@ -351,11 +286,6 @@ class RolloutView:
         if self._traffic is Traffic.CANDIDATE:
             return f"{why}; the traffic was not taken back"
         return why
-
-    @property
-    def _is_restarting(self) -> bool:
-        """The previous version is the controller's new one: it had lost its pods, and comes up again like any other."""
-        return self.objects.is_observed and self._previous_hash == self.objects.current != self.objects.active_hash
 
     # What to write
 
@@ -366,7 +296,7 @@ class RolloutView:
         return self._select(selector(service), "claim {} for this Greenlight", {})
 
     def _stage(self) -> Write | None:
-        if self._template_is_candidates:
+        if self._versions.is_stamped:
             return None
         if self._traffic is not Traffic.PREVIOUS or self._state in {State.OBSERVING, State.RESUMING}:
             raise Pending(self._pending or f"Rollout {name(self.objects.rollout)} is in the middle of a release")
@@ -382,35 +312,83 @@ class RolloutView:
 
     def _promote(self) -> Write:
         side = self._candidate_side
-        if not (side.complete and self._is_present and self._traffic is Traffic.PREVIOUS):
+        if not (side.complete and self._versions.is_present and self._traffic is Traffic.PREVIOUS):
             raise Pending(side.trouble or side.progress)
+        return self._end_pause(self.release.asked)
+
+    def _end_pause(self, asked: str) -> Write:
         patch = patches.promote(self.objects.rollout)
-        return self._write(ROLLOUT_STATUS.name, self.objects.rollout, patch, f"promote {self.release.asked} in {{}}")
+        return self._write(ROLLOUT_STATUS.name, self.objects.rollout, patch, f"promote {asked} in {{}}")
 
     def _revert(self, actor: str) -> Write:
         """The traffic first: that needs one write to the Service and no controller. Then what the Rollout asks for."""
         if self._traffic is Traffic.CANDIDATE and self._previous_side.ready:
-            notes = {RELEASE_NOTE: label_of(self.release.previous), ACTOR_NOTE: actor}
-            wanted = {**selector(self.objects.active), HASH: self._previous_hash}
-            back = self.release.previous.asked or self.release.previous.image
-            return self._select(wanted, f"switch {{}} to {back}", notes)
-        if self._is_kept and self._traffic is Traffic.CANDIDATE:
+            return self._keep_pods() or self._grow() or self._give_back(actor)
+        application = self._keeper
+        if application and self._traffic is Traffic.CANDIDATE:
             raise ClusterError(
                 f"{self._previous_side.name} has no pods any more, and its image must come from Git: revert the commit "
-                f"there, and Argo CD's application {keeper(self.objects.holder)} brings it up again"
+                f"there, and Argo CD's application {application} brings it up again"
             )
         write = self._put_back()
         if write is None:
             raise Pending(self._pending or self._previous_side.progress)
         return write
 
-    def _put_back(self) -> Write | None:
-        """None as well when somebody else's version is there, or when it would be put in again from Git."""
-        template = self._previous_template
-        if not self._template_is_candidates or template is None or self._is_kept:
+    def _give_back(self, actor: str) -> Write:
+        notes = {RELEASE_NOTE: label_of(self.release.previous), ACTOR_NOTE: actor}
+        wanted = {**selector(self.objects.active), HASH: self._versions.previous}
+        return self._select(wanted, f"switch {{}} to {self._back}", notes)
+
+    def _keep_pods(self) -> Write | None:
+        """At its deadline the previous version's pods go, wherever the Service points by then. Its template keeps them,
+        and a controller that does not take that up in time does not take pods either.
+        """
+        replica_set = self.objects.replica_set(self._versions.previous)
+        goes_at = deadline(replica_set) if replica_set else None
+        if goes_at is None or self.read_at < goes_at - GOES_WITHIN:
             return None
-        back = self.release.previous.asked or self.release.previous.image
-        return self._change(patches.put_back(self.objects.holder, template, self.read_at), f"set {{}} back to {back}")
+        if self._owed is not None and not self._owed.is_late:
+            raise Pending(self._pending or self._previous_side.progress)
+        return self._put_back() if self._versions.template_is_candidates else None
+
+    def _grow(self) -> Write | None:
+        """A preview that may be smaller than what is live gets its other pods, and then the traffic, by its promotion;
+        what has no pod ready is no reason to wait for that.
+        """
+        return self._end_pause(self._back) if self._is_small_preview and self._candidate_side.ready else None
+
+    @cached_property
+    def _is_small_preview(self) -> bool:
+        """The previous version has all the pods that it gets while it is a preview (`previewReplicaCount`)."""
+        count = blue_green(self.objects.rollout).get("previewReplicaCount")
+        replica_set = self.objects.replica_set(self._versions.previous)
+        if not isinstance(count, int) or replica_set is None or self._state is not State.PAUSED:
+            return False
+        return self._versions.is_restarting and replicas(replica_set) == count < replicas(self.objects.rollout)
+
+    def _put_back(self) -> Write | None:
+        """None as well when it would be put in again from Git, or when somebody else's version is there: that is only
+        taken out where the traffic has no other way back.
+        """
+        template, versions = self._versions.previous_template, self._versions
+        if template is None or self._keeper:
+            return None
+        needed = self._traffic is Traffic.CANDIDATE and not versions.template_is_previous
+        if not versions.template_is_candidates and not needed:
+            return None
+        if self._would_shrink:
+            raise Pending("Argo Rollouts has not seen yet that the traffic is back")
+        patch = patches.put_back(self.objects.holder, template, self.read_at)
+        return self._change(patch, f"set {{}} back to {self._back}")
+
+    @property
+    def _would_shrink(self) -> bool:
+        """With `previewReplicaCount` the controller takes pods from what it does not know to be live."""
+        if "previewReplicaCount" not in blue_green(self.objects.rollout):
+            return False
+        status = (self.objects.rollout.get("status") or {}).get("blueGreen") or {}
+        return status.get("activeSelector") != self.objects.active_hash
 
     def _select(self, wanted: Selector, why: str, notes: dict[str, str]) -> Write:
         service = self.objects.active

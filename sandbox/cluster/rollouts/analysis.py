@@ -45,7 +45,7 @@ def reconcile(look: Look) -> None:
     first_deploy = not look.status.get("stableRS")
     # The deadline counts as it was when this reconciliation began.
     skipped = look.status.get("promoteFull") or replica_sets.has_deadline(look.new) or first_deploy
-    if look.is_aborted or skipped:
+    if look.is_aborted or skipped or replica_sets.is_rollback_within_window(look):
         _note(look)
         _cancel(look, [look.pre, look.post, *look.other_runs])
         return

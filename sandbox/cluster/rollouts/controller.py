@@ -27,6 +27,8 @@ _NOTHING = -1
 _TRIES_AT_ONCE = 3
 _PATIENCE = timedelta(seconds=1)
 _MOST_PATIENCE = timedelta(seconds=60)
+# There are states in which Argo's controller answers each of its own writes with another, for as long as they last.
+_MOST_LOOKS_AT_ONCE = 50
 
 
 class Rollouts:
@@ -35,11 +37,14 @@ class Rollouts:
     def __init__(self) -> None:
         # Called when there is work that no change of an object announces.
         self.wake: Callable[[], None] = lambda: None
+        # How long it takes from a change until it looks: nothing, for tests; in life it is 50 to 300 ms each time.
+        self.pace = timedelta()
         self._known: dict[Key, Json] = {}
         self._seen = _NOTHING
         self._dirty: set[Key] = set()
         self._due: dict[Key, set[datetime]] = {}
         self._failures: dict[Key, int] = {}
+        self._looks: dict[Key, tuple[datetime, int]] = {}
         self._deaf: set[Key] = set()
         self._stopped = False
 
@@ -69,11 +74,24 @@ class Rollouts:
         if self._stopped:
             return None
         self._follow(objects)
-        self._dirty |= {key for key, moments in self._due.items() if min(moments) <= now}
-        dirty, self._dirty = sorted(self._dirty), set()
-        for key in dirty:
-            self._reconcile(objects, key, now)
+        for key in self._dirty:
+            moments = self._due.setdefault(key, set())
+            if not any(moment <= now + self.pace for moment in moments):
+                moments.add(now + self.pace)
+        self._dirty.clear()
+        for key in sorted(key for key, moments in self._due.items() if min(moments) <= now):
+            if self._may_look(key, now):
+                self._reconcile(objects, key, now)
+            else:
+                self._due[key] = {moment for moment in self._due[key] if moment > now} | {now + _PATIENCE}
         return earliest([moment for moments in self._due.values() for moment in moments])
+
+    def _may_look(self, key: Key, now: datetime) -> bool:
+        began, count = self._looks.get(key, (now, 0))
+        if now - began >= _PATIENCE:
+            began, count = now, 0
+        self._looks[key] = began, count + 1
+        return count < _MOST_LOOKS_AT_ONCE
 
     def _reconcile(self, objects: Objects, key: Key, now: datetime) -> None:
         self._due[key] = {moment for moment in self._due.get(key, ()) if moment > now}
@@ -81,9 +99,9 @@ class Rollouts:
             self._failures.pop(key, None)
         else:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            self._due[key].add(now + min(_PATIENCE * 2**failures, _MOST_PATIENCE))
-        if not self._due[key]:
-            del self._due[key]
+            self._due.setdefault(key, set()).add(now + min(_PATIENCE * failures**2, _MOST_PATIENCE))
+        if not self._due.get(key):
+            self._due.pop(key, None)
 
     def _tried(self, objects: Objects, key: Key, now: datetime) -> bool:
         """False when its writes are refused again and again: then it waits."""
@@ -95,7 +113,7 @@ class Rollouts:
             except ApiError:
                 self._follow(objects)
                 continue
-            self._due[key].update(moment for moment in outcome.due if moment > now)
+            self._due.setdefault(key, set()).update(moment for moment in outcome.due if moment > now)
             # What was written meanwhile has reached the cache by now, and is then forgotten again.
             self._follow(objects)
             if outcome.written is not None and key in self._known:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sandbox.cluster.objects import Objects
-from sandbox.cluster.patches import Json, PatchType, copied
+from sandbox.cluster.patches import Json, PatchType, copied, merge_difference
 from sandbox.cluster.rollouts import conditions, spec
 from sandbox.cluster.rollouts.keys import MANAGER, pod_hash
-from sandbox.cluster.rollouts.status import as_go, difference
+from sandbox.cluster.rollouts.status import as_go
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Look:
         after["observedGeneration"] = str(self.rollout["metadata"]["generation"])
         phase, message = conditions.phase(self.rollout, after)
         after["phase"], after["message"] = phase, message
-        patch = difference(as_go(self.status), as_go(after))
+        patch = merge_difference(as_go(self.status), as_go(after))
         if not patch:
             return None
         self.written = self.objects.patch(

@@ -281,6 +281,14 @@ def _forget_runs(look: Look, hash_: str) -> None:
             look.objects.delete("analysisruns", look.namespace, run["metadata"]["name"])
 
 
+def is_rollback_within_window(look: Look) -> bool:
+    window = spec.rollback_window(look.rollout)
+    if look.new is None or look.stable is None or not window:
+        return False
+    first, last = _born(look.new), _born(look.stable)
+    return first < last and sum(first < _born(item) < last for item in look.sets) < window
+
+
 def is_saturated(look: Look, item: Json | None = None) -> bool:
     """Whether a ReplicaSet (the new one) has as many available pods as the Rollout wants, and both know it."""
     found, wanted = item or look.target, spec.replicas(look.rollout)
@@ -338,6 +346,11 @@ def drop_deadline(look: Look, item: Json) -> None:
 def _patch_deadline(look: Look, item: Json, operation: Json) -> None:
     patch = [{"path": f"/metadata/annotations/{DEADLINE}", **operation}]
     look.objects.patch("replicasets", look.namespace, item["metadata"]["name"], patch, PatchType.JSON, manager=MANAGER)
+
+
+def _born(item: Json) -> str:
+    found: str = item["metadata"]["creationTimestamp"]
+    return found
 
 
 def _age(item: Json) -> tuple[str, str]:

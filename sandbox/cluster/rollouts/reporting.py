@@ -28,7 +28,7 @@ def write(look: Look, preview: Json | None, active: Json) -> None:
         look.clear_pause = look.abort_over = True
         after["promoteFull"] = False
         after["blueGreen"] = {}
-    if look.status.get("promoteFull"):
+    if _is_promoted_in_full(look):
         look.clear_pause = look.abort_over = True
     after["blueGreen"] |= {"previewSelector": selected_hash(preview), "activeSelector": selected_hash(active)}
     if _is_complete(look, after):
@@ -105,13 +105,18 @@ def _is_complete(look: Look, after: Json) -> bool:
         return True
     if active != after["currentPodHash"]:
         return False
-    if look.status.get("promoteFull"):
+    if _is_promoted_in_full(look):
         return True
     if look.is_aborted:
         return False
     if spec.blue_green(look.rollout).get("postPromotionAnalysis"):
         return replica_sets.has_deadline(look.new) or analysis.phase(look.post) == "Successful"
     return True
+
+
+def _is_promoted_in_full(look: Look) -> bool:
+    """On order, or because it goes back no further than `rollbackWindow`."""
+    return bool(look.status.get("promoteFull")) or replica_sets.is_rollback_within_window(look)
 
 
 def _checkpoint(look: Look) -> bool:

@@ -48,6 +48,11 @@ def history_limit(rollout: Json) -> int:
     return _number(rollout["spec"].get("revisionHistoryLimit"), _HISTORY)
 
 
+def rollback_window(rollout: Json) -> int:
+    """A set that is older than the stable one by fewer revisions than this is promoted in full."""
+    return _number((rollout["spec"].get("rollbackWindow") or {}).get("revisions"), 0)
+
+
 def progress_deadline(rollout: Json) -> timedelta:
     return timedelta(seconds=_number(rollout["spec"].get("progressDeadlineSeconds"), _PROGRESS_DEADLINE))
 
