@@ -9,7 +9,8 @@ CHUNK = 1 << 16
 
 class DelayedPort:
     """`rtt` (seconds) may be changed at any time. `passed` is told of each piece that a server's client has received:
-    the bytes of the request before it, and when (by the loop's clock).
+    the bytes of the request before it, and when (by the loop's clock). While `open` is not set, nothing passes; what
+    came meanwhile then passes at once.
     """
 
     def __init__(self, target: str) -> None:
@@ -17,6 +18,9 @@ class DelayedPort:
         self._port = int(port)
         self.rtt = 0.0
         self.passed: Callable[[bytes, float], None] = lambda _request, _when: None
+        self.open = asyncio.Event()
+        self.open.set()
+        self._last = 0.0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -32,6 +36,12 @@ class DelayedPort:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def quiet(self, seconds: float) -> None:
+        """Until nothing has come for so long."""
+        loop = asyncio.get_running_loop()
+        while (left := self._last + seconds - loop.time()) > 0:  # noqa: ASYNC110 - silence is no event
+            await asyncio.sleep(left)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -66,6 +76,7 @@ class DelayedPort:
                 due, data = await under_way.get()
                 if (left := due - loop.time()) > 0:
                     await asyncio.sleep(left)
+                await self.open.wait()
                 told(data)
                 if not data:
                     with contextlib.suppress(OSError):
@@ -77,6 +88,7 @@ class DelayedPort:
         delivering = asyncio.create_task(deliver())
         try:
             while data := await reader.read(CHUNK):
+                self._last = loop.time()
                 under_way.put_nowait((loop.time() + self.rtt / 2, data))
             under_way.put_nowait((loop.time() + self.rtt / 2, b""))
             await delivering

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
-from benchmarks.stage import APPROVE, Stage, stage
+from benchmarks.stage import APPROVE, QUIET_FOR, Stage, stage
 
 ROUND_TRIPS = (0.0, 0.005, 0.020, 0.080)
 """Seconds, on the connection to Discord and on that to the API server."""
@@ -50,8 +50,10 @@ async def _votes(made: Stage, rtt: float, apps: Sequence[str]) -> Row:
     took, bare = [], []
     made.rtt(rtt)
     for number, app in enumerate(apps):
-        bare.append(await made.bare_patch(number))
         ballot = await made.ballot(app)
+        await made.quiet()
+        bare.append(await made.bare_patch(number))
+        await made.quiet()
         voted = asyncio.get_running_loop().time()
         await made.discord.people["leo"].react(ballot, APPROVE)
         [switched] = await made.patches(app, voted)
@@ -61,21 +63,29 @@ async def _votes(made: Stage, rtt: float, apps: Sequence[str]) -> Row:
 
 
 async def _rollbacks(made: Stage, rtt: float, apps: Sequence[str]) -> Row:
-    """The press received at the gateway → the traffic is home, while Discord's REST and the registry are down and a
-    thousand events stand before it. Asserts what a time cannot tell: one write to the Service, and no new pod.
+    """The press received → the traffic is home, while Discord's REST and the registry are down and a thousand events
+    stand before it, on the wire: what they cost the simulated Discord is not the bot's. Asserts what a time cannot
+    tell: one write to the Service, and no new pod.
     """
+    people = made.ports[1]
     took, bare = [], []
     made.rtt(rtt)
     for number, app in enumerate(apps):
+        await made.quiet()
         bare.append(await made.bare_patch(number))
         form = await made.discord.people["sam"].click(await made.card(app, "🟢"), "Roll back")
         pods = await made.pods(app)
         made.discord.faults.add(status=502, times=1_000_000)
+        await made.quiet()
+        people.open.clear()
         made.chatter(app, QUEUED)
-        pressed = asyncio.get_running_loop().time()
         submitting = asyncio.create_task(made.discord.people["sam"].submit_modal(form, reason="too slow"))
+        await asyncio.sleep(0)
+        await people.quiet(QUIET_FOR + rtt)
+        pressed = asyncio.get_running_loop().time()
+        people.open.set()
         written = await made.patches(app, pressed)
-        took.append(written[0] - pressed - rtt / 2)
+        took.append(written[0] - pressed)
         if len(written) != 1 or not await made.pods(app) <= pods:
             raise RuntimeError(
                 f"{app} was rolled back with {len(written)} writes: {await made.pods(app) - pods} are new"

@@ -23,6 +23,8 @@ APPROVE = "✅"
 CHANNEL = "releases"
 PATIENCE = 120.0
 """Seconds until something that does not come is called missing."""
+QUIET_FOR = 0.1
+"""Seconds without a byte, after which nothing is under way."""
 SWITCH = re.compile(rb"PATCH /api/v1/namespaces/([\w-]+)/services/active\\?")
 WORLD = World(
     guild="Bench",
@@ -53,6 +55,12 @@ class Stage:
     def rtt(self, seconds: float) -> None:
         for port in self.ports:
             port.rtt = seconds
+
+    async def quiet(self) -> None:
+        """Until everybody has finished with what came before, so that it is not measured."""
+        for _ in self.ports:  # the second may have woken the first again
+            for port in self.ports:
+                await port.quiet(QUIET_FOR + port.rtt)
 
     async def card(self, app: str, sign: str) -> Message:
         def shown() -> Message | None:

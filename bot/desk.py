@@ -29,6 +29,7 @@ from bot.release.machine import DRAIN
 from bot.release.record import Person, Phase, Release, Version
 from bot.release.snapshot import Snapshot, Traffic
 from bot.release.verbs import Verb, ask, only
+from bot.repositories import Repositories
 from bot.store import Event, Outdated, Page, Store, Taken
 from bot.view import Live, Status, View, links_to, view
 
@@ -94,6 +95,7 @@ class Desk:
         self._opening = Opening(store, token)
         self._links: dict[str, Links] = {}
         self._in_service = InService(cluster)
+        self._repositories = Repositories(cluster)
         box = BallotBox(apps, store, controller.wake, controller.expecting)
         self.vote, self.withdraw, self.recount = box.vote, box.withdraw, box.recount
 
@@ -106,7 +108,7 @@ class Desk:
         """
         if not holds(author, app.deployers):
             raise Refused(only(app.deployers, "deploy", app.name))
-        image = resolve_text(text, app.image, app.images, app.name)
+        image = resolve_text(text, await self._repositories.of(app), app.images, app.name)
         newest = await self.store.newest(app.name)
         if newest and newest.phase.open and not replace:
             raise AlreadyOpen(newest)
@@ -158,9 +160,10 @@ class Desk:
     async def ask(self, app: str, number: int, verb: Verb, actor: Person, reason: str = "") -> Release:
         """Promote, reject, abandon, roll back or release capacity; asking twice does nothing twice."""
         for _ in range(TRIES):
-            release = await found(self.store, self.apps, app, number)
-            newest = await self.store.newest(app)
-            if newest and newest.number != release.number:
+            newest = await self.store.newest(app) if app in self.apps else None
+            current = newest is not None and newest.number == number
+            release = newest if newest and current else await found(self.store, self.apps, app, number)
+            if newest and not current:
                 live = await self._left_live(newest) if verb is Verb.ROLL_BACK else None
                 if live is not None and live.number == release.number:
                     return await self._take_back(self.apps[app], live, actor, reason)
@@ -250,7 +253,8 @@ class Desk:
 
     async def suggest_images(self, app: App, typed: str) -> list[str]:
         """At most 25 tags, newest first, within a second."""
-        return await self._images.suggest(parse(app.image), typed)
+        repository = await self._repositories.at_once(app)
+        return await self._images.suggest(parse(repository), typed) if repository else []
 
     async def view(self, release: Release) -> View:
         """Everything a card shows; asks the store only."""

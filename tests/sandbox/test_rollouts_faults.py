@@ -1,6 +1,7 @@
 """A controller that sleeps, dies, or forgets what others wrote; and what a status shows before it is true."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -249,6 +250,26 @@ async def _tests(argo: RolloutCluster, paths: list[str]) -> list[dict]:
 async def _promote(argo: RolloutCluster, tests: list[dict]) -> int:
     patch = [*tests, {"op": "remove", "path": "/status/pauseConditions"}]
     return (await argo.patch("rollouts", ROLLOUT, patch, subresource="status")).status
+
+
+async def test_a_controller_that_takes_its_time_can_be_seen_at_work(argo):
+    """Then also those see the early phase who do not watch, but ask."""
+    argo.cluster.rollouts.pace = timedelta(milliseconds=100)
+    await argo.set_image("green")
+    assert shown(await argo.rollout())[:2] == (False, "Healthy")
+    argo.cluster.advance(0.1)
+    assert shown(await argo.rollout())[:2] == (True, "Progressing")
+    assert await argo.replicas("green") == 0
+    argo.cluster.advance(1)
+    assert await argo.pauses() == ["BlueGreenPause"]
+    since = argo.cluster.objects.version
+    await argo.promote()
+    assert await argo.selected() == "blue"
+    argo.cluster.advance(0.1)
+    assert (await argo.selected(), await argo.deadline("blue")) == ("green", None)
+    argo.cluster.advance(0.1)
+    assert await argo.deadline("blue")
+    assert len(argo.past("services", ACTIVE, since)) == 1
 
 
 async def test_the_image_of_the_promoted_set_is_what_was_asked_for(paused):

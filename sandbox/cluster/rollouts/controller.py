@@ -37,6 +37,8 @@ class Rollouts:
     def __init__(self) -> None:
         # Called when there is work that no change of an object announces.
         self.wake: Callable[[], None] = lambda: None
+        # How long it takes from a change until it looks: nothing, for tests; in life it is 50 to 300 ms each time.
+        self.pace = timedelta()
         self._known: dict[Key, Json] = {}
         self._seen = _NOTHING
         self._dirty: set[Key] = set()
@@ -72,13 +74,16 @@ class Rollouts:
         if self._stopped:
             return None
         self._follow(objects)
-        self._dirty |= {key for key, moments in self._due.items() if min(moments) <= now}
-        dirty, self._dirty = sorted(self._dirty), set()
-        for key in dirty:
+        for key in self._dirty:
+            moments = self._due.setdefault(key, set())
+            if not any(moment <= now + self.pace for moment in moments):
+                moments.add(now + self.pace)
+        self._dirty.clear()
+        for key in sorted(key for key, moments in self._due.items() if min(moments) <= now):
             if self._may_look(key, now):
                 self._reconcile(objects, key, now)
             else:
-                self._due.setdefault(key, set()).add(now + _PATIENCE)
+                self._due[key] = {moment for moment in self._due[key] if moment > now} | {now + _PATIENCE}
         return earliest([moment for moments in self._due.values() for moment in moments])
 
     def _may_look(self, key: Key, now: datetime) -> bool:
@@ -94,9 +99,9 @@ class Rollouts:
             self._failures.pop(key, None)
         else:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            self._due[key].add(now + min(_PATIENCE * 2**failures, _MOST_PATIENCE))
-        if not self._due[key]:
-            del self._due[key]
+            self._due.setdefault(key, set()).add(now + min(_PATIENCE * failures**2, _MOST_PATIENCE))
+        if not self._due.get(key):
+            self._due.pop(key, None)
 
     def _tried(self, objects: Objects, key: Key, now: datetime) -> bool:
         """False when its writes are refused again and again: then it waits."""
@@ -108,7 +113,7 @@ class Rollouts:
             except ApiError:
                 self._follow(objects)
                 continue
-            self._due[key].update(moment for moment in outcome.due if moment > now)
+            self._due.setdefault(key, set()).update(moment for moment in outcome.due if moment > now)
             # What was written meanwhile has reached the cache by now, and is then forgotten again.
             self._follow(objects)
             if outcome.written is not None and key in self._known:

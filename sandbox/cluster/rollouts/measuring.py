@@ -22,6 +22,7 @@ Json = dict[str, Any]
 
 RUNNING = "Running"
 _RETRY = timedelta(seconds=10)
+_SECOND = timedelta(seconds=1)
 _ERROR_LIMIT = 4
 _KEPT = 10
 _WORST = ("Successful", "Inconclusive", "Error", "Failed")
@@ -144,7 +145,8 @@ def _next(metric: Json, result: Json, last: Json) -> datetime | None:
         return ended + _RETRY
     if (wanted := _wanted(metric)) is not None and result.get("count", 0) >= wanted:
         return None
-    return ended + _seconds(metric["interval"]) if metric.get("interval") else None
+    # Times have whole seconds: a shorter interval would be over at once.
+    return ended + max(_seconds(metric["interval"]), _SECOND) if metric.get("interval") else None
 
 
 def _wanted(metric: Json) -> int | None:
