@@ -121,8 +121,9 @@ class Controller:
         self._ring(release.app)
         try:
             yield
-        except StoreError as error:
+        except StoreError as error:  # nothing is moved upon it
             expected.trouble = str(error)
+            self._draw(release.app)
             raise
         finally:
             expected.recorded.set()
