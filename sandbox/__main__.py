@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sandbox import demo as demonstration
-from sandbox.apps import APPS, IMAGES, MOCHI
+from sandbox.apps import APPS, IMAGES, MOCHI, NAMESPACE
 from sandbox.cluster import LIFELIKE, Cluster, wall_clock
 from sandbox.discord import DiscordServer
 from sandbox.discord.page import Pages
@@ -60,7 +60,7 @@ def cluster(port: int, kubeconfig: Path) -> None:
         for app in APPS:
             here.apply(app.manifests(f"registry.example.com/{app.name}"))
         _write_private(kubeconfig, json.dumps(here.kubeconfig()))
-        click.echo(f"{url}\nkubectl --kubeconfig {kubeconfig} --namespace {MOCHI.name} get all")
+        click.echo(f"{url}\nkubectl --kubeconfig {kubeconfig} --namespace {NAMESPACE} get all")
         return here.stop
 
     asyncio.run(_until_interrupted(start))

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import click
 
-from sandbox.apps import APPS, DANGO, IMAGES, MOCHI, DemoApp
+from sandbox.apps import APPS, DANGO, IMAGES, MOCHI, NAMESPACE, DemoApp
 from sandbox.bot_process import BotProcess
 from sandbox.cluster import INSTANT, LIFELIKE, Behaviour, Cluster, wall_clock
 from sandbox.discord import DiscordServer, Message, World
@@ -121,7 +121,7 @@ class Demo:
         await self.cluster.start()
         for app in APPS:
             self.cluster.apply(app.manifests(f"{self.registry.host}/{app.name}"))
-            served = [await self.cluster.proxy.serve(each, app.name) for each in (app.active, app.preview)]
+            served = [await self.cluster.proxy.serve(each, NAMESPACE) for each in (app.active, app.preview)]
             self.sites[app] = Sites(*(f"{url}/" for url in served))
         stack.push_async_callback(self.discord.stop)
         await self.discord.start()

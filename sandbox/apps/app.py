@@ -6,10 +6,13 @@ from typing import Any
 
 Json = dict[str, Any]
 
+NAMESPACE = "sweets"
+"""Of all of them: they are one team's."""
+
 
 @dataclass(frozen=True)
 class DemoApp:
-    """Its namespace, its channel and its repository are called as it is."""
+    """Its channel and its repository are called as it is."""
 
     name: str
     runs_on: str
@@ -27,14 +30,14 @@ class DemoApp:
     others: tuple[str, ...] = ("crash", "slow", "flaky")
 
 
-def described(api_version: str, kind: str, namespace: str, name: str, spec: Json) -> Json:
-    metadata = {"name": name, "namespace": namespace, "labels": {"app": namespace}}
+def described(api_version: str, kind: str, app: str, name: str, spec: Json) -> Json:
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": {"app": app}}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def service(namespace: str, name: str, selector: dict[str, str]) -> Json:
+def service(app: str, name: str, selector: dict[str, str]) -> Json:
     spec = {"selector": selector, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}
-    return described("v1", "Service", namespace, name, spec)
+    return described("v1", "Service", app, name, spec)
 
 
 def pod_template(labels: dict[str, str], image: str) -> Json:

@@ -1,6 +1,6 @@
 """An app on Argo Rollouts: a Rollout with the blueGreen strategy and its two Services."""
 
-from sandbox.apps.app import DemoApp, Json, described, pod_template, service
+from sandbox.apps.app import NAMESPACE, DemoApp, Json, described, pod_template, service
 
 NAME = "dango"
 ACTIVE, PREVIEW = "dango", "dango-preview"
@@ -35,7 +35,7 @@ def _table(_repository: str) -> str:
     """The repository of a tag is that of what is live."""
     return f"""\
 rollout     = "{NAME}"
-namespace   = "{NAME}"
+namespace   = "{NAMESPACE}"
 """
 
 

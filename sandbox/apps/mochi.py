@@ -1,6 +1,6 @@
 """An app on two Deployments: with Services and Ingresses, and no release label."""
 
-from sandbox.apps.app import DemoApp, Json, described, pod_template, service
+from sandbox.apps.app import NAMESPACE, DemoApp, Json, described, pod_template, service
 
 NAME = "mochi"
 LIVE, IDLE = "mochiapp-blue", "mochiapp-green"
@@ -26,7 +26,7 @@ def _manifests(repository: str) -> list[Json]:
 
 def _table(repository: str) -> str:
     return f"""\
-namespace   = "{NAME}"
+namespace   = "{NAMESPACE}"
 image       = "{repository}"
 service     = "{ACTIVE}"
 preview     = "{PREVIEW}"

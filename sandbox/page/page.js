@@ -137,7 +137,7 @@ function drawSteps(shown) {
   document.querySelector('[data-step="more"]').classList.toggle("now", now < 0);
   document.querySelector('[data-step="deploy"]').hidden = now < 0;
   const other = state.apps.find((one) => one !== shown);
-  byId("other").textContent = `${other.name} on ${other.runs_on}`;
+  byId("other").textContent = other.name;
   byId("other").onclick = () => show(other.channel);
 }
 
