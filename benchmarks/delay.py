@@ -40,7 +40,7 @@ class DelayedPort:
     async def quiet(self, seconds: float) -> None:
         """Until nothing has come for so long."""
         loop = asyncio.get_running_loop()
-        while (left := self._last + seconds - loop.time()) > 0:
+        while (left := self._last + seconds - loop.time()) > 0:  # noqa: ASYNC110 - silence is no event
             await asyncio.sleep(left)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -158,9 +158,10 @@ class Desk:
     async def ask(self, app: str, number: int, verb: Verb, actor: Person, reason: str = "") -> Release:
         """Promote, reject, abandon, roll back or release capacity; asking twice does nothing twice."""
         for _ in range(TRIES):
-            release = await found(self.store, self.apps, app, number)
-            newest = await self.store.newest(app)
-            if newest and newest.number != release.number:
+            newest = await self.store.newest(app) if app in self.apps else None
+            current = newest is not None and newest.number == number
+            release = newest if newest and current else await found(self.store, self.apps, app, number)
+            if newest and not current:
                 live = await self._left_live(newest) if verb is Verb.ROLL_BACK else None
                 if live is not None and live.number == release.number:
                     return await self._take_back(self.apps[app], live, actor, reason)
