@@ -7,8 +7,8 @@ the rights of the shipped Role. What differs between the two stands here and now
 import asyncio
 import secrets
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 import aiohttp
@@ -53,6 +53,9 @@ class Target(Protocol):
 
     def crash_again(self) -> None:
         """The pods that have crashed once do it a second time, without anybody waiting for the back-off."""
+
+    async def probe(self, pod: str, *, passes: bool) -> None:
+        """This pod fails its readiness probe from now on, or passes it again."""
 
     async def restart_api_server(self) -> None:
         """Connections break, and what was watched can only be watched again from now on."""
@@ -110,10 +113,44 @@ class Sandbox:
     def crash_again(self) -> None:
         self.cluster.advance(NEXT_CRASH)
 
+    async def probe(self, pod: str, *, passes: bool) -> None:
+        self.cluster.kubelet.probe(self.namespace, pod, passes=passes)
+
     async def restart_api_server(self) -> None:
         # No client gets a turn between these two.
         self.cluster.server.drop_watches()
         self.cluster.objects.compact()
+
+
+class RolloutController(Protocol):
+    """Argo's own, as a test may treat it."""
+
+    def freeze(self) -> None:
+        """It stands still from now on; what happens meanwhile waits for it."""
+
+    def thaw(self) -> None:
+        """It goes on, with all that it has missed."""
+
+    def frozen(self) -> AbstractContextManager[None]: ...
+
+
+class SandboxRollouts:
+    def __init__(self, target: Sandbox) -> None:
+        self._rollouts = target.cluster.rollouts
+
+    def freeze(self) -> None:
+        self._rollouts.stop()
+
+    def thaw(self) -> None:
+        self._rollouts.resume()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
 
 
 class Real:
@@ -172,6 +209,14 @@ class Real:
 
     def crash_again(self) -> None:
         """Its pod maker lets them crash twice a second by itself."""
+
+    async def probe(self, pod: str, *, passes: bool) -> None:
+        conditions = [{"type": kind, "status": str(passes)} for kind in ("Ready", "ContainersReady")]
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/status"
+        headers = {"Content-Type": "application/strategic-merge-patch+json"}
+        body = {"status": {"conditions": conditions}}
+        async with self.session.patch(path, json=body, headers=headers, raise_for_status=True):
+            pass
 
     async def restart_api_server(self) -> None:
         await asyncio.to_thread(self.plane.restart_api_server)  # the bot must see its connections go
