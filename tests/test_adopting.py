@@ -212,7 +212,7 @@ async def test_a_version_that_was_rejected_becomes_a_release_when_it_is_brought_
         set_image(world, f"{REPOSITORY}:{image}")
         await world.run()
         await world.desk.ask("mochi", (await world.newest()).number, Verb.REJECT, KIM)
-        await world.run()
+        await world.advance(minutes=2)  # while its pods are kept, Argo Rollouts takes it up again without a pause
     assert (await world.newest()).number == 3
 
 

@@ -160,14 +160,22 @@ class Crowd:
         self.away = False
         self.asked = 0
 
-    async def members(self, ids: Collection[int]) -> Mapping[int, Person]:
-        return await self.people(ids)
-
     async def people(self, ids: Collection[int]) -> Mapping[int, Person]:
         self.asked += 1
         if self.away:
             raise Unreachable
         return {key: self.members[key] for key in ids if key in self.members}
+
+
+class Guild:
+    """Its members, who can be read whether or not votes can be counted."""
+
+    def __init__(self, people: Any) -> None:
+        self._people = people
+
+    async def members(self, ids: Collection[int]) -> Mapping[int, Person]:
+        found: Mapping[int, Person] = await self._people.people(ids)
+        return found
 
 
 class Drawn:
@@ -231,7 +239,8 @@ class World:
         self.backend: Any = made(self.api, apps.values(), self.clock.now, lambda _: None, self.store_id)
         tokens = iter(f"t{number}" for number in range(10_000))
         opening = Opening(self.store, lambda: next(tokens))
-        self.adopting = Adopting(self.store, self.backend, self.people, self.named, self.clock, opening)
+        guild = Guild(self.people) if isinstance(self.people, Crowd) else self.people
+        self.adopting = Adopting(self.store, self.backend, guild, self.named, self.clock, opening)
         self.controller = Controller(apps, self.store, self.backend, self.people, self.cards, self.clock, self.adopting)
         self.desk = Desk(apps, self.store, self.backend, self.shelf, self.controller, self.clock, lambda: next(tokens))
 

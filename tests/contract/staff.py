@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bot.adopting import Adopting
 from bot.clusters.api import Api, Json, Kind, KubeApi, Listing, Patch, Patience
 from bot.clusters.both import BothBackends
 from bot.controller import Controller, Moment
@@ -15,7 +16,7 @@ from bot.release.app import App
 from bot.release.record import Person, Phase, Release
 from bot.release.verbs import Verb
 from bot.store import Event, Store, connect
-from world import ANN, BO, GUEST, KIM, LEO, SAM, Crowd, Shelf
+from world import ANN, BO, GUEST, KIM, LEO, SAM, Crowd, Guild, Shelf
 
 PATIENCE = 20.0
 """Seconds until a phase that does not come is called missing."""
@@ -52,11 +53,15 @@ class Door:
         self.before: Callable[[Kind, str, Patch], Awaitable[None]] | None = None
         self.sent: list[tuple[str, str, Patch]] = []
         """Kind, name and patch of every write that the API server took."""
+        self.read: list[str] = []
+        """The kinds of all reads, but for watches."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Json:
+        self.read.append(kind.name)
         return await self._api.get(kind, namespace, name)
 
     async def list(self, kind: Kind, namespace: str, *, labels: str = "") -> Listing:
+        self.read.append(kind.name)
         return await self._api.list(kind, namespace, labels=labels)
 
     async def patch(self, kind: Kind, namespace: str, name: str, patch: Patch) -> Json:
@@ -93,7 +98,8 @@ class Greenlight:
         apps = {app.name: app}
         door: Api = self.door
         self.cluster = BothBackends(door, [app], clock.now, self._changed, store_id)
-        self.controller = Controller(apps, store, self.cluster, self.crowd, self._news, clock)
+        adopting = Adopting(store, self.cluster, Guild(self.crowd), {LEO.name: LEO.id}, clock)
+        self.controller = Controller(apps, store, self.cluster, self.crowd, self._news, clock, adopting)
         self.desk = Desk(apps, store, self.cluster, Shelf(), self.controller, clock)
         self._work: list[asyncio.Task[None]] = []
 
@@ -167,6 +173,15 @@ class Greenlight:
             seen = self.controller.moments.get(self.app.name)
             story = "\n".join(f"{event.kind}: {event.text} {event.detail or ''}" for event in await self.events())
             raise AssertionError(f"It did not come to it. Last seen: {seen}\n{story}") from None
+
+    async def has(self, number: int) -> Release:
+        """The newest release, once it is that one."""
+        async with asyncio.timeout(PATIENCE):
+            while (found := await self.store.newest(self.app.name)) is None or found.number < number:
+                self._news.arrived.clear()
+                await self._heard()
+        assert found.number == number
+        return found
 
     async def newest(self) -> Release:
         release = await self.store.newest(self.app.name)

@@ -17,7 +17,7 @@ REPLICAS = 2
 
 @pytest.fixture
 def app(app):
-    return replace(app, target=Argo("mochiapp"))
+    return replace(app, target=Argo("mochiapp", adopt=False))  # what others begin is in test_argo_outside.py
 
 
 @pytest.fixture

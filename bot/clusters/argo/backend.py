@@ -112,14 +112,21 @@ class ArgoCluster:
 
     def seen(self, app: App, release: Release) -> RolloutView | None:
         """None as well while a watch is interrupted, and for Rollouts whose template is in a Deployment."""
+        objects = self._heard(app)
+        if objects is None or workload(objects.rollout):
+            return None
+        return RolloutView(app, release, objects, self._store_id, read_at=self._now(), fresh=False)
+
+    def _heard(self, app: App) -> Objects | None:
+        """The app's objects, but for a Deployment that holds the pod template; None while a watch is interrupted."""
         watches = [self._watches[app.namespace, kind.name] for kind in WATCHED]
         if not all(watch.listed.is_set() and not watch.trouble for watch in watches):
             return None
         rollouts, replica_sets, services, pods, slices = (watch.objects for watch in watches)
         rollout = rollouts.get(app.argo.rollout)
-        if rollout is None or workload(rollout) or active_service(rollout) not in services:
+        if rollout is None or active_service(rollout) not in services:
             return None
-        objects = Objects(
+        return Objects(
             rollout=rollout,
             workload=None,
             active=services[active_service(rollout)],
@@ -129,7 +136,6 @@ class ArgoCluster:
             slices=list(slices.values()),
             application=self._applications.get(app.name),
         )
-        return RolloutView(app, release, objects, self._store_id, read_at=self._now(), fresh=False)
 
     async def look(self, app: App, release: Release) -> RolloutView:
         """Read everything side by side; the look's age counts from before the first read.
@@ -164,14 +170,16 @@ class ArgoCluster:
                 self._watches[write.namespace, kind.name].put(sound(kind, written))
 
     async def outside(self, app: App, newest: Release | None) -> Outside | None:
-        """A version that the controller works towards, that is not live, and that is not `newest`'s."""
-        if not app.argo.adopt:
+        """A version that the controller works towards, that is not live, and that is not `newest`'s.
+
+        As long as nothing is heard of one nothing is read: this is asked whenever something happens in the namespace.
+        """
+        heard = self._heard(app)
+        if not app.argo.adopt or (heard is not None and _beside(app, heard, newest) is None):
             return None
         objects = await self.found(app)
-        if not objects.is_observed or objects.current in {"", objects.active_hash}:
-            return None
-        replica_set = objects.replica_set(objects.current)
-        if replica_set is None or (newest is not None and _is_of(newest, app, objects)):
+        replica_set = _beside(app, objects, newest)
+        if replica_set is None or not objects.is_observed:
             return None
         begun = start(app, objects, self._store_id)
         _, present = container(objects.holder, app.argo.container)
@@ -294,6 +302,13 @@ class _Beside(NamedTuple):
 
 def _names(rollout: Json) -> tuple[str, str, str]:
     return active_service(rollout), preview_service(rollout), workload(rollout)
+
+
+def _beside(app: App, objects: Objects, newest: Release | None) -> Json | None:
+    """The ReplicaSet of the version that the controller works towards, if that is neither live nor `newest`'s."""
+    if objects.current == objects.active_hash or (newest is not None and _is_of(newest, app, objects)):
+        return None
+    return objects.replica_set(objects.current)
 
 
 def _is_of(release: Release, app: App, objects: Objects) -> bool:

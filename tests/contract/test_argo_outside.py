@@ -1,0 +1,117 @@
+"""What others bring up on Argo Rollouts is noticed, becomes one release, and costs nothing while nobody does."""
+
+from dataclasses import replace
+
+import pytest
+from installed import Mochi
+from test_argo_release import RULES, Rollout
+
+import mochi
+from bot.release.app import Argo
+from bot.release.record import Cause, Phase
+from bot.release.verbs import Verb
+from mochi_rollout import mochi_rollout
+from world import KIM, REPOSITORY, SAM
+
+REPLICAS = 2
+
+
+@pytest.fixture
+def app(app):
+    return replace(app, target=Argo("mochiapp"))
+
+
+@pytest.fixture
+async def installed(request, target):
+    if target.name == "real":
+        request.getfixturevalue("rollouts_controller")
+    await target.apply(mochi_rollout(target.namespace, image=f"{REPOSITORY}:blue", replicas=REPLICAS))
+    made = Mochi(target)
+    await made.serving(REPLICAS)
+    return made
+
+
+@pytest.fixture
+def rollout(installed):
+    return Rollout(installed)
+
+
+@pytest.fixture
+async def bot(hire, installed):
+    async with hire(RULES) as made:
+        yield made
+
+
+async def at_rest(bot):
+    """Everything was listed, and nothing is left to do."""
+    while bot.cluster.trouble or bot.app.name not in bot.controller._resting or bot.controller._running:
+        await bot.controller.turn()
+
+
+async def test_a_version_that_somebody_else_brings_up_waits_for_the_same_approvals(bot, installed, rollout):
+    blue = await installed.serving(REPLICAS)
+    await at_rest(bot)
+    await rollout.set_image("green")
+    release = await bot.has(1)
+    assert release.begun_by.startswith("kubectl-set at ")
+    await bot.reaches(Phase.READY)
+    green = await installed.serving(REPLICAS, mochi.PREVIEW, instead_of=blue)
+    assert await installed.serving(REPLICAS) == blue
+    await bot.approve()
+    await bot.reaches(Phase.BAKING)
+    assert await installed.serving(REPLICAS, instead_of=blue) == green
+
+
+async def test_what_others_bring_up_is_noticed_after_a_release_of_ours_has_come_to_rest(bot, installed, rollout):
+    await bot.release("green")
+    await bot.stays_live()
+    bot.clock.skip(hours=2)
+    await bot.reaches(Phase.DONE, retired=True)
+    await at_rest(bot)
+    await rollout.set_image("purple")
+    assert (await bot.has(2)).asked == "mochi:purple"
+    await bot.reaches(Phase.READY)
+
+
+async def test_a_version_that_was_rejected_is_taken_away_and_not_adopted_again(bot, installed, rollout):
+    before = (await rollout.get())["spec"]["template"]["spec"]["containers"][0]["image"]
+    await rollout.set_image("green")
+    await bot.has(1)
+    await bot.reaches(Phase.READY)
+    await bot.ask(Verb.REJECT, KIM, "the logo is wrong")
+    await bot.reaches(Phase.REVERTED, retired=True)
+    await at_rest(bot)
+    assert (await rollout.get())["spec"]["template"]["spec"]["containers"][0]["image"] == before
+    assert (await bot.newest()).number == 1
+
+
+async def test_a_promotion_by_somebody_else_closes_the_release_and_a_rollback_still_works(bot, installed, rollout):
+    blue = await installed.serving(REPLICAS)
+    await rollout.set_image("green")
+    await bot.has(1)
+    await bot.reaches(Phase.READY)
+    await rollout.promote()
+    ended = await bot.reaches(Phase.ABANDONED)
+    assert ended.cause is Cause.PROMOTED_OUTSIDE
+    green = await installed.serving(REPLICAS, instead_of=blue)
+    await bot.desk.roll_back(bot.app, SAM)
+    await bot.sees(lambda moment: moment.release.phase is Phase.REVERTED)
+    assert await installed.serving(REPLICAS, instead_of=green) == blue
+
+
+async def test_i12_an_app_at_rest_reads_nothing_whatever_else_happens_in_its_namespace(bot, installed, rollout):
+    """Only what is heard of its own Rollout makes it look."""
+    await at_rest(bot)
+    bot.door.read.clear()
+    namespace = installed.target.namespace
+    [backend] = bot.cluster._used
+    heard = backend._watches[namespace, "Service"].objects
+    for name in ("stranger", "another"):
+        await installed.target.apply([mochi._service(namespace, name, {"app": name})])
+        while name not in heard:
+            await bot.controller.turn()
+        await at_rest(bot)
+    assert bot.door.read == []
+    await rollout.set_image("green")
+    await bot.has(1)
+    assert bot.door.read != []
