@@ -21,7 +21,7 @@ from backends import Backend, OnDeployments, OnRollout  # noqa: E402 - the line 
 from installed import Mochi  # noqa: E402
 from rollout import Rollout  # noqa: E402
 from staff import Greenlight, greenlight  # noqa: E402
-from targets import SLOW, Real, RolloutController, Sandbox, SandboxRollouts, Target  # noqa: E402
+from targets import SLOW, Real, RealRollouts, RolloutController, Sandbox, SandboxRollouts, Target  # noqa: E402
 
 from bot.release.app import App, Timing  # noqa: E402
 from bot.store import migrate  # noqa: E402
@@ -104,8 +104,11 @@ def on_rollout(request: pytest.FixtureRequest, target: Target, strategy: dict[st
 @pytest.fixture
 def controller(request: pytest.FixtureRequest, target: Target) -> Iterator[RolloutController]:
     """Argo's, which a test may freeze; it is at work again afterwards."""
-    real = target.name == "real"
-    made = request.getfixturevalue("rollouts_controller") if real else SandboxRollouts(target)
+    made: RolloutController
+    if isinstance(target, Sandbox):
+        made = SandboxRollouts(target)
+    else:
+        made = RealRollouts(request.getfixturevalue("rollouts_controller"), target.namespace)
     yield made
     made.thaw()
 

@@ -7,8 +7,8 @@ the rights of the shipped Role. What differs between the two stands here and now
 import asyncio
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import aiohttp
@@ -17,6 +17,7 @@ import role
 import mochi
 from control_plane import ControlPlane
 from pod_maker import PodMaker
+from rollouts import Rollouts
 from sandbox.cluster import INSTANT, Behaviour, Cluster, wall_clock
 
 Json = dict[str, Any]
@@ -125,32 +126,49 @@ class Sandbox:
 class RolloutController(Protocol):
     """Argo's own, as a test may treat it."""
 
-    def freeze(self) -> None:
-        """It stands still from now on; what happens meanwhile waits for it."""
+    async def freeze(self) -> None:
+        """It stands still from now on, between two of its passes; what happens meanwhile waits for it."""
 
     def thaw(self) -> None:
-        """It goes on, with all that it has missed."""
-
-    def frozen(self) -> AbstractContextManager[None]: ...
+        """It goes on, with all that it has missed; does nothing to one that runs."""
 
 
 class SandboxRollouts:
     def __init__(self, target: Sandbox) -> None:
         self._rollouts = target.cluster.rollouts
 
-    def freeze(self) -> None:
+    async def freeze(self) -> None:
         self._rollouts.stop()
 
     def thaw(self) -> None:
         self._rollouts.resume()
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        self.freeze()
-        try:
-            yield
-        finally:
-            self.thaw()
+
+class RealRollouts:
+    def __init__(self, rollouts: Rollouts, namespace: str) -> None:
+        self._rollouts = rollouts
+        self._namespace = namespace
+
+    async def freeze(self) -> None:
+        # In the middle of a pass it would forget, after that, what others have written meanwhile.
+        async with asyncio.timeout(20):
+            before = None
+            while before != (now := self._rollouts.passes(self._namespace)) or now.begun != now.completed:
+                before = now
+                await asyncio.sleep(0.3)  # what it is at only its log tells
+        self._rollouts.freeze()
+
+    def thaw(self) -> None:
+        self._rollouts.thaw()
+
+
+@asynccontextmanager
+async def frozen(controller: RolloutController) -> AsyncIterator[None]:
+    await controller.freeze()
+    try:
+        yield
+    finally:
+        controller.thaw()
 
 
 class Real:

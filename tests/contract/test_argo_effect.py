@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from rollout import hashes, is_paused, nudges
+from rollout import hashes, is_paused
+from targets import frozen
 
 from bot.clusters.argo.patches import NUDGED, WRITTEN
-from bot.clusters.argo.reading import HASH, annotations
+from bot.clusters.argo.reading import annotations, template_label
 from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import KIM, SAM
@@ -53,7 +54,7 @@ def moments_of(notes):
 
 
 async def test_a_version_that_is_not_taken_up_is_nudged_for_three_times_and_then_told(bot, rollout, controller):
-    with controller.frozen():
+    async with frozen(controller):
         await bot.deploy("green")
         await is_told(bot)
         notes, written = nudges_of(bot), json.loads(annotations(await rollout.get())[WRITTEN])
@@ -68,7 +69,7 @@ async def test_a_promotion_that_is_not_carried_out_is_nudged_for_three_times_and
     await bot.deploy("green")
     await bot.reaches(Phase.READY)
     blue = await installed.serving(2)
-    with controller.frozen():
+    async with frozen(controller):
         await bot.approve()
         await is_told(bot)
         notes, sent = nudges_of(bot), (await bot.newest()).switch_sent_at
@@ -83,7 +84,7 @@ async def test_a_template_that_is_written_back_in_vain_keeps_the_release_open(bo
     await bot.deploy("green")
     await bot.reaches(Phase.READY)
     before = len(bot.door.sent)
-    with controller.frozen():
+    async with frozen(controller):
         await bot.ask(Verb.REJECT, KIM)
         moment = await is_told(bot)
         assert moment.release.phase is Phase.REVERTING
@@ -99,7 +100,7 @@ async def test_a_rollback_needs_no_controller_for_the_traffic_and_says_that_it_d
     await bot.release("green")
     green_pods = await installed.serving(2)
     async with installed.record_service() as service:
-        with controller.frozen():
+        async with frozen(controller):
             await bot.ask(Verb.ROLL_BACK, SAM)
             assert await installed.serving(2, instead_of=green_pods) == blue
             moment = await is_told(bot)
@@ -109,9 +110,11 @@ async def test_a_rollback_needs_no_controller_for_the_traffic_and_says_that_it_d
     assert green != home == await rollout.live()
 
 
+only_sandbox = pytest.mark.parametrize("target", ["sandbox"], indirect=True)
 LOST = ("version", "promotion", "way back")
 
 
+@only_sandbox
 @pytest.mark.parametrize("what", LOST)
 async def test_what_the_controller_lost_needs_one_nudge(bot, sandbox, rollout, what):
     """It looks at the Rollout again and again, and never sees what was written, until it changes once more."""
@@ -131,42 +134,49 @@ async def test_what_the_controller_lost_needs_one_nudge(bot, sandbox, rollout, w
     assert len(to_status(bot)) == (1 if what == "promotion" else 0)
 
 
+async def looked_since(bot, moment):
+    """Returns when the bot has looked at the app after that moment, and has acted upon it."""
+    bot.controller.wake("mochi")
+    await bot.sees(lambda each: each.seen and each.seen.read_at > moment)
+
+
 async def test_a_change_that_others_made_is_nobodys_reason_to_nudge(bot, rollout, controller):
     """An autoscaler's resize, say: ours was taken up long ago, and what becomes of theirs is their matter."""
     await bot.release("green")
-    with controller.frozen():
+    async with frozen(controller):
         await rollout.set_spec(replicas=3)
         bot.clock.skip(seconds=10)
-        bot.controller.wake("mochi")
-        await bot.controller.turn()
-        await rollout.annotate()
-        await bot.controller.turn()
-        assert nudges(await rollout.get()) == ""
-    assert HASH in (await bot.newest()).previous.selector
+        for _ in range(3):
+            await looked_since(bot, bot.clock.now())
+    assert nudges_of(bot) == []
 
 
-async def test_a_closed_release_does_not_keep_the_bot_busy(bot, rollout, controller):
-    """The controller is away and somebody changes the Rollout: nobody waits for that, and nobody looks all the time."""
-    await bot.release("green")
-    await bot.stays_live()
-    with controller.frozen():
+async def test_nobody_waits_for_the_effect_of_a_release_that_is_closed(bot, rollout, controller):
+    """Somebody put another version over ours before the controller had seen it: it is theirs now."""
+    async with frozen(controller):
+        await bot.deploy("green")
+        await rollout.until(stamped)
         await rollout.set_image("purple")
-        looks = await count_looks(bot)
-    assert looks < 5
+        await bot.reaches(Phase.ABANDONED)
+        bot.clock.skip(seconds=10)
+        sees = count_looks(bot)
+        for _ in range(3):
+            await looked_since(bot, bot.clock.now())
+    assert nudges_of(bot) == []
+    assert sees() < 10
 
 
-async def count_looks(bot):
-    """How often the app is looked at within the time of ten turns of the loop that somebody else brings about."""
-    count = 0
-    look = bot.cluster.look
+def stamped(rollout):
+    return template_label(rollout)
+
+
+def count_looks(bot):
+    """Tells how often the app was looked at since: a loop that runs hot would do it hundreds of times."""
+    looks, look = [], bot.cluster.look
 
     async def counted(*arguments):
-        nonlocal count
-        count += 1
+        looks.append(arguments)
         return await look(*arguments)
 
     bot.cluster.look = counted
-    for _ in range(10):
-        await bot.controller.turn()
-        await bot.store.newest("mochi")
-    return count
+    return lambda: len(looks)

@@ -13,7 +13,7 @@ from bot.clusters import patches as service_patches
 from bot.clusters.api import DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS, SERVICE, Json
 from bot.clusters.argo import patches
 from bot.clusters.argo.objects import CONTROLLER, Objects
-from bot.clusters.argo.owed import Owed, owed, written
+from bot.clusters.argo.owed import WITHIN, Owed, owed, written
 from bot.clusters.argo.reading import HASH, blue_green, container, deadline
 from bot.clusters.argo.state import State, said
 from bot.clusters.argo.versions import Versions
@@ -65,7 +65,7 @@ class RolloutView:
             given_up=self._given_up,
             promoted_by=self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else "",
             restarting=self._versions.is_restarting,
-            again_at=None if self._owed is None or self._owed.is_given_up else self._owed.due,
+            again_at=None if self._owed is None else self._owed.look_at,
         )
 
     def of(self, release: Release) -> Self:
@@ -237,8 +237,8 @@ class RolloutView:
         switches = self._versions.is_desired and self._traffic is not Traffic.CANDIDATE
         if release.phase is Phase.PROMOTING and switches and sent is not None:
             return owed(rollout, f"promotion of {release.label} at {sent.isoformat()}", sent, self.read_at)
-        if release.phase is Phase.REVERTING and self._versions.is_restarting:
-            return owed(rollout, f"way back from {release.label}", None, self.read_at)
+        if release.phase is Phase.REVERTING and self._versions.is_restarting:  # when that was told is not on record
+            return owed(rollout, f"way back from {release.label}", self.read_at - WITHIN, self.read_at)
         return None
 
     @cached_property
