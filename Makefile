@@ -8,10 +8,10 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate test-cluster bench format pictures clean
+.PHONY: help demo test check simulate test-cluster test-argo-versions bench format pictures clean
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/has-sandbox ## play a release in the browser; needs nothing but this checkout
 	@exec $(BIN)/python -m sandbox demo $(ARGUMENTS)
@@ -54,6 +54,16 @@ test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver and 
 	sh tests/registry/install.sh $(CLUSTER)/bin
 	sh tests/cluster/build.sh $(CLUSTER)/bin
 	GREENLIGHT_REQUIRE_CLUSTER=1 GREENLIGHT_REQUIRE_REGISTRY=1 $(PYTEST) -m "cluster or registry" $(ARGUMENTS)
+
+ARGO_VERSIONS ?= $(notdir $(wildcard tests/cluster/argo/*))
+
+test-argo-versions: $(VENV)/has-dev ## run what needs Argo Rollouts on ARGO_VERSIONS of it; needs Go, and ten minutes each
+	sh tests/cluster/build.sh $(CLUSTER)/bin
+	@failed=; for version in $(ARGO_VERSIONS); do \
+		echo "==== Argo Rollouts $$version ===="; \
+		sh tests/cluster/build.sh $(CLUSTER)/argo-$$version $$version && GREENLIGHT_ARGO=$$version \
+			GREENLIGHT_REQUIRE_CLUSTER=1 $(PYTEST) -m "cluster and argo" $(ARGUMENTS) || failed="$$failed $$version"; \
+	done; test -z "$$failed" || { echo "Not as on the version that Greenlight is made for:$$failed" >&2; exit 1; }
 
 bench: $(VENV)/has-sandbox ## how long people wait, as ratios to a bare patch in the same run
 	@$(BIN)/python -m benchmarks $(ARGUMENTS)

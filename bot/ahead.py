@@ -15,7 +15,7 @@ from bot.release.record import Person, Release
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Expected:
     """Somebody's word on a release is being recorded, and its traffic may be moved upon it."""
 
@@ -24,19 +24,21 @@ class Expected:
     """Whose roles will be asked for."""
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
     """Or it could not be."""
+    trouble: str = ""
+    """Why it could not be."""
 
 
 class Ahead:
-    """A look at a release, and at the roles of its voters, that began at `began`. Each is used once."""
+    """A look at what is expected, and at the roles of its voters, that began at `began`. Each is used once."""
 
     def __init__(
         self,
-        release: Release,
+        expected: Expected,
         began: datetime,
         look: Coroutine[Any, Any, View],
         people: Coroutine[Any, Any, Mapping[int, Person]] | None,
     ) -> None:
-        self.release = release
+        self.expected = expected
         self.began = began
         self._look: asyncio.Task[View] | None = _begun(look)
         self._people: asyncio.Task[Mapping[int, Person]] | None = _begun(people) if people is not None else None
@@ -50,8 +52,8 @@ class Ahead:
         return found
 
     def cancel(self) -> None:
-        """What was not needed."""
-        for task in (self._look, self._people):
+        """What was not used is not needed."""
+        for task in (self.look(), self.people()):
             if task is not None:
                 task.cancel()
 

@@ -136,6 +136,10 @@ class Controller:
         self._ring(release.app)
         try:
             yield
+        except StoreError as error:  # nothing is moved upon it
+            expected.trouble = str(error)
+            self._draw(release.app)
+            raise
         finally:
             expected.recorded.set()
 
@@ -241,7 +245,7 @@ class Controller:
                 self._resting[app.name], until = None, None
             else:
                 release, votes = polled
-                fits = ahead if ahead is not None and ahead.release.label == release.label else None
+                fits = ahead if ahead is not None and ahead.expected.release.label == release.label else None
                 until = await self._move(app, release, Ballots(votes), fits, unheard=unheard)
         except Outdated:
             self._ring(app.name)
@@ -255,6 +259,8 @@ class Controller:
         finally:
             if ahead is not None:
                 ahead.cancel()
+                if ahead.expected.trouble:
+                    self.report(ahead.expected.release, ahead.expected.trouble)
             self._draw(app.name)
         self._pauses.pop(app.name, None)
         self._refused.discard(app.name)
@@ -292,18 +298,16 @@ class Controller:
         expected = self._expected.pop(app.name, None)
         if expected is None or expected.recorded.is_set():
             return None
-        release, began = expected.release, self._clock.now()
-        people = self._people.people(expected.voters) if expected.voters else None
-        ahead = Ahead(release, began, self._cluster.look(app, release), people)
+        began, people = self._clock.now(), self._people.people(expected.voters) if expected.voters else None
+        ahead = Ahead(expected, began, self._cluster.look(app, expected.release), people)
         try:
             await expected.recorded.wait()
         except BaseException:
             ahead.cancel()
             raise
-        if self._clock.now() - began <= RECORDED_WITHIN:
-            return ahead
-        ahead.cancel()
-        return None
+        if self._clock.now() - began > RECORDED_WITHIN:
+            ahead.cancel()
+        return ahead
 
     async def _stuck(self, app: App, release: Release | None, error: ClusterError | StoreError) -> datetime:
         """Say what stands in the way, in the log and on the card; when to try again."""

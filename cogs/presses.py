@@ -13,7 +13,7 @@ from discord.ext import commands
 
 from bot.desk import Desk
 from bot.release.errors import Refused
-from bot.release.record import Phase, Release
+from bot.release.record import Phase
 from bot.release.verbs import Verb, ask
 from bot.view import Kind, View
 from cogs import words
@@ -77,9 +77,9 @@ class Presses(commands.Cog):
                 verb = verb_of(match["action"])
                 if verb not in _ASKS_BACK:
                     raise Refused(words.OLD_BUTTON)
-                release = await self._release(match["app"], int(match["number"]))
-                await self._ask(request, release, verb, line(_typed(data), REASON_LIMIT))
-            await self._say_done(request, await self._desk.view(release), verb)
+                view = await self._view(match["app"], int(match["number"]))
+                await self._ask(request, view, verb, line(_typed(data), REASON_LIMIT))
+            await self._say_done(request, view, verb)
 
     async def _ask_back(self, request: Pressed, interaction: discord.Interaction, view: View, verb: Verb) -> None:
         """Show the form. While Discord fails, a rollback is not kept waiting for one that nobody sees."""
@@ -95,21 +95,18 @@ class Presses(commands.Cog):
             await self._do(request, view, verb, "")
 
     async def _view(self, app: str, number: int) -> View:
-        return await self._desk.view(await self._release(app, number))
-
-    async def _release(self, app: str, number: int) -> Release:
         release = await self._desk.release(app, number) if app in self._desk.apps else None
         if release is None:
             raise Refused(words.OLD_BUTTON)
-        return release
+        return await self._desk.view(release)
 
     async def _do(self, request: Pressed, view: View, verb: Verb, reason: str) -> None:
-        await self._ask(request, view.release, verb, reason)
+        await self._ask(request, view, verb, reason)
         await self._say_done(request, view, verb)
 
-    async def _ask(self, request: Pressed, release: Release, verb: Verb, reason: str) -> None:
-        asked = await self._desk.ask(release.app, release.number, verb, request.person, reason)
-        self._desk.redraw(asked)
+    async def _ask(self, request: Pressed, view: View, verb: Verb, reason: str) -> None:
+        release = await self._desk.ask(view.release.app, view.release.number, verb, request.person, reason)
+        self._desk.redraw(release)
 
     async def _say_done(self, request: Pressed, view: View, verb: Verb) -> None:
         # A version that is brought back by a release of its own is taken back all the same.

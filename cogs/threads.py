@@ -7,6 +7,7 @@ from dataclasses import replace
 import discord
 import structlog
 
+from bot.adopting import NOBODY
 from bot.release.app import Notify
 from bot.release.record import Release
 from bot.store import Card, Event, Store
@@ -27,7 +28,7 @@ CLOSED = {50083, 160005}
 LEFT_ALONE_FOR = 600.0
 """Seconds for which a thread that may not be written into is not tried again."""
 
-_NOBODY = discord.AllowedMentions.none()
+_NOT_MENTIONED = discord.AllowedMentions.none()
 
 
 class Threads:
@@ -69,9 +70,9 @@ class Threads:
         """What the thread says then. It is less than was to be told when an earlier message got there after all, whose
         answer was lost: both begin behind `card.told`, so they have one nonce, and Discord answers with the earlier.
         """
-        text, mentioned = telling.text, _NOBODY
-        if telling.ends and view.app.notify is not Notify.OFF:
-            author = view.release.author.id
+        text, mentioned = telling.text, _NOT_MENTIONED
+        author = view.release.author.id
+        if telling.ends and view.app.notify is not Notify.OFF and author != NOBODY:
             text = f"{text}\n{words.over(f'<@{author}>', state(view, around).first)}".strip()
             mentioned = discord.AllowedMentions(
                 everyone=False, roles=False, replied_user=False, users=[discord.Object(author)]

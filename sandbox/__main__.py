@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sandbox import demo as demonstration
-from sandbox import mochi
+from sandbox.apps import APPS, IMAGES, MOCHI, NAMESPACE
 from sandbox.cluster import LIFELIKE, Cluster, wall_clock
 from sandbox.discord import DiscordServer
 from sandbox.discord.page import Pages
@@ -50,16 +50,17 @@ def demo(port: int, fast: bool, browser: bool) -> None:
 @PORT
 @click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Written there.")
 def cluster(port: int, kubeconfig: Path) -> None:
-    """A small Kubernetes API server with the example app `mochi` on it."""
+    """A small Kubernetes API server with the demo's apps on it: mochi on Deployments, dango on a Rollout."""
 
     async def start() -> Callable[[], Awaitable[None]]:
-        images = Registry()
+        images = Registry(IMAGES)
         # kubectl sends no token over plain HTTP, so that whoever is on this machine is let in without one.
         here = Cluster(now=wall_clock, behaviours=LIFELIKE, digests=images.digests, anonymous=True)
         url = await here.start(port)
-        here.apply(mochi.manifests("registry.example.com/mochi:blue"))
+        for app in APPS:
+            here.apply(app.manifests(f"registry.example.com/{app.name}"))
         _write_private(kubeconfig, json.dumps(here.kubeconfig()))
-        click.echo(f"{url}\nkubectl --kubeconfig {kubeconfig} --namespace {mochi.NAMESPACE} get all")
+        click.echo(f"{url}\nkubectl --kubeconfig {kubeconfig} --namespace {NAMESPACE} get all")
         return here.stop
 
     asyncio.run(_until_interrupted(start))
@@ -68,12 +69,13 @@ def cluster(port: int, kubeconfig: Path) -> None:
 @sandbox.command()
 @PORT
 def registry(port: int) -> None:
-    """An OCI registry with the images blue, green, crash, slow and flaky of `mochi`."""
+    """An OCI registry with the images of the demo's apps."""
 
     async def start() -> Callable[[], Awaitable[None]]:
-        here = Registry()
+        here = Registry(IMAGES)
         host = await here.start(port=port)
-        click.echo(f"{host}/mochi:blue, :green, … over plain HTTP")
+        images = (f"{host}/{repository}:{tag}" for repository, tags in IMAGES.items() for tag in tags)
+        click.echo("\n".join(("Over plain HTTP:", *images)))
         return here.stop
 
     asyncio.run(_until_interrupted(start))
@@ -88,9 +90,9 @@ def discord(port: int) -> None:
         here = DiscordServer(demonstration.WORLD)
         await here.start(port)
         pages = Pages(here)
-        page = await pages.url(here.channel_id(demonstration.CHANNEL))
+        page = await pages.url(here.channel_id(MOCHI.name))
         click.echo(f"DISCORD_API_URL={here.api_url}\nDISCORD_GATEWAY_URL={here.gateway_url}")
-        click.echo(f"DISCORD_TOKEN={here.token}\n\n#{demonstration.CHANNEL}: {page}")
+        click.echo(f"DISCORD_TOKEN={here.token}\n\n#{MOCHI.name}: {page}")
 
         async def stop() -> None:
             await pages.close()

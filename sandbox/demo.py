@@ -11,13 +11,14 @@ import tempfile
 import webbrowser
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import click
 
-from sandbox import mochi
+from sandbox.apps import APPS, DANGO, IMAGES, MOCHI, NAMESPACE, DemoApp
 from sandbox.bot_process import BotProcess
 from sandbox.cluster import INSTANT, LIFELIKE, Behaviour, Cluster, wall_clock
 from sandbox.discord import DiscordServer, Message, World
@@ -27,64 +28,72 @@ from sandbox.registry import Registry
 
 WORLD = World(
     guild="Mochi Ltd",
-    channels=("mochi", "general"),
-    topics={"mochi": "Releases of mochi", "general": "Everything else"},
+    channels=(*(app.name for app in APPS), "general"),
+    topics={"general": "Everything else", **{app.name: f"Releases of {app.name}" for app in APPS}},
     roles=("Developer", "QC", "Lead", "On call"),
     colours={"Developer": 0x3B82F6, "QC": 0x8B5CF6, "Lead": 0xD97706, "On call": 0xDB2777},
     people={"ann": ("Developer",), "kim": ("QC",), "leo": ("Lead",), "sam": ("On call",), "guest": ()},
 )
-CHANNEL = "mochi"
 TRY = (
-    "Type /deploy image:green in #mochi as ann (developer). "
-    "Then react ✅ as kim (QC) and as leo (Lead). Press Roll back."
+    f"Type /deploy image:{MOCHI.next} in #{MOCHI.name} as ann (developer). "
+    "Then react ✅ as kim (QC) and as leo (Lead). Press Roll back.\n"
+    f"The same on {DANGO.runs_on}: /deploy image:{DANGO.next} in #{DANGO.name}."
 )
 USUAL_PORT = 8090
 READY_WITHIN = 45.0
 SHOWN_THREADS = 2
-FIRST_LIVE = "blue"
 
 
 class DemoError(Exception):
     """The demo cannot go on; its text says why."""
 
 
-def configuration(discord: DiscordServer, registry: str, production: str, preview: str, *, fast: bool) -> str:
+@dataclass(frozen=True)
+class Sites:
+    """Where an app answers."""
+
+    production: str
+    preview: str
+
+
+def configuration(discord: DiscordServer, registry: str, sites: Mapping[DemoApp, Sites], *, fast: bool) -> str:
     """The demo's greenlight.toml: what a team writes, with times that one can watch pass."""
-    role = discord.role_id
+    apps = "\n".join(_tables(app, discord, registry, sites[app], fast=fast) for app in APPS)
     return f"""\
 guild = {discord.guild_id}
 
-[apps.mochi]
-namespace   = "{mochi.NAMESPACE}"
-channel     = {discord.channel_id(CHANNEL)}
-image       = "{registry}/mochi"
-service     = "{mochi.ACTIVE}"
-preview     = "{mochi.PREVIEW}"
-slots       = ["{mochi.LIVE}", "{mochi.IDLE}"]
-container   = "{mochi.CONTAINER}"
+{apps}
+[registries."{registry}"]
+insecure = true
+"""
+
+
+def _tables(app: DemoApp, discord: DiscordServer, registry: str, sites: Sites, *, fast: bool) -> str:
+    role = discord.role_id
+    return f"""\
+[apps.{app.name}]
+{app.table(f"{registry}/{app.name}")}\
+channel     = {discord.channel_id(app.name)}
 deployers   = [{role("Developer")}]
 rollbackers = [{role("Developer")}, {role("QC")}, {role("Lead")}, {role("On call")}]
 
-[apps.mochi.links]
-production = "{production}"
-preview    = "{preview}"
+[apps.{app.name}.links]
+production = "{sites.production}"
+preview    = "{sites.preview}"
 
-[apps.mochi.approval]
+[apps.{app.name}.approval]
 require = [
     {{ roles = [{role("QC")}], count = 1 }},
     {{ roles = [{role("Lead")}], count = 1 }},
 ]
 expires = "30m"
 
-[apps.mochi.timing]
+[apps.{app.name}.timing]
 stage_within   = "2m"
 promote_within = "30s"
 grace          = "3s"
 bake_for       = "{"5s" if fast else "1m"}"
 warm_for       = "10m"
-
-[registries."{registry}"]
-insecure = true
 """
 
 
@@ -94,11 +103,10 @@ class Demo:
     def __init__(self, folder: Path, *, fast: bool = False, behaviours: Mapping[str, Behaviour] | None = None) -> None:
         self.folder = folder
         self.discord = DiscordServer(WORLD)
-        self.registry = Registry()
+        self.registry = Registry(IMAGES)
         pods = behaviours or (INSTANT if fast else LIFELIKE)
         self.cluster = Cluster(now=wall_clock, behaviours=pods, digests=self.registry.digests)
-        self.production = ""
-        self.preview = ""
+        self.sites: dict[DemoApp, Sites] = {}
         self.page = PageServer(self.state)
         self._fast = fast
         self._pages = Pages(self.discord)
@@ -111,9 +119,10 @@ class Demo:
         stack.push_async_callback(self.registry.stop)
         stack.push_async_callback(self.cluster.stop)
         await self.cluster.start()
-        self.cluster.apply(mochi.manifests(f"{self.registry.host}/mochi:{FIRST_LIVE}"))
-        self.production = await self.cluster.proxy.serve(mochi.ACTIVE, mochi.NAMESPACE) + "/"
-        self.preview = await self.cluster.proxy.serve(mochi.PREVIEW, mochi.NAMESPACE) + "/"
+        for app in APPS:
+            self.cluster.apply(app.manifests(f"{self.registry.host}/{app.name}"))
+            served = [await self.cluster.proxy.serve(each, NAMESPACE) for each in (app.active, app.preview)]
+            self.sites[app] = Sites(*(f"{url}/" for url in served))
         stack.push_async_callback(self.discord.stop)
         await self.discord.start()
         self._session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)))
@@ -138,7 +147,7 @@ class Demo:
         kubeconfig, config = self.folder / "kubeconfig", self.folder / "greenlight.toml"
         kubeconfig.write_text(json.dumps(self.cluster.kubeconfig()), encoding="utf-8")
         kubeconfig.chmod(0o600)
-        text = configuration(self.discord, self.registry.host, self.production, self.preview, fast=self._fast)
+        text = configuration(self.discord, self.registry.host, self.sites, fast=self._fast)
         config.write_text(text, encoding="utf-8")
         return {
             "DISCORD_TOKEN": self.discord.token,
@@ -167,7 +176,6 @@ class Demo:
     # What the page is told
 
     async def state(self) -> Mapping[str, Any]:
-        production, preview = await self._site(self.production), await self._site(self.preview)
         return {
             "people": [
                 {
@@ -178,20 +186,36 @@ class Demo:
                 }
                 for name, person in self.discord.people.items()
             ],
+            "apps": await asyncio.gather(*map(self._app, APPS)),
             "channels": [place async for place in self._places()],
-            "production": production,
-            "preview": preview,
-            "step": step(self.cards(), production["version"]),
         }
 
-    def cards(self) -> list[Message]:
-        """The messages of the bot that show a release, oldest first."""
-        messages = self.discord.messages(self.discord.channel_id(CHANNEL))
+    def cards(self, app: DemoApp) -> list[Message]:
+        """The messages of the bot that show a release of the app, oldest first."""
+        messages = self.discord.messages(self.discord.channel_id(app.name))
         return [message for message in messages if message.author == WORLD.bot and message.embeds]
+
+    async def live(self, app: DemoApp) -> str | None:
+        """The version that production answers with; None while nothing answers."""
+        version: str | None = (await self._site(self.sites[app].production))["version"]
+        return version
 
     async def channel_page(self, channel_id: int) -> str:
         """The address of one channel's page alone."""
         return await self._pages.url(channel_id)
+
+    async def _app(self, app: DemoApp) -> Mapping[str, Any]:
+        sites = self.sites[app]
+        production, preview = await asyncio.gather(self._site(sites.production), self._site(sites.preview))
+        return {
+            "name": app.name,
+            "runs_on": app.runs_on,
+            "next": app.next,
+            "channel": str(self.discord.channel_id(app.name)),
+            "production": production,
+            "preview": preview,
+            "step": step(app, self.cards(app), production["version"]),
+        }
 
     async def _site(self, url: str) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = {}
@@ -202,26 +226,27 @@ class Demo:
         return {"url": url, "version": answer.get("version"), "colour": answer.get("color")}
 
     async def _places(self) -> AsyncIterator[Mapping[str, Any]]:
+        """The channels, each before its newest threads."""
         for name in WORLD.channels:
             channel = self.discord.channel_id(name)
-            yield await self._place(channel, name, thread=False)
+            yield await self._place(channel, name, within=None)
             threads = list(self.discord.threads(channel).items())
             for thread_name, thread in reversed(threads[-SHOWN_THREADS:]):
-                yield await self._place(thread, thread_name, thread=True)
+                yield await self._place(thread, thread_name, within=channel)
 
-    async def _place(self, channel: int, name: str, *, thread: bool) -> Mapping[str, Any]:
+    async def _place(self, channel: int, name: str, *, within: int | None) -> Mapping[str, Any]:
         return {
             "id": str(channel),
             "name": name,
-            "thread": thread,
+            "within": None if within is None else str(within),
             "url": await self._pages.url(channel),
             "messages": len(self.discord.messages(channel)),
         }
 
 
-def step(cards: list[Message], live: str | None) -> str:
-    """How far the visitor has come: "deploy", "approve", "rollback" or "done"."""
-    if live not in (None, FIRST_LIVE):
+def step(app: DemoApp, cards: list[Message], live: str | None) -> str:
+    """How far the visitor has come with an app: "deploy", "approve", "rollback" or "done"."""
+    if live not in (None, app.live):
         return "rollback"
     if any(card.content.startswith("🟠") and "rolled back" in card.content for card in cards):
         return "done"

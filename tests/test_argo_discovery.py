@@ -134,6 +134,10 @@ def no_deployment(team):
     team.rollout["spec"]["workloadRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mochi"}
 
 
+def no_template(team):
+    del team.rollout["spec"]["template"]
+
+
 def pod_template(team):
     del team.rollout["spec"]["template"]
     team.rollout["spec"]["workloadRef"] = {"apiVersion": "v1", "kind": "PodTemplate", "name": "mochi"}
@@ -224,6 +228,11 @@ INVALID = 'The Rollout "mochiapp" is invalid: spec.selector: Required value'
             "create it there, or name another in spec.workloadRef.",
         ),
         (
+            no_template,
+            "Rollout mochiapp has no pod template",
+            "give it one, or a workloadRef that names a Deployment.",
+        ),
+        (
             pod_template,
             "Rollout mochiapp makes its pods by PodTemplate mochi",
             "let its workloadRef name a Deployment, or put the pod template into the Rollout.",
@@ -279,6 +288,13 @@ def test_a_condition_that_is_over_is_no_fault(app, team):
     invalid(team)
     team.rollout["status"]["conditions"][-1]["status"] = "False"
     assert [*wrongs(app, team.found)] == []
+
+
+def test_what_the_controller_does_not_take_is_told_once(app, team):
+    """Its own words say again what is told with the fix already."""
+    no_service(team)
+    invalid(team)
+    assert [each.fix for each in wrongs(app, team.found)] == ["create it there, or name another in the Rollout."]
 
 
 def test_all_faults_are_told_and_a_canary_alone_hides_the_others(app, team):

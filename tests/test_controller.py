@@ -386,6 +386,7 @@ async def test_a_deciding_vote_that_cannot_be_stored_moves_nothing(world, loop):
         await voting
     await met(lambda: at_rest(world))
     assert (await world.phase(), len(world.switches())) == (Phase.READY, 1)
+    assert world.controller.moments["mochi"].trouble == "the disk is full"
 
 
 async def test_what_was_looked_at_long_before_the_vote_was_stored_is_looked_at_again(world, loop):

@@ -9,11 +9,14 @@ import pytest
 import yaml
 
 from bot.clusters.adoption import BEFORE
+from bot.clusters.argo.discovery import behind
 from bot.clusters.claim import STORE
 from bot.clusters.cluster import LABEL
+from bot.clusters.links import best_link
 from bot.clusters.rights import rules
 from bot.clusters.view import ACTOR_NOTE, RELEASE_NOTE
 from bot.policy import read_policy
+from bot.release.image import parse
 from bot.settings import Environment
 
 Json = dict[str, Any]
@@ -21,17 +24,20 @@ Json = dict[str, Any]
 CHECKOUT = Path(__file__).parent.parent
 DEPLOY = CHECKOUT / "deploy"
 FILES = sorted(DEPLOY.rglob("*.yaml"))
+ON_ARGO = DEPLOY / "examples" / "mochi-argo"
+"""The same app on Argo Rollouts, in a namespace of its own."""
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text("utf-8")
 CLUSTER_WIDE = {"Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 
-def shipped(kind: str, name: str = "greenlight") -> Json:
-    [found] = [item for item in everything() if (item["kind"], item["metadata"]["name"]) == (kind, name)]
+def shipped(kind: str, name: str = "greenlight", *, on_argo: bool = False) -> Json:
+    files = [file for file in FILES if (file.parent == ON_ARGO) is on_argo]
+    [found] = [item for item in everything(files) if (item["kind"], item["metadata"]["name"]) == (kind, name)]
     return found
 
 
-def everything() -> list[Json]:
-    return list(itertools.chain.from_iterable(yaml.safe_load_all(file.read_text("utf-8")) for file in FILES))
+def everything(files: list[Path] = FILES) -> list[Json]:
+    return list(itertools.chain.from_iterable(yaml.safe_load_all(file.read_text("utf-8")) for file in files))
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def test_one_command_applies_all_that_greenlight_is_and_nothing_of_the_example()
     assert {"ConfigMap", "ServiceAccount", "PersistentVolumeClaim", "Deployment", "NetworkPolicy"} <= {*kinds}
     assert {"Role", "RoleBinding"}.isdisjoint(kinds)
     namespaces = {item["metadata"].get("namespace") for item in everything() if item["kind"] not in CLUSTER_WIDE}
-    assert namespaces == {"greenlight", "mochi"}
+    assert namespaces == {"greenlight", "mochi", "mochi-argo"}
     named = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in everything()]
     assert len({*named}) == len(named)
 
@@ -156,10 +162,13 @@ def test_s15_the_example_role_is_exactly_what_the_example_app_needs(app):
     assert shipped("Role")["metadata"]["namespace"] == app.namespace
 
 
-def test_s15_nobody_is_bound_to_the_role_but_greenlight():
+@pytest.mark.parametrize("on_argo", [False, True])
+def test_s15_nobody_is_bound_to_the_role_but_greenlight(on_argo):
     account = shipped("ServiceAccount")["metadata"]
-    assert shipped("RoleBinding")["subjects"] == [{"kind": "ServiceAccount", **account}]
-    assert shipped("RoleBinding")["roleRef"]["name"] == shipped("Role")["metadata"]["name"]
+    binding, role = (shipped(kind, on_argo=on_argo) for kind in ("RoleBinding", "Role"))
+    assert binding["subjects"] == [{"kind": "ServiceAccount", **account}]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["metadata"]["namespace"] == role["metadata"]["namespace"]
     assert shipped("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
     assert shipped("Deployment")["metadata"]["namespace"] == account["namespace"]
 
@@ -211,3 +220,57 @@ def test_everything_of_the_example_is_of_the_apps_namespace(app):
     example = [file for file in FILES if file.parent.name == "mochi"]
     items = [item for file in example for item in yaml.safe_load_all(file.read_text("utf-8"))]
     assert {item["metadata"]["namespace"] for item in items} == {app.namespace}
+
+
+# On Argo Rollouts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_argo():
+    [only] = read_policy(ON_ARGO / "greenlight.toml").apps.values()
+    return only
+
+
+def test_the_example_on_argo_rollouts_is_what_its_configuration_names(on_argo):
+    rollout = shipped("Rollout", on_argo.argo.rollout, on_argo=True)
+    blue_green = rollout["spec"]["strategy"]["blueGreen"]
+    names = {blue_green["activeService"], blue_green["previewService"]}
+    assert {shipped("Service", name, on_argo=True)["metadata"]["namespace"] for name in names} == {on_argo.namespace}
+    [only] = rollout["spec"]["template"]["spec"]["containers"]
+    assert parse(only["image"]).name in on_argo.images
+
+
+def test_the_example_on_argo_rollouts_repeats_nothing_in_its_configuration(on_argo):
+    text = (ON_ARGO / "greenlight.toml").read_text("utf-8")
+    assert not re.search(r"^(service|preview|slots|container|image|links)\b", text, re.MULTILINE)
+    assert on_argo.image == ""
+
+
+def test_the_example_on_argo_rollouts_is_as_teams_have_it():
+    """What Greenlight has to live with: one pod, Services that select just the app, certificates for other hosts."""
+    spec = shipped("Rollout", "mochiapp", on_argo=True)["spec"]
+    assert (spec["replicas"], spec["revisionHistoryLimit"]) == (1, 1)
+    [only] = spec["template"]["spec"]["containers"]
+    assert (only["name"], only["image"], only["imagePullPolicy"]) == ("myapp", "argoproj/rollouts:blue", "Always")
+    assert [(port["name"], port["containerPort"]) for port in only["ports"]] == [("http", 8080)]
+    for name in ("mochiapp", "mochiapp-preview"):
+        service = shipped("Service", name, on_argo=True)["spec"]
+        assert (service["type"], service["selector"]) == ("ClusterIP", {"app": "mochi"})
+        assert [(port["port"], port["targetPort"]) for port in service["ports"]] == [(80, "http")]
+        ingress = shipped("Ingress", name, on_argo=True)
+        assert any(key.startswith("cert-manager.io/") for key in ingress["metadata"]["annotations"])
+        [rule], [tls] = ingress["spec"]["rules"], ingress["spec"]["tls"]
+        assert (ingress["spec"]["ingressClassName"], rule["host"]) == ("nginx", f"{name}.bluegreen.xyz")
+        assert tls["hosts"] == [f"{name}.bluegreen.domain"]
+        assert best_link(name, [ingress], []) == f"http://{name}.bluegreen.xyz/"
+
+
+def test_s15_the_role_on_argo_rollouts_is_exactly_what_the_example_needs(on_argo):
+    role, rollout = shipped("Role", on_argo=True), shipped("Rollout", "mochiapp", on_argo=True)
+    assert role["rules"] == rules([on_argo], {on_argo.name: behind(rollout)})
+    assert role["metadata"]["namespace"] == on_argo.namespace
+
+
+def test_everything_of_the_example_on_argo_rollouts_is_of_the_apps_namespace(on_argo):
+    items = everything([file for file in FILES if file.parent == ON_ARGO])
+    assert {item["metadata"]["namespace"] for item in items} == {on_argo.namespace}

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from bot.check.finding import Finding, fail, ok, warn
 from bot.clusters import argocd
-from bot.clusters.api import APPLICATION, DEPLOYMENT, ROLLOUT, SERVICE, Api, Json, Kind
-from bot.clusters.errors import ClusterError, Unfit
+from bot.clusters.api import DEPLOYMENT, ROLLOUT, SERVICE, Api, Json, Kind
+from bot.clusters.application import application_of
+from bot.clusters.errors import Unfit
 from bot.clusters.reading import name
 from bot.release.app import App, Argo
 
@@ -30,19 +31,11 @@ async def beside_argo_cd(api: Api, app: App, kept: Kept) -> list[Finding]:
     """Nothing to say of objects that nobody keeps."""
     found: list[Finding] = []
     items = [*((each, _kind(each)) for each in kept.holders), *((each, SERVICE) for each in kept.services)]
-    places = (argocd.application_place(item, kind) for item, kind in items)
-    for place in dict.fromkeys(filter(None, places)):
-        application = await _application(api, *place)
-        found += _of_application(app, kept, place, application, items)
+    first = {argocd.application_place(item, kind): item for item, kind in reversed(items)}
+    for place, item in reversed(first.items()):
+        if place is not None:
+            found += _of_application(app, kept, place, await application_of(api, item), items)
     return found
-
-
-async def _application(api: Api, namespace: str, called: str) -> Json | None:
-    """None where it may not be read: nothing needs it."""
-    try:
-        return await api.get(APPLICATION, namespace, called)
-    except ClusterError:
-        return None
 
 
 def _of_application(

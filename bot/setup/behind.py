@@ -3,17 +3,17 @@
 It is read from the pods, as the bot itself reads it, and where there are none from the labels that they would have.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bot.clusters.cluster import LABEL
 from bot.clusters.reading import HASH, matches
-from bot.setup.objects import ROLLOUT_HASH, Deployment, Objects, Service
+from bot.setup.objects import ROLLOUT_HASH, Container, Deployment, Objects, Service
 from bot.setup.sibling import SLOT, are_siblings
 
 
 def the_one_behind(service: Service, objects: Objects) -> Deployment | str:
     made_by = keepers(service, objects)
-    wrong = _nothing_to_switch(service) or _no_deployments(service, made_by)
+    wrong = _nothing_to_switch(service, objects) or _no_deployments(service, made_by, objects)
     if wrong:
         return wrong
     names = {name for _, name in made_by}
@@ -39,6 +39,16 @@ def keepers(service: Service, objects: Objects) -> frozenset[tuple[str, str]]:
     )
 
 
+def led_to(service: Service, containers: Sequence[Container]) -> Container:
+    """The container that a Service leads to; where ports do not tell, the first."""
+    names = {port.target_port for port in service.spec.ports if isinstance(port.target_port, str)}
+    numbers = {port.target_port or port.port for port in service.spec.ports} - names
+    for container in containers:
+        if any(port.name in names or port.container_port in numbers for port in container.ports):
+            return container
+    return containers[0]
+
+
 def lasting(selector: Mapping[str, str]) -> dict[str, str]:
     """Without the hash, which templates do not have."""
     return {key: value for key, value in selector.items() if key != HASH}
@@ -49,26 +59,30 @@ def own(selector: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in lasting(selector).items() if key not in {LABEL, SLOT}}
 
 
-def _nothing_to_switch(service: Service) -> str:
+def _nothing_to_switch(service: Service, objects: Objects) -> str:
     called = f"Service {service.name}"
     if service.spec.type == "ExternalName":
         return f"{called} is of type ExternalName: it leads out of the cluster, and there is nothing to switch."
     if not service.selector:
         return f"{called} has no selector, so there is nothing to switch: give it the labels of the app's pods."
-    if ROLLOUT_HASH in service.selector:
-        return f"{called} is switched by an Argo Rollout: Argo Rollouts are not supported yet."
+    if ROLLOUT_HASH in service.selector and not any(service.name in each.services for each in objects.rollouts):
+        return f"{called} is switched by a Rollout that is not seen here."
     empty = next((key for key, value in service.selector.items() if not value), None)
     return f"{called} selects {empty} with an empty value: give it a value or remove it." if empty is not None else ""
 
 
-def _no_deployments(service: Service, made_by: frozenset[tuple[str, str]]) -> str:
+def _no_deployments(service: Service, made_by: frozenset[tuple[str, str]], objects: Objects) -> str:
     called = f"Service {service.name}"
     others = sorted(f"{kind} {name}" for kind, name in made_by if kind != "Deployment")
-    rollouts = [each for each in others if each.startswith("Rollout ")]
+    rollouts = sorted(name for kind, name in made_by if kind == "Rollout")
     if rollouts:
-        return f"{called} leads to the Argo {rollouts[0]}: Argo Rollouts are not supported yet."
+        rollout = next((each for each in objects.rollouts if each.name == rollouts[0]), None)
+        why = "which is not seen here"
+        if rollout is not None:
+            why = "which switches Services of its own" if rollout.services else "which is not blueGreen"
+        return f"{called} leads to Rollout {rollouts[0]}, {why}."
     if others and len(others) == len(made_by):
-        return f"{called} leads to {others[0]}: Greenlight releases Deployments."
+        return f"{called} leads to {others[0]}: Greenlight releases Deployments and Rollouts."
     if others:
         return f"{called} leads to {others[0]} beside a Deployment's pods: give those other labels."
     return ""

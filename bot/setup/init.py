@@ -14,6 +14,7 @@ from bot.setup.look import account, look
 from bot.setup.manifests import manifests
 from bot.setup.objects import LABEL, Objects
 from bot.setup.policy_file import People, Place, policy_file
+from bot.setup.rolled import Rolled
 from bot.setup.sibling import Sibling
 from bot.setup.survey import Found, Survey, survey
 
@@ -59,7 +60,7 @@ async def init(wanted: Wanted) -> str:
     except ClusterError as why:
         raise NotInit(str(why)) from why
     found = survey(namespace, objects)
-    if not found.apps:
+    if not found.apps and not found.rolled:
         raise NotInit(_nothing(found, objects))
     place = Place(wanted.cluster, wanted.context) if wanted.cluster and wanted.context else None
     policy = policy_file(found, objects, wanted.people, place)
@@ -87,10 +88,10 @@ def _nothing_is_overwritten(wanted: Wanted) -> None:
 
 
 def _nothing(found: Survey, objects: Objects) -> str:
-    if not (objects.services or objects.deployments or objects.pods or objects.strange):
+    if not (objects.services or objects.deployments or objects.rollouts or objects.pods or objects.strange):
         return f"Namespace {found.namespace} is empty, or there is none of that name: name another with --namespace."
     lines = [f"- {sentence}" for sentence in found.left_out]
-    return "\n".join([f"Namespace {found.namespace} has no Service with a Deployment behind it.", *lines])
+    return "\n".join([f"Namespace {found.namespace} has no Service with a Deployment or a Rollout behind it.", *lines])
 
 
 def _write(file: str, text: str, *, mode: int) -> None:
@@ -107,6 +108,7 @@ def _write(file: str, text: str, *, mode: int) -> None:
 
 def _summary(found: Survey) -> list[str]:
     lines = [f"{app.name}: {_of(app)}" for app in found.apps]
+    lines += [f"{app.name}: {_rolled(app)}" for app in found.rolled]
     if found.left_out:
         count = len(found.left_out)
         lines.append(f"Not taken for an app: {count} {'object' if count == 1 else 'objects'}; the file says why.")
@@ -115,6 +117,12 @@ def _summary(found: Survey) -> list[str]:
         "`kubectl apply --server-side -f …`; run `greenlight check`."
     )
     return lines
+
+
+def _rolled(app: Rolled) -> str:
+    count = len(app.wrong)
+    mend = f"; {count} {'thing has' if count == 1 else 'things have'} to be mended, as the file says" if count else ""
+    return f"Rollout {app.rollout.name} has all that a release needs{mend}."
 
 
 def _of(app: Found) -> str:

@@ -9,6 +9,7 @@ from bot.clusters.api import (
     HTTP_ROUTE,
     INGRESS,
     POD,
+    ROLLOUT,
     SERVICE,
     Api,
     Json,
@@ -16,7 +17,7 @@ from bot.clusters.api import (
 )
 from bot.clusters.errors import Forbidden, Missing
 from bot.setup.manifests import Account
-from bot.setup.objects import Autoscaler, Budget, Deployment, Objects, Pod, Service, seen
+from bot.setup.objects import Autoscaler, Budget, Deployment, Objects, Pod, Rollout, Service, seen
 
 BUDGET = Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets")
 SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
@@ -27,17 +28,19 @@ async def look(api: Api, namespace: str) -> Objects:
     services, deployments, pods = await asyncio.gather(
         *(api.list(kind, namespace) for kind in (SERVICE, DEPLOYMENT, POD))
     )
-    optional = (AUTOSCALER, BUDGET, INGRESS, HTTP_ROUTE, GATEWAY)
+    optional = (AUTOSCALER, BUDGET, INGRESS, HTTP_ROUTE, GATEWAY, ROLLOUT)
     found = dict(
         zip(optional, await asyncio.gather(*(_optional(api, kind, namespace) for kind in optional)), strict=True)
     )
     read_services, strange_services = seen(Service, services.items)
     read_deployments, strange_deployments = seen(Deployment, deployments.items)
     read_pods, strange_pods = seen(Pod, pods.items)
+    read_rollouts, strange_rollouts = seen(Rollout, found[ROLLOUT] or ())
     unread = [kind.plural for kind, items in found.items() if items is None]
     return Objects(
         services=read_services,
         deployments=read_deployments,
+        rollouts=read_rollouts,
         pods=read_pods,
         autoscalers=seen(Autoscaler, found[AUTOSCALER] or ())[0],
         budgets=seen(Budget, found[BUDGET] or ())[0],
@@ -47,6 +50,7 @@ async def look(api: Api, namespace: str) -> Objects:
         strange=(
             *strange_services,
             *strange_deployments,
+            *strange_rollouts,
             *strange_pods,
             *([f"You may not list {', '.join(unread)} here, so nothing is said about them."] if unread else ()),
         ),

@@ -5,7 +5,7 @@ that one alone: its history, its status, and the marks by which Helm, Argo CD or
 """
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -51,7 +51,7 @@ def manifests(found: Survey, objects: Objects, account: Account) -> str:
 
 _ROLE = (
     "Exactly what greenlight.toml needs here: by name where something is changed. No Secrets, no exec. Who uses "
-    "deploy/5-admission.yaml names them there too: services {services}; deployments {deployments}."
+    "deploy/5-admission.yaml names them there too: {names}."
 )
 # The first apply makes it; a later one must not undo what releases have made of it.
 _ONCE = (
@@ -89,16 +89,19 @@ def _account(found: Survey, account: Account) -> Iterator[_Document]:
 
 def _role(found: Survey, account: Account) -> Iterator[_Document]:
     api, metadata = "rbac.authorization.k8s.io", {"name": ROLE, "namespace": found.namespace}
+    apps = [*(each.app for each in found.apps), *(each.app for each in found.rolled)]
     targets = [app.app.native for app in found.apps]
-    services = ", ".join(f"'{found.namespace}/{name}'" for each in targets for name in (each.service, each.preview))
-    deployments = ", ".join(f"'{found.namespace}/{name}'" for each in targets for name in each.slots)
+    services = [name for each in targets for name in (each.service, each.preview)]
+    services += [name for each in found.rolled for name in each.rollout.services]
+    named = {"services": services, "deployments": [name for each in targets for name in each.slots]}
+    names = "; ".join(f"{kind} {_quoted(found.namespace, some)}" for kind, some in named.items() if some)
     yield (
-        _ROLE.format(services=services, deployments=deployments),
+        _ROLE.format(names=names),
         {
             "apiVersion": f"{api}/v1",
             "kind": "Role",
             "metadata": metadata,
-            "rules": rules(app.app for app in found.apps),
+            "rules": rules(apps, found.behind),
         },
     )
     yield (
@@ -111,6 +114,10 @@ def _role(found: Survey, account: Account) -> Iterator[_Document]:
             "subjects": [{"kind": "ServiceAccount", "name": account.name, "namespace": account.namespace}],
         },
     )
+
+
+def _quoted(namespace: str, names: Iterable[str]) -> str:
+    return ", ".join(f"'{namespace}/{name}'" for name in names)
 
 
 def _preview(app: Found, name: str) -> Json:

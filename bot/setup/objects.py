@@ -6,13 +6,15 @@ door meets a missing field or a wrong type. Names are checked too: they end up i
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from bot.clusters.api import Json
 from bot.clusters.reading import HASH
+from bot.release.errors import Refused
+from bot.release.image import parse
 
 ROLLOUT_HASH = "rollouts-pod-template-hash"
 """Argo Rollouts: on the pods of a Rollout, where a Deployment's have `pod-template-hash`."""
@@ -101,6 +103,14 @@ class Container(_Shape):
     ports: Annotated[list[_ContainerPort], _null_is([])] = []
     readiness_probe: dict[str, Any] | None = None
 
+    @property
+    def registry(self) -> str:
+        """The host that its image is pulled from; "" when that is no image."""
+        try:
+            return parse(self.image).registry
+        except Refused:
+            return ""
+
 
 class _AntiAffinity(_Shape):
     required: Annotated[
@@ -161,6 +171,45 @@ class Deployment(_Object):
         return self.spec.replicas
 
 
+class _WorkloadReference(_Shape):
+    kind: Annotated[str, _null_is("")] = ""
+    name: Name
+
+
+class _BlueGreen(_Shape):
+    active_service: Annotated[DnsLabel | Literal[""], _null_is("")] = ""
+    preview_service: Annotated[DnsLabel | Literal[""], _null_is("")] = ""
+
+
+class _Strategy(_Shape):
+    blue_green: _BlueGreen | None = None
+
+
+class _RolloutSpec(_Shape):
+    replicas: Annotated[int, _null_is(1)] = 1
+    strategy: Annotated[_Strategy, _null_is({})] = _Strategy()
+    template: _Template | None = None
+    workload_ref: _WorkloadReference | None = None
+
+
+class Rollout(_Object):
+    """Of Argo Rollouts."""
+
+    spec: _RolloutSpec
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Those that it switches; none for a canary."""
+        strategy = self.spec.strategy.blue_green
+        both = (strategy.active_service, strategy.preview_service) if strategy else ()
+        return tuple(dict.fromkeys(filter(None, both)))
+
+    @property
+    def workload(self) -> str:
+        """The Deployment that has its pod template; "" when it has that itself."""
+        return self.spec.workload_ref.name if self.spec.workload_ref else ""
+
+
 class _PodStatus(_Shape):
     phase: Annotated[str, _null_is("")] = ""
 
@@ -214,6 +263,7 @@ class Objects:
 
     services: tuple[Service, ...] = ()
     deployments: tuple[Deployment, ...] = ()
+    rollouts: tuple[Rollout, ...] = ()
     pods: tuple[Pod, ...] = ()
     autoscalers: tuple[Autoscaler, ...] = ()
     budgets: tuple[Budget, ...] = ()

@@ -5,15 +5,16 @@ that no label and no message can end a line and begin another key.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bot.release.image import parse
 from bot.setup.comment import bullets, comment, visible
 from bot.setup.notes import notes
 from bot.setup.objects import Deployment, Objects
+from bot.setup.rolled import Rolled
 from bot.setup.sibling import Sibling
-from bot.setup.survey import Found, Survey, preview_link, production_link
+from bot.setup.survey import Found, Survey, link, preview_link, production_link
 
 _UNKNOWN = 0
 """No id of Discord's: `greenlight check` names the line and says where the id is to be had."""
@@ -56,9 +57,11 @@ def policy_file(found: Survey, objects: Objects, people: People, place: Place | 
     ]
     for app in found.apps:
         lines += ["", *_app(app, objects, people, place)]
+    for rolled in found.rolled:
+        lines += ["", *_on_argo_rollouts(rolled, objects, people, place)]
     if place is not None:
         lines += ["", f"[clusters.{place.name}]", _line(f"context = {_text(place.context)}", "of the bot's kubeconfig")]
-    lines += _registries(found.apps)
+    lines += _registries(found)
     if found.left_out:
         lines += ["", "# Not taken for an app:", *bullets(found.left_out)]
     return "\n".join(lines) + "\n"
@@ -81,16 +84,42 @@ def _app(app: Found, objects: Objects, people: People, place: Place | None) -> I
     yield _line(f"slots     = [{slots}]", f"take turns{made * isinstance(app.idle, Sibling)}")
     if target.container is not None:
         yield _line(f"container = {_text(target.container)}", "gets the new image")
+    yield from _who(app.name, (production_link(app, objects), preview_link(app, objects)), people)
+
+
+def _on_argo_rollouts(app: Rolled, objects: Objects, people: People, place: Place | None) -> Iterator[str]:
+    """Only what the Rollout does not say."""
+    target, services = app.app.argo, app.rollout.services
+    yield f"[apps.{app.name}]"
+    yield from comment(
+        f"Rollout {target.rollout} switches {' and '.join(f'Service {each}' for each in services)}. Nothing has to be "
+        "made for it; containers, pods and addresses are read from it as well."
+    )
+    yield from bullets(f"No release before this is mended: {why.wrong}; {why.fix}" for why in app.wrong)
+    if place is not None:
+        yield f"cluster   = {_text(place.name)}"
+    yield _line(f"rollout   = {_text(target.rollout)}", "with the blueGreen strategy")
+    yield _line(f"namespace = {_text(app.namespace)}", "unless set, the one that Greenlight's credentials mean")
+    yield _line(f"channel   = {people.channel}", "its cards go here; in this channel /deploy needs no app")
+    yield _line("# image     = …", "unless set, `/deploy image:green` is of the repository of what is live")
+    if target.container is not None:
+        yield _line(f"container = {_text(target.container)}", "gets the new image")
+    links = [link(each, objects) for each in services]
+    yield from _who(app.name, (links[0], links[1] if len(links) > 1 else None), people)
+
+
+def _who(app: str, links: tuple[str | None, str | None], people: People) -> Iterator[str]:
+    """What only people know, and where the card's buttons lead: `links` are production and preview."""
     yield _line(f"deployers = {_ids(people.deployers)}", "roles that may /deploy")
     yield _line("# rollbackers = [0]", "roles that may roll back; unless set, the deployers and who may approve")
-    production, preview = production_link(app, objects), preview_link(app, objects)
-    for called, link in (("Production", production), ("Preview", preview)):
-        if link is not None:
-            yield from comment(f"{called} button: {link}, read from the cluster.")
+    production, preview = links
+    for called, address in (("Production", production), ("Preview", preview)):
+        if address is not None:
+            yield from comment(f"{called} button: {address}, read from the cluster.")
     if production is None or preview is None:
         yield '# links     = { production = "https://…", preview = "https://…" }'
     yield ""
-    yield f"[apps.{app.name}.approval]"
+    yield f"[apps.{app}.approval]"
     yield from comment("Every line has to be met, and one person counts for at most one of them.")
     yield "require = ["
     for role in people.approvers or (_UNKNOWN,):
@@ -111,10 +140,11 @@ def _what_it_is(app: Found) -> str:
     )
 
 
-def _registries(apps: Sequence[Found]) -> Iterator[str]:
+def _registries(found: Survey) -> Iterator[str]:
     """A registry with a port of its own is often one without TLS; the cluster does not tell."""
-    hosts = dict.fromkeys(app.image.registry for app in apps)
-    for host in hosts:
+    hosts = [app.image.registry for app in found.apps]
+    hosts += [app.container.registry for app in found.rolled if app.container is not None]
+    for host in dict.fromkeys(hosts):
         if ":" in host.rpartition("]")[2]:
             yield ""
             yield from comment(f"If {host} speaks plain HTTP, without TLS:")

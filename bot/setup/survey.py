@@ -9,17 +9,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.clusters.cluster import LABEL
-from bot.clusters.links import best_link, links
+from bot.clusters.links import best_link
 from bot.clusters.reading import matches
+from bot.clusters.rights import Behind
 from bot.release.app import App, Approval, Native
 from bot.release.errors import Refused
 from bot.release.image import Image, parse
-from bot.setup.behind import keepers, lasting, own, the_one_behind
+from bot.setup.behind import keepers, lasting, led_to, own, the_one_behind
+from bot.setup.names import free, free_app_name
 from bot.setup.objects import Container, Deployment, Objects, Service
+from bot.setup.rolled import Rolled, on_argo_rollouts
 from bot.setup.sibling import Sibling, are_siblings, sibling
 
 PREVIEW = "-preview"
-_NAME_LIMIT = 32
 _SERVICE_LIMIT = 63
 
 
@@ -62,13 +64,22 @@ class Survey:
     namespace: str
     apps: tuple[Found, ...]
     left_out: tuple[str, ...]
-    """A sentence for each Service and Deployment that is no part of an app."""
+    """A sentence for each Service, Deployment and Rollout that is no part of an app."""
+    rolled: tuple[Rolled, ...] = ()
+
+    @property
+    def behind(self) -> Mapping[str, Behind]:
+        """Of the apps on Argo Rollouts, by their names."""
+        return {each.name: each.behind for each in self.rolled}
 
 
 def survey(namespace: str, objects: Objects) -> Survey:
     behind: dict[str, list[Service]] = {}
     left_out: dict[str, str] = {}
+    switched = {name for each in objects.rollouts for name in each.services}
     for service in objects.services:
+        if service.name in switched:
+            continue
         live = the_one_behind(service, objects)
         if isinstance(live, str):
             left_out[service.name] = live
@@ -95,17 +106,20 @@ def survey(namespace: str, objects: Objects) -> Survey:
         left_out.pop(app.preview_name, None)
     told = [*objects.strange, *left_out.values(), *refused]
     used = {name for app in apps for name in (app.live.name, app.idle.name)}
+    used |= {each.workload for each in objects.rollouts}
+    rolled, not_rolled = on_argo_rollouts(namespace, objects, {app.name for app in apps})
+    told += not_rolled
     told += [
         f"Deployment {name}: no Service selects its pods, so there is no traffic to switch."
         for name in deployments
         if name not in used and not any(f"Deployment {name}" in sentence for sentence in told)
     ]
-    return Survey(namespace, tuple(sorted(apps, key=lambda app: app.name)), tuple(told))
+    return Survey(namespace, tuple(sorted(apps, key=lambda app: app.name)), tuple(told), rolled)
 
 
 def _rank(service: Service, objects: Objects) -> tuple[bool, bool, bool, bool, int, str]:
     """What is first is most likely the Service that production uses."""
-    linked = bool(links(service.name, objects.ingresses, objects.routes, objects.gateways))
+    linked = link(service.name, objects) is not None
     outside = service.spec.type in {"LoadBalancer", "NodePort"}
     shows_candidates = service.name.removesuffix(PREVIEW) in {each.name for each in objects.services} - {service.name}
     return shows_candidates, service.is_headless, not linked, not outside, len(service.name), service.name
@@ -119,7 +133,7 @@ def _app(
 ) -> Found | str:
     """Or why this Deployment cannot be released."""
     service, *others = sorted(behind[live.name], key=lambda each: _rank(each, objects))
-    container = _container(live, service)
+    container = led_to(service, live.pod.containers)
     try:
         image = parse(container.image)
     except Refused as why:
@@ -141,18 +155,8 @@ def _app(
     preview = _preview(service, live, idle, objects, shown)
     if not isinstance(preview, str):
         others = [each for each in others if each.name != preview.name]
-    name = _free(_app_name(service.name), {app.name for app in apps}, _NAME_LIMIT)
+    name = free_app_name(service.name, {app.name for app in apps})
     return Found(name, namespace, service, live, container, image, idle, preview, tuple(others))
-
-
-def _container(live: Deployment, service: Service) -> Container:
-    """The one that the Service leads to; where ports do not tell, the first."""
-    names = {port.target_port for port in service.spec.ports if isinstance(port.target_port, str)}
-    numbers = {port.target_port or port.port for port in service.spec.ports} - names
-    for container in live.pod.containers:
-        if any(port.name in names or port.container_port in numbers for port in container.ports):
-            return container
-    return live.pod.containers[0]
 
 
 def _second(live: Deployment, service: Service, candidates: Iterable[Deployment]) -> list[Deployment]:
@@ -196,26 +200,17 @@ def _preview(
         shows_idle = matches(lasting(each.selector), idle.labels) and not matches(each.selector, live.labels)
         if isinstance(idle, Deployment) and shows_idle and made_by <= {("Deployment", idle.name)}:
             return each
-    return _free(wanted, {*used, *(each.name for each in objects.services)}, _SERVICE_LIMIT)
-
-
-def _app_name(service: str) -> str:
-    return service[:_NAME_LIMIT].rstrip("-")
-
-
-def _free(name: str, taken: Iterable[str], limit: int) -> str:
-    names = {*taken}
-    number = 1
-    free = name
-    while free in names:
-        number += 1
-        free = f"{name[: limit - len(str(number)) - 1].rstrip('-')}-{number}"
-    return free
+    return free(wanted, {*used, *(each.name for each in objects.services)}, _SERVICE_LIMIT)
 
 
 def preview_link(app: Found, objects: Objects) -> str | None:
-    return best_link(app.preview_name, objects.ingresses, objects.routes, objects.gateways)
+    return link(app.preview_name, objects)
 
 
 def production_link(app: Found, objects: Objects) -> str | None:
-    return best_link(app.service.name, objects.ingresses, objects.routes, objects.gateways)
+    return link(app.service.name, objects)
+
+
+def link(service: str, objects: Objects) -> str | None:
+    services = [each.raw for each in objects.services]
+    return best_link(service, objects.ingresses, objects.routes, objects.gateways, services)

@@ -1,4 +1,4 @@
-// The demo's page: keeps one frame per channel, switches who is looking, and marks how far the visitor has come.
+// The demo's page: keeps one frame per channel, switches app and who is looking, and marks how far the visitor has come.
 "use strict";
 
 const POLL_MS = 700;
@@ -10,6 +10,7 @@ const seen = new Map(); // channel id -> number of messages when last looked at
 let state = null;
 let person = null;
 let channel = null;
+let app = null; // the name of the one whose sites are shown
 let misses = 0;
 
 function element(tag, properties = {}, ...children) {
@@ -38,10 +39,16 @@ function show(id) {
   const frame = frameOf(id);
   if (!frame) return;
   channel = id;
+  app = appOf(state.channels.find((entry) => entry.id === id))?.name ?? app;
   for (const other of frames.values()) other.classList.toggle("shown", other === frame);
   tell(frame);
-  drawChannels();
+  draw();
   frame.focus();
+}
+
+// The app that a channel or a thread is about; that of everybody's channel is the one that was looked at last.
+function appOf(place) {
+  return place && state.apps.find((one) => one.channel === (place.within ?? place.id));
 }
 
 function become(id) {
@@ -71,18 +78,35 @@ function drawPeople() {
   }));
 }
 
+function unread(place) {
+  return place.messages > (seen.get(place.id) ?? 0);
+}
+
 function drawChannels() {
   const current = state.channels.find((entry) => entry.id === channel);
   if (current) seen.set(current.id, current.messages);
-  const unread = (entry) => entry.messages > (seen.get(entry.id) ?? 0);
-  const signature = JSON.stringify(state.channels.map((entry) => [entry.id, entry.name, unread(entry), entry.id === channel]));
-  drawn(byId("channels"), signature, () => state.channels.map((entry) => {
+  const listed = state.channels.filter((entry) => !entry.within || appOf(entry)?.name === app);
+  const signature = JSON.stringify(listed.map((entry) => [entry.id, entry.name, unread(entry), entry.id === channel]));
+  drawn(byId("channels"), signature, () => listed.map((entry) => {
     const button = element("button", { type: "button", className: unread(entry) ? "unread" : "", title: entry.name },
-      element("i", { textContent: entry.thread ? "↳" : "#" }), element("span", { textContent: entry.name }));
+      element("i", { textContent: entry.within ? "↳" : "#" }), element("span", { textContent: entry.name }));
     button.setAttribute("role", "tab");
     button.setAttribute("aria-selected", String(entry.id === channel));
     button.dataset.channel = entry.name;
     button.addEventListener("click", () => show(entry.id));
+    return button;
+  }));
+}
+
+function drawApps() {
+  const news = (one) => one.name !== app && state.channels.some((entry) => appOf(entry) === one && unread(entry));
+  drawn(byId("apps"), JSON.stringify([app, state.apps.map((one) => [one.name, news(one)])]), () => state.apps.map((one) => {
+    const button = element("button", { type: "button", className: news(one) ? "unread" : "" },
+      element("b", { textContent: one.name }), element("span", { textContent: `on ${one.runs_on}` }));
+    button.setAttribute("role", "tab");
+    button.setAttribute("aria-selected", String(one.name === app));
+    button.dataset.app = one.name;
+    button.addEventListener("click", () => show(one.channel));
     return button;
   }));
 }
@@ -92,16 +116,17 @@ function drawSite(id, site) {
   const [dot, link, frame] = [root.querySelector("i"), root.querySelector("a"), root.querySelector("iframe")];
   if (link.href !== site.url) {
     link.href = site.url;
-    link.textContent = site.url.replace(/^http:\/\//, "").replace(/\/$/, "") + " ↗";
+    link.replaceChildren(element("span", { textContent: `${new URL(site.url).host} ` }), "↗");
     frame.src = site.url;
   }
   dot.style.background = site.colour ?? "";
   dot.title = site.version ?? "nothing answers";
 }
 
-function drawSteps() {
+function drawSteps(shown) {
   const order = ["deploy", "approve", "rollback"];
-  const now = order.indexOf(state.step);
+  const now = order.indexOf(shown.step);
+  for (const word of document.querySelectorAll("[data-say]")) word.textContent = shown[word.dataset.say];
   order.forEach((step, index) => {
     const item = document.querySelector(`[data-step="${step}"]`);
     item.classList.toggle("now", index === now);
@@ -111,6 +136,19 @@ function drawSteps() {
   document.querySelector('[data-step="more"]').hidden = now >= 0;
   document.querySelector('[data-step="more"]').classList.toggle("now", now < 0);
   document.querySelector('[data-step="deploy"]').hidden = now < 0;
+  const other = state.apps.find((one) => one !== shown);
+  byId("other").textContent = other.name;
+  byId("other").onclick = () => show(other.channel);
+}
+
+function draw() {
+  const shown = state.apps.find((one) => one.name === app);
+  drawPeople();
+  drawChannels();
+  drawApps();
+  drawSite("production", shown.production);
+  drawSite("preview", shown.preview);
+  drawSteps(shown);
 }
 
 async function poll() {
@@ -127,12 +165,8 @@ async function poll() {
   }
   if (person === null) person = state.people[0].id;
   if (channel === null) for (const entry of state.channels) seen.set(entry.id, entry.messages);
-  drawPeople();
-  drawChannels();
-  drawSite("production", state.production);
-  drawSite("preview", state.preview);
-  drawSteps();
-  if (channel === null) show(state.channels[0].id);
+  if (channel === null) show(state.apps[0].channel);
+  else draw();
 }
 
 window.addEventListener("message", (event) => {

@@ -1,5 +1,6 @@
 """What was recorded of the real controller, as the bot reads it: objects, and looks at a release of green in them."""
 
+import copy
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,14 +36,18 @@ def recorded(name: str) -> Json:
 def objects(name: str) -> Objects:
     """Of a namespace whose active Service this Greenlight has claimed."""
     found = recorded(name)
+    reference = found["rollout"]["spec"].get("workloadRef")
+    [workload] = [
+        each for each in found["deployments"] if reference and each["metadata"]["name"] == reference["name"]
+    ] or [None]
     services = {each["metadata"]["name"]: each for each in found["services"]}
     services[ACTIVE]["metadata"].setdefault("annotations", {})[STORE] = STORE_ID
     return Objects(
         rollout=found["rollout"],
-        workload=None,
+        workload=workload,
         active=services[ACTIVE],
         preview=services.get(PREVIEW),
-        replica_sets=found["replicasets"],
+        replica_sets=[each for each in found["replicasets"] if HASH in each["metadata"]["labels"]],
         pods=[pod for pod in found["pods"] if HASH in pod["metadata"]["labels"]],
         slices=found["endpointslices"],
     )
@@ -54,7 +59,7 @@ def app() -> App:
 
 def release(seen: Objects, phase: Phase, *, label: str = GREEN_LABEL, **changes: Any) -> Release:
     """Of green in place of blue, with everything remembered that a release has by this phase."""
-    green = next((each for each in seen.replica_sets if template_label(each) == label), seen.rollout)
+    green = next((each for each in seen.replica_sets if template_label(each) == label), seen.holder)
     image = container(green, None)[1]["image"]
     sound = Release(
         app="mochi",
@@ -66,12 +71,12 @@ def release(seen: Objects, phase: Phase, *, label: str = GREEN_LABEL, **changes:
         author=ANN,
         slot="a new ReplicaSet of mochiapp",
         selector={},
-        previous=blue(),
+        previous=blue() if seen.workload is None else blue_of_deployment(seen),
         created_at=NOW,
         since=NOW,
         phase=phase,
         staged=True,
-        template="" if phase is Phase.STAGING else fingerprint(template_of(seen.rollout)),
+        template="" if phase is Phase.STAGING else fingerprint(template_of(seen.holder)),
     )
     return replace(sound, **changes)
 
@@ -85,6 +90,16 @@ def blue() -> Version:
         template=json.dumps(first["spec"]["template"], sort_keys=True),
         asked="mochi:blue",
     )
+
+
+def blue_of_deployment(seen: Objects) -> Version:
+    """As it began: nobody has recorded the template before, and that of the ReplicaSet says the same."""
+    old = next(each for each in seen.replica_sets if not template_label(each))
+    template = copy.deepcopy(old["spec"]["template"])
+    pod_hash = template["metadata"]["labels"].pop(HASH)
+    image = container(old, None)[1]["image"]
+    selector = {"app": "mochiapp", HASH: pod_hash}
+    return Version(image, f"mochiapp-{pod_hash}", selector, template=json.dumps(template), asked="mochi:blue")
 
 
 def view(name: str, phase: Phase, **changes: Any) -> RolloutView:

@@ -10,7 +10,7 @@ from mochiapp import BLUE, CONTAINER, GREEN, PURPLE, RELEASE, check
 
 import mochi
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.argo]
 
 
 def claim(path, value):

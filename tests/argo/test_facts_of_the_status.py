@@ -8,7 +8,7 @@ from hold import PAUSED, SERVICE_SWITCHED, about_to_forget, forgotten, held
 from mochiapp import ACTIVE, BLUE, GREEN, HASH, NEVER_READY, PURPLE
 from state import is_observed
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.argo]
 
 
 async def test_the_first_deployment_is_live_without_a_pause(install):

@@ -7,7 +7,7 @@ import pytest
 from hold import SERVICE_SWITCHED, held
 from mochiapp import ACTIVE, BLUE, GREEN, PURPLE, check
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.argo]
 
 VERIFY = {"postPromotionAnalysis": {"templates": [{"templateName": "verify"}]}}
 ENDLESS = check("verify", "nopull")

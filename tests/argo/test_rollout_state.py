@@ -14,6 +14,7 @@ from bot.clusters.shape import sound
 ROWS = {
     "observing": State.OBSERVING,
     "observing-in-a-pause": State.OBSERVING,
+    "observing-a-deployment": State.OBSERVING,
     "invalid": State.INVALID,
     "aborted": State.ABORTED,
     "aborted-by-analysis": State.ABORTED,
@@ -25,19 +26,31 @@ ROWS = {
     "frozen-in-a-pause": State.FROZEN,
     "inconclusive": State.UNDECIDED,
     "paused": State.PAUSED,
+    "paused-from-a-deployment": State.PAUSED,
     "paused-with-the-old-hash": State.PAUSED,
+    "paused-without-hash": State.PAUSED,
+    "home-by-the-service": State.PAUSED,
+    "active-with-unknown-hash": State.PAUSED,
     "resuming": State.RESUMING,
     "promotion-lost": State.RESUMING,
+    "switched-before-the-deadline": State.RESUMING,
     "gate-running": State.ANALYSING,
     "preview-starting": State.STARTING,
     "cut-over-pending": State.STARTING,
+    "first-starting": State.STARTING,
+    "active-without-hash": State.STARTING,
     "verifying": State.VERIFYING,
     "healthy": State.HEALTHY,
     "live-with-deadline": State.HEALTHY,
     "live-without-deadline": State.HEALTHY,
-    "first-starting": State.DEGRADED,
-    "degraded": State.DEGRADED,
+    "home-for-good": State.HEALTHY,
+    "live-with-unready-pods": State.DEGRADED,
 }
+
+
+def test_every_state_was_recorded_and_every_recording_has_its_state():
+    assert set(ROWS) == set(NAMES)
+    assert set(ROWS.values()) == set(State)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,10 +61,10 @@ def test_each_recorded_rollout_is_in_its_state(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_phase_that_the_controller_shows_decides_nothing(name):
     """It is late: still Healthy when a new version has come, and the same word for a release and a way back."""
-    seen = recorded(name)["rollout"]
+    seen = objects(name)
     for phase in ("Healthy", "Degraded", "Progressing", "Paused", ""):
-        seen["status"]["phase"] = phase
-        assert state(seen, objects(name).active_hash) is ROWS[name]
+        seen.rollout["status"]["phase"] = phase
+        assert state(seen.rollout, seen.active_hash, seen.workload) is ROWS[name]
 
 
 # The order of the cases is their meaning: each is put on top of each that is asked later.
@@ -201,7 +214,8 @@ def test_a_template_in_a_deployment_that_is_not_there_is_not_observed():
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_passes_the_door_has_a_state(name):
     """A null where the API server's types allow one is no surprise in the middle of a rule."""
-    whole, active, tried = recorded(name)["rollout"], objects(name).active_hash, 0
+    seen, tried = objects(name), 0
+    whole = seen.rollout
     for path in _paths(whole):
         broken = copy.deepcopy(whole)
         parent = broken
@@ -212,7 +226,7 @@ def test_whatever_passes_the_door_has_a_state(name):
             sound(ROLLOUT, broken)
         except Malformed:
             continue
-        assert state(broken, active) in State
+        assert state(broken, seen.active_hash, seen.workload) in State
         tried += 1
     assert tried > 40
 

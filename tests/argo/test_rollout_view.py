@@ -44,6 +44,10 @@ STAGE, PROMOTE, REVERT = Order.STAGE, Order.PROMOTE, Order.REVERT
 SECOND = timedelta(seconds=1)
 
 
+def image_of(name):
+    return objects(name).rollout["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
 def comes_next(look) -> Order | Phase | None:
     """What is done upon this look, everybody having approved; None for waiting."""
     release = observe(look.release, look.snapshot, look.read_at)
@@ -52,23 +56,40 @@ def comes_next(look) -> Order | Phase | None:
 
 
 NEXT = {
-    # The release is …         being staged, ready,     being switched, live,      going back
-    "observing":               (None,       None,       None,      ABANDONED, REVERT),
-    "observing-in-a-pause":    (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, None),
-    "aborted":                 (REVERTING,  REVERTING,  REVERTING, REVERTING, REVERT),
-    "aborted-by-analysis":     (REVERTING,  REVERTING,  REVERTING, REVERTING, REVERT),
-    "aborted-stranded":        (ABANDONED,  ABANDONED,  REVERTING, REVERTING, REVERT),
-    "aborted-stranded-empty":  (ABANDONED,  ABANDONED,  REVERTING, REVERTING, REVERT),
-    "timed-out":               (REVERTING,  None,       None,      ABANDONED, REVERT),
-    "frozen-in-a-pause":       (None,       None,       None,      ABANDONED, REVERT),
-    "inconclusive":            (None,       None,       None,      ABANDONED, REVERT),
-    "paused":                  (READY,      PROMOTING,  PROMOTE,   ABANDONED, REVERT),
-    "resuming":                (None,       None,       None,      ABANDONED, REVERT),
-    "preview-starting":        (None,       None,       None,      ABANDONED, REVERT),
-    "healthy":                 (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, REVERTED),
-    "frozen":                  (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, REVERTED),
-    "invalid":                 (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, REVERTED),
-    "live-with-deadline":      (ABANDONED,  ABANDONED,  BAKING,    None,      REVERT),
+    # The release is …             being staged, ready,  being switched, live,      going back
+    "observing":                    (None,       None,       None,      ABANDONED, REVERT),
+    "observing-in-a-pause":         (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, None),
+    "invalid":                      (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, REVERTED),
+    "aborted":                      (REVERTING,  REVERTING,  REVERTING, REVERTING, REVERT),
+    "aborted-by-analysis":          (REVERTING,  REVERTING,  REVERTING, REVERTING, REVERT),
+    "abort-lost":                   (REVERTING,  REVERTING,  REVERTING, REVERTING, REVERT),
+    "aborted-stranded":             (ABANDONED,  ABANDONED,  REVERTING, REVERTING, REVERT),
+    "aborted-stranded-empty":       (ABANDONED,  ABANDONED,  REVERTING, REVERTING, REVERT),
+    "timed-out":                    (REVERTING,  None,       None,      ABANDONED, REVERT),
+    "frozen":                       (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, REVERTED),
+    "frozen-in-a-pause":            (None,       None,       None,      ABANDONED, REVERT),
+    "inconclusive":                 (None,       None,       None,      ABANDONED, REVERT),
+    "paused":                       (READY,      PROMOTING,  PROMOTE,   ABANDONED, REVERT),
+    "paused-from-a-deployment":     (READY,      PROMOTING,  PROMOTE,   ABANDONED, REVERT),
+    "paused-with-the-old-hash":     (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, None),
+    "paused-without-hash":          (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, ABANDONED),
+    "active-with-unknown-hash":     (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, ABANDONED),
+    "active-without-hash":          (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, ABANDONED),
+    "home-by-the-service":          (READY,      PROMOTING,  ABANDONED, ABANDONED, REVERT),
+    "resuming":                     (None,       None,       None,      ABANDONED, REVERT),
+    "promotion-lost":               (None,       None,       None,      ABANDONED, REVERT),
+    "switched-before-the-deadline": (ABANDONED,  ABANDONED,  BAKING,    None,      REVERT),
+    "gate-running":                 (None,       None,       None,      ABANDONED, REVERT),
+    "preview-starting":             (None,       None,       None,      ABANDONED, REVERT),
+    "cut-over-pending":             (None,       None,       None,      ABANDONED, REVERT),
+    "first-starting":               (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, ABANDONED),
+    "verifying":                    (ABANDONED,  ABANDONED,  BAKING,    None,      REVERT),
+    "healthy":                      (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, REVERTED),
+    "live-with-deadline":           (ABANDONED,  ABANDONED,  BAKING,    None,      REVERT),
+    "live-without-deadline":        (ABANDONED,  ABANDONED,  BAKING,    None,      REVERT),
+    "live-with-unready-pods":       (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, REVERTED),
+    "home-for-good":                (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, REVERTED),
+    "observing-a-deployment":       (None,       None,       None,      ABANDONED, REVERT),
 }  # fmt: skip
 CASES = [
     (name, phase, expected)
@@ -80,7 +101,11 @@ CASES = [
 @pytest.mark.parametrize(("name", "phase", "expected"), CASES)
 def test_what_comes_next_upon_each_recorded_state(name, phase, expected):
     was_live = {"live_at": NOW} if phase is BAKING else {}
-    assert comes_next(view(name, phase, **was_live)) == expected
+    look = view(name, phase, **was_live)
+    if name == "preview-starting":  # whether their image can be pulled they have not said yet
+        for pod in look.objects.pods:
+            pod["status"]["containerStatuses"] = []
+    assert comes_next(look) == expected
 
 
 def test_every_recorded_state_is_looked_at():
@@ -100,6 +125,16 @@ BACK_BY = {
     "paused": "template",
     "resuming": "template",
     "preview-starting": "template",
+    "abort-lost": "template",
+    "paused-from-a-deployment": "template",
+    "observing-a-deployment": "template",
+    "home-by-the-service": "template",
+    "promotion-lost": "template",
+    "gate-running": "template",
+    "cut-over-pending": "template",
+    "live-without-deadline": "template",
+    "verifying": "Service",
+    "switched-before-the-deadline": "Service",
     "aborted-stranded": "Service",
     "aborted-stranded-empty": "Service",
     "live-with-deadline": "Service",
@@ -109,13 +144,16 @@ BACK_BY = {
 @pytest.mark.parametrize("name", [name for name, row in NEXT.items() if row[-1] is REVERT])
 def test_the_way_back_is_the_template_before_the_switch_and_the_service_first_after_it(name):
     """A controller that was told to switch and has not, or that has not seen the version yet, is no reason to wait."""
-    write = view(name, REVERTING).plan(REVERT, actor="sam")
-    by_hash = {"op": "add", "path": f"/spec/selector/{HASH}", "value": BLUE}
-    by_template = {"op": "replace", "path": "/spec/template", "value": json.loads(blue().template)}
-    ways = {"Service": ("Service", ACTIVE, by_hash), "template": ("Rollout", "mochiapp", by_template)}
-    kind, called, change = ways[BACK_BY[name]]
-    assert (write.kind, write.name) == (kind, called)
-    assert change in write.patch
+    look = view(name, REVERTING)
+    write, holder = look.plan(REVERT, actor="sam"), look.objects.workload
+    if BACK_BY[name] == "Service":
+        assert (write.kind, write.name) == ("Service", ACTIVE)
+        assert {"op": "add", "path": f"/spec/selector/{HASH}", "value": BLUE} in write.patch
+    else:
+        called = ("Deployment", holder["metadata"]["name"]) if holder else ("Rollout", "mochiapp")
+        assert (write.kind, write.name) == called
+        template = json.loads(look.release.previous.template)
+        assert {"op": "replace", "path": "/spec/template", "value": template} in write.patch
 
 
 def test_the_promotion_goes_to_the_status_and_is_conditional_upon_all_that_was_read():
@@ -168,10 +206,6 @@ def test_a_version_that_somebody_else_began_is_told_by_its_hash():
     assert comes_next(outside("paused", PROMOTING, image=image_of("paused"))) is PROMOTE
 
 
-def image_of(name):
-    return objects(name).rollout["spec"]["template"]["spec"]["containers"][0]["image"]
-
-
 # Which version is which
 
 
@@ -197,9 +231,10 @@ def test_a_version_that_inherits_the_stamp_is_not_the_release_whatever_its_hash_
     assert comes_next(look) is PROMOTE
 
 
-def test_what_inherits_the_stamp_of_the_version_before_is_not_the_version_before():
-    """Blue was pruned; green, which somebody made of blue by `kubectl set image`, bears blue's stamp."""
-    before = replace(blue(), label="mochi-1")
+@pytest.mark.parametrize("image", [blue().image, image_of("paused")])
+def test_what_inherits_the_stamp_of_the_version_before_is_not_the_version_before(image):
+    """Blue was pruned; green, which somebody made of blue by `kubectl set image` or `set env`, bears blue's stamp."""
+    before = replace(blue(), label="mochi-1", image=image)
     look = outside("live-with-deadline", REVERTING, previous=before, live_at=NOW, image=image_of("paused"))
     prune(look, BLUE)
     stamp(look.objects.replica_sets[0], "mochi-1")
@@ -668,6 +703,41 @@ def test_a_way_back_that_is_not_taken_up_says_so_and_does_not_end():
     rollout["metadata"]["generation"] += 1
     assert comes_next(look) is None
     assert look.snapshot.pending == "Argo Rollouts has not taken up the last change yet"
+    with pytest.raises(Pending):  # it is not written once more
+        look.plan(REVERT, actor="sam")
+
+
+def test_a_template_that_is_back_is_not_written_again_while_the_hash_is_still_the_other():
+    """From a pause the newest generation is observed a moment before the hash is that of its template."""
+    look = outside("paused", REVERTING, image=image_of("paused"))
+    look.objects.rollout["spec"]["template"] = json.loads(blue().template)
+    assert comes_next(look) is None
+    with pytest.raises(Pending):
+        look.plan(REVERT, actor="sam")
+
+
+def test_a_template_that_brings_lost_pods_back_is_written_once():
+    look = view("live-without-deadline", REVERTING, live_at=NOW)
+    assert look.plan(REVERT, actor="sam").kind == "Rollout"
+    look.objects.rollout["spec"]["template"] = json.loads(blue().template)
+    look.objects.rollout["metadata"]["generation"] += 1
+    look = seen_by(replace(look.objects), REVERTING, live_at=NOW)
+    assert comes_next(look) is None
+    with pytest.raises(Pending):
+        look.plan(REVERT, actor="sam")
+
+
+def test_somebody_who_took_the_service_back_at_once_is_not_overruled():
+    """The switch was ours, was never seen, and the controller takes green for stable: one approval is one switch."""
+    look = view("live-with-deadline", PROMOTING)
+    look.objects.active["spec"]["selector"][HASH] = BLUE
+    assert comes_next(look) is ABANDONED
+
+
+def test_a_switch_that_has_been_made_is_not_asked_for_again():
+    look = view("switched-before-the-deadline", PROMOTING, switch_sent_at=NOW - 9 * SECOND)
+    assert look.upkeep() is None
+    assert look.snapshot.again_at is None
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,13 @@ class Witness:
                 self._heard.clear()
                 await self._heard.wait()
 
+    async def has_none(self, *collections: str, within: float = 10) -> None:
+        """Returns when these collections are empty."""
+        async with asyncio.timeout(within):
+            while any(self._items[each] for each in collections):
+                self._heard.clear()
+                await self._heard.wait()
+
     async def follow(self, collection: str) -> None:
         path = self._paths[collection]
         async with self._api.get(path, raise_for_status=True) as answer:

@@ -28,8 +28,8 @@ def running() -> Iterator[ControlPlane]:
 def with_rollouts(plane: ControlPlane) -> rollouts.Rollouts:
     """For a fixture: CRDs and controller, which end with the control plane. Skips or fails as `running` does."""
     directory = argo_directory()
-    way = "build.sh" if directory == BIN_DIR else f"build_argo.sh {os.environ[ARGO]}"
-    _there(directory, rollouts.PROGRAMS, f"Argo Rollouts has not been built: run tests/cluster/{way}")
+    way = "" if directory == BIN_DIR else f" .cluster/{directory.name} {os.environ[ARGO]}"
+    _there(directory, rollouts.PROGRAMS, f"Argo Rollouts has not been built: run tests/cluster/build.sh{way}")
     made = rollouts.Rollouts(plane, directory)
     made.install()
     made.start()

@@ -122,11 +122,14 @@ class ControlPlane:
     def restart_api_server(self) -> None:
         """Kills the API server and starts it on the same port: open watches break, older revisions are then 410."""
         self._ask({"kill": "kube-apiserver"})
-        # Started anew as well, because their own back-off would slow down whatever is tried next by many seconds.
-        for name in self._controllers:
-            self._ask({"kill": name})
         self._run("kube-apiserver", self._api_server_argv, self._api_server_is_ready)
+        # Their own back-off would slow down whatever is tried next by many seconds.
+        self.restart_controllers()
+
+    def restart_controllers(self) -> None:
+        """Then they know every kind that there is; by themselves they would look for new ones twice a minute."""
         for name, (argv, ready) in self._controllers.items():
+            self._ask({"kill": name})
             self._run(name, argv, ready)
 
     def start_controller(self, name: str, argv: list[str], ready: Callable[[], bool]) -> None:

@@ -82,6 +82,7 @@ class Rollouts:
             if time.monotonic() > deadline:
                 raise ControlPlaneError(f"{', '.join(collections)} were not served within {SERVED_WITHIN} s.")
             time.sleep(0.05)
+        self.plane.restart_controllers()  # else whatever belongs to a Rollout outlives it by half a minute
 
     def start(self) -> None:
         """Returns when the process answers; it has listed what there is a moment later."""

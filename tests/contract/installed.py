@@ -42,6 +42,10 @@ class Mochi:
     async def pods_of(self, color: str) -> list[Json]:
         return await self._labelled(f"color={color}")
 
+    async def pods_named(self, wanted: frozenset[str]) -> list[Json]:
+        """Those of them that are there."""
+        return [pod for pod in (await self.get(self.pods))["items"] if pod["metadata"]["name"] in wanted]
+
     async def pods_with(self, label: str) -> list[Json]:
         """The pods of one release."""
         return await self._labelled(f"{LABEL}={label}")

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import role
+from backends import BACKENDS, Backend
 from targets import Target
 
 from sandbox.bot_process import BotProcess
@@ -47,8 +47,9 @@ class Killable(BotProcess):
 
 
 class Team:
-    def __init__(self, target: Target, folder: Path, **environment: str) -> None:
+    def __init__(self, target: Target, folder: Path, backend: Backend = BACKENDS[0], **environment: str) -> None:
         self.target = target
+        self.backend = backend
         self.folder = folder
         self.discord = DiscordServer(WORLD)
         self.registry = Registry()
@@ -149,7 +150,7 @@ class Team:
 
     def _rules(self) -> list[dict[str, Any]]:
         """Of the bot's Role."""
-        return role.rules()
+        return self.backend.rules()
 
     def _configuration(self) -> str:
         id_of = self.discord.role_id
@@ -160,9 +161,7 @@ guild = {self.discord.guild_id}
 namespace   = "{self.target.namespace}"
 channel     = {self.channel}
 image       = "{self.registry.host}/mochi"
-service     = "mochiapp"
-preview     = "mochiapp-preview"
-slots       = ["mochiapp-blue", "mochiapp-green"]
+{self.backend.target}
 deployers   = [{id_of("Developer")}]
 rollbackers = [{id_of("On call")}]
 

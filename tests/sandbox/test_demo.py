@@ -12,10 +12,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.policy import read_policy
+from bot.policy import Policy, read_policy
 from bot.registry import RegistryHost
+from bot.release.app import Argo, Native
 from sandbox import demo as demonstration
-from sandbox.demo import Demo, configuration, step
+from sandbox.apps import APPS, DANGO, MOCHI
+from sandbox.demo import Demo, Sites, configuration, step
 from sandbox.discord import DiscordServer, Message
 
 ROOT = Path(__file__).parents[2]
@@ -38,20 +40,31 @@ def card(first_line: str) -> Message:
     ],
 )
 def test_the_page_marks_what_to_try_next(cards, live, expected):
-    assert step([card(line) for line in cards], live) == expected
+    assert step(MOCHI, [card(line) for line in cards], live) == expected
+
+
+def policy(tmp_path: Path, *, fast: bool) -> Policy:
+    file = tmp_path / "greenlight.toml"
+    sites = {app: Sites(f"http://{app.name}.localhost/", f"http://preview.{app.name}.localhost/") for app in APPS}
+    text = configuration(DiscordServer(demonstration.WORLD), "127.0.0.1:5000", sites, fast=fast)
+    file.write_text(text, encoding="utf-8")
+    return read_policy(file)
 
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_bot_accepts_the_demos_configuration(tmp_path, fast):
-    discord_server = DiscordServer(demonstration.WORLD)
-    file = tmp_path / "greenlight.toml"
-    file.write_text(
-        configuration(discord_server, "127.0.0.1:5000", "http://localhost:8081/", "http://localhost:8082/", fast=fast),
-        encoding="utf-8",
-    )
-    policy = read_policy(file)
-    assert policy.registries == {"127.0.0.1:5000": RegistryHost(insecure=True)}
-    assert policy.apps["mochi"].image == "127.0.0.1:5000/mochi"
+    read = policy(tmp_path, fast=fast)
+    assert read.registries == {"127.0.0.1:5000": RegistryHost(insecure=True)}
+    mochi, dango = read.apps["mochi"], read.apps["dango"]
+    assert (mochi.image, type(mochi.target)) == ("127.0.0.1:5000/mochi", Native)
+    assert (dango.image, dango.target) == ("", Argo("dango"))
+    assert mochi.channel != dango.channel
+
+
+def test_argo_rollouts_keeps_the_previous_pods_for_as_long_as_the_file_promises(tmp_path):
+    [rollout] = [each for each in DANGO.manifests("127.0.0.1:5000/dango") if each["kind"] == "Rollout"]
+    kept = rollout["spec"]["strategy"]["blueGreen"]["scaleDownDelaySeconds"]
+    assert kept == policy(tmp_path, fast=False).apps["dango"].timing.warm_for.total_seconds()
 
 
 @pytest.fixture
@@ -60,50 +73,58 @@ async def demo() -> AsyncIterator[Demo]:
         yield running
 
 
-async def live(demo: Demo) -> str | None:
-    return (await demo.state())["production"]["version"]
+async def shown(demo: Demo, name: str) -> dict:
+    """What the page is told of an app."""
+    return next(app for app in (await demo.state())["apps"] if app["name"] == name)
 
 
-async def test_the_story_of_the_demo_from_blue_to_green_and_back(demo):
-    people, channel = demo.discord.people, demo.discord.channel_id("mochi")
+@pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
+async def test_the_story_of_the_demo_from_what_is_live_to_what_is_next_and_back(demo, app):
+    people, channel = demo.discord.people, demo.discord.channel_id(app.name)
 
     async def shows(sign: str, words: str = "") -> Message:
         def reached() -> Message | None:
-            cards = demo.cards()
+            cards = demo.cards(app)
             return cards[-1] if cards and cards[-1].content.startswith(sign) and words in cards[-1].content else None
 
         try:
             return await demo.discord.until(reached, within=30, what=f"the card shows {sign} {words}")
         except TimeoutError as late:
-            shown = "\n".join(message.text for message in demo.discord.messages(channel))
-            raise AssertionError(f"{late}\n{shown}\n{demo.bot.last_lines()}") from None
+            told = "\n".join(message.text for message in demo.discord.messages(channel))
+            raise AssertionError(f"{late}\n{told}\n{demo.bot.last_lines()}") from None
 
-    assert await live(demo) == "blue"
-    reply = await people["ann"].slash(channel, "deploy", image="green")
+    assert await demo.live(app) == app.live
+    assert (await shown(demo, app.name))["step"] == "deploy"
+    reply = await people["ann"].slash(channel, "deploy", image=app.next)
     assert reply.ephemeral, reply.text
     waiting = await shows("🟡")
     # On the page one can only join a reaction that is there; the bot puts its own once votes count.
     await demo.discord.until(
         lambda: "Greenlight" in demo.discord.message(channel, waiting.id).reactions.get("✅", ()), what="the bot's ✅"
     )
-    assert (await demo.state())["preview"]["version"] == "green"
+    now = await shown(demo, app.name)
+    assert (now["production"]["version"], now["preview"]["version"]) == (app.live, app.next)
     await people["kim"].react(waiting, "✅")
     await people["leo"].react(waiting, "✅")
     now_live = await shows("🟢")
-    assert await live(demo) == "green"
+    assert await demo.live(app) == app.next
     form = await people["sam"].click(now_live, "Roll back")
-    assert form.modal is not None
+    assert "at once" in str(form.modal)
     await people["sam"].submit_modal(form)
     await shows("🟠", "rolled back")
-    assert await live(demo) == "blue"
+    assert await demo.live(app) == app.live
+    assert (await shown(demo, app.name))["step"] == "done"
+    for other in set(APPS) - {app}:
+        assert (await demo.live(other), (await shown(demo, other.name))["step"]) == (other.live, "deploy")
+        assert demo.cards(other) == []
     assert demo.discord.rest.gaps == []
 
 
 async def test_a_stranger_may_not_deploy(demo):
-    channel = demo.discord.channel_id("mochi")
-    reply = await demo.discord.people["guest"].slash(channel, "deploy", image="green")
-    assert reply.ephemeral
-    assert demo.cards() == []
+    for app in APPS:
+        reply = await demo.discord.people["guest"].slash(demo.discord.channel_id(app.name), "deploy", image=app.next)
+        assert reply.ephemeral
+        assert demo.cards(app) == []
 
 
 async def test_ctrl_c_leaves_nothing_behind(tmp_path):

@@ -232,6 +232,18 @@ async def test_after_the_cut_over_an_analysis_keeps_the_update_unfinished(after)
     assert (await after.phase(), await after.stable()) == (("Healthy", ""), "green")
 
 
+async def test_an_inconclusive_analysis_after_the_cut_over_keeps_the_controller_busy_with_itself(after):
+    """Two parts of it disagree about a condition, some twenty writes a second; orders are still obeyed."""
+    since = after.cluster.objects.version
+    expect(after, "Inconclusive")
+    assert await after.phase() == ("Paused", "InconclusiveAnalysisRun")
+    written = len(after.past(since=since))
+    after.cluster.advance(3)
+    assert len(after.past(since=since)) > written + 30
+    await after.abort()
+    assert (await after.selected(), (await after.phase())[0]) == ("blue", "Degraded")
+
+
 async def test_a_failed_analysis_after_the_cut_over_brings_the_traffic_back(after):
     expect(after, "Failed")
     assert (await after.selected(), (await after.phase())[0]) == ("blue", "Degraded")

@@ -61,6 +61,26 @@ def service(name: str = "mochi", *, spec: Json | None = None, **selector) -> Jso
     }
 
 
+def rollout(
+    name: str = "mochi", *, app: str = "mochi", image: str = IMAGE, spec: Json | None = None, **blue_green
+) -> Json:
+    """With the Services of its name and `<its name>-preview`; `spec` and `blue_green` change or add fields."""
+    strategy = {"activeService": name, "previewService": f"{name}-preview", "autoPromotionEnabled": False}
+    template = deployment(image=image, app=app)["spec"]["template"]
+    made = {
+        "replicas": 2,
+        "selector": {"matchLabels": {"app": app}},
+        "template": template,
+        "strategy": {"blueGreen": strategy | blue_green},
+    }
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {key: value for key, value in (made | (spec or {})).items() if value is not None},
+    }
+
+
 def ingress(leads_to: str = "mochi", host: str = "mochi.example.com") -> Json:
     backend = {"service": {"name": leads_to, "port": {"name": "http"}}}
     rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}

@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from namespaces import ACCOUNT, PEOPLE, deployment, ingress, pod_of, service
+from namespaces import ACCOUNT, PEOPLE, deployment, ingress, pod_of, rollout, service
 
 from bot.policy import read_policy
 from bot.setup.manifests import manifests
-from bot.setup.objects import Autoscaler, Budget, Deployment, Objects, Pod, Service, seen
+from bot.setup.objects import Autoscaler, Budget, Deployment, Objects, Pod, Rollout, Service, seen
 from bot.setup.policy_file import policy_file
 from bot.setup.survey import survey
 
@@ -30,6 +30,10 @@ PLAIN = (
     (Deployment, deployment("mochi-b", replicas=0)),
     (Service, service()),
     (Service, service("mochi-preview")),
+    (Service, service("dango")),
+    (Service, service("dango-preview")),
+    (Rollout, rollout("dango") | {"metadata": {"name": "dango", "namespace": "mochi", "uid": "1"}}),
+    (Rollout, rollout("anko", spec={"template": None, "workloadRef": {"kind": "Deployment", "name": "mochi"}})),
     (Pod, pod_of("ReplicaSet", "mochi-6f9", **{"app": "mochi", "pod-template-hash": "6f9"})),
     (Autoscaler, AUTOSCALER),
     (Budget, BUDGET),
@@ -67,6 +71,7 @@ def namespaces(draw: st.DrawFn) -> Objects:
     return Objects(
         services=read[Service][0],
         deployments=read[Deployment][0],
+        rollouts=read[Rollout][0],
         pods=read[Pod][0],
         autoscalers=read[Autoscaler][0],
         budgets=read[Budget][0],
@@ -81,8 +86,8 @@ def test_whatever_the_objects_are_the_file_is_valid_and_so_are_the_manifests(obj
     file = policy_file(found, objects, PEOPLE)
     written = tomllib.loads(file)
     assert written["guild"] == PEOPLE.guild
-    assert written.get("apps", {}).keys() == {app.name for app in found.apps}
-    if found.apps:
+    assert written.get("apps", {}).keys() == {app.name for app in (*found.apps, *found.rolled)}
+    if written.get("apps"):
         with NamedTemporaryFile("w", encoding="utf-8", suffix=".toml") as place:
             place.write(file)
             place.flush()

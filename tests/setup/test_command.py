@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from namespaces import NAMESPACE, PEOPLE, deployment, ingress, service
+from namespaces import NAMESPACE, PEOPLE, deployment, ingress, rollout, service
 
 from bot.policy import read_policy
 from bot.setup.init import NotInit, Wanted
@@ -154,7 +154,7 @@ async def test_a_namespace_with_nothing_to_release_says_why_of_each(init, cluste
     with pytest.raises(NotInit) as refusal:
         await init(namespace="other")
     assert str(refusal.value).splitlines() == [
-        "Namespace other has no Service with a Deployment behind it.",
+        "Namespace other has no Service with a Deployment or a Rollout behind it.",
         "- Deployment worker: no Service selects its pods, so there is no traffic to switch.",
     ]
 
@@ -181,3 +181,16 @@ async def test_a_cluster_that_is_away_is_a_sentence(init, cluster):
     await cluster.server.stop()
     with pytest.raises(NotInit, match="cannot be reached"):
         await init()
+
+
+async def test_rollouts_are_told_beside_the_others(init, cluster, tmp_path):
+    services = [service(name, app="dango") for name in ("dango", "dango-preview")]
+    cluster.apply([rollout("dango", app="dango", autoPromotionEnabled=True), *services])
+    told = await init()
+    assert "dango: Rollout dango has all that a release needs; 1 thing has to be mended, as the file says." in told
+    assert [*read_policy(tmp_path / "greenlight.toml").apps] == ["mochi", "dango"]
+
+
+async def test_a_cluster_without_argo_rollouts_is_looked_at_all_the_same(init, cluster):
+    cluster.server.faults.answer(404, "GET", "argoproj.io")
+    assert "mochi: Service mochi leads to Deployment mochi" in await init()

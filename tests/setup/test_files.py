@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from namespaces import ACCOUNT, IMAGE, NAMESPACE, PEOPLE, changed, deployment, ingress, looked, service
+from namespaces import ACCOUNT, IMAGE, NAMESPACE, PEOPLE, changed, deployment, ingress, looked, rollout, service
 
 from bot.clusters.rights import rules
 from bot.policy import SettingsError, read_policy
@@ -303,3 +303,42 @@ async def test_the_image_of_the_idle_slot_is_the_live_one(outcome):
     """Before its first release the copy names what runs: whoever scales it up by hand gets nothing else."""
     [made] = outcome.made("Deployment")
     assert made["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+
+
+# On Argo Rollouts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def rolled():
+    return await looked(rollout(), service(), service("mochi-preview"), ingress())
+
+
+async def test_with_the_ids_the_table_of_a_rollout_is_a_valid_policy(rolled, tmp_path):
+    app = policy(rolled, tmp_path).apps["mochi"]
+    assert (app.target, app.namespace, app.image) == (rolled.found.rolled[0].app.target, NAMESPACE, "")
+    assert app.target.rollout == "mochi"
+
+
+async def test_the_role_for_a_rollout_names_what_only_the_rollout_tells(rolled, tmp_path):
+    """S15: the written file alone does not say which Services they are."""
+    [role] = rolled.made("Role")
+    assert role["rules"] == rules(policy(rolled, tmp_path).apps.values(), rolled.found.behind)
+    named = {
+        (rule["resources"][0], name): rule["verbs"] for rule in role["rules"] for name in rule.get("resourceNames", ())
+    }
+    assert named == {
+        ("rollouts", "mochi"): ["get", "patch"],
+        ("rollouts/status", "mochi"): ["patch"],
+        ("services", "mochi"): ["get", "patch"],
+        ("services", "mochi-preview"): ["get", "patch"],
+    }
+
+
+async def test_the_names_for_the_policies_have_the_services_of_a_rollout_and_no_deployments(rolled):
+    text = manifests(rolled.found, rolled.objects, ACCOUNT).replace("\n# ", " ")
+    assert "names them there too: services 'mochi/mochi', 'mochi/mochi-preview'." in text
+
+
+async def test_a_registry_with_a_port_is_asked_for_whatever_runs_from_it():
+    outcome = await looked(rollout(image="registry.local:5000/mochi:1"), service(), service("mochi-preview"))
+    assert '# [registries."registry.local:5000"]' in outcome.file

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from namespaces import IMAGE, NAMESPACE, changed, deployment, ingress, looked, pod_of, refused, service
+from namespaces import IMAGE, NAMESPACE, changed, deployment, ingress, looked, pod_of, refused, rollout, service
 
 from bot.setup.objects import Deployment, Pod, Service, seen
 from bot.setup.sibling import SLOT, Sibling
@@ -225,17 +225,17 @@ async def test_a_long_name_leads_to_names_that_kubernetes_and_discord_take():
         ),
         (
             [pod_of("StatefulSet", "database"), service()],
-            ("Service mochi leads to StatefulSet database: Greenlight releases Deployments.",),
+            ("Service mochi leads to StatefulSet database: Greenlight releases Deployments and Rollouts.",),
         ),
         (
             [
                 service(**{"app": "mochi", "rollouts-pod-template-hash": "6f9"}),
             ],
-            ("Service mochi is switched by an Argo Rollout: Argo Rollouts are not supported yet.",),
+            ("Service mochi is switched by a Rollout that is not seen here.",),
         ),
         (
             [pod_of("ReplicaSet", "mochi-6f9", **{"app": "mochi", "rollouts-pod-template-hash": "6f9"}), service()],
-            ("Service mochi leads to the Argo Rollout mochi: Argo Rollouts are not supported yet.",),
+            ("Service mochi leads to Rollout mochi, which is not seen here.",),
         ),
         (
             [deployment(), pod_of("Job", "migrate"), service()],
@@ -316,3 +316,82 @@ async def test_a_port_by_number_tells_the_container_too():
     by_number = service(spec={"ports": [{"port": 443, "targetPort": 8443}]})
     outcome = await looked(changed(deployment(), with_proxy), by_number)
     assert outcome.table["container"] == "proxy"
+
+
+# On Argo Rollouts -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_rollout_is_an_app_for_which_nothing_has_to_be_made():
+    outcome = await looked(rollout(), service(), service("mochi-preview"), ingress())
+    [app] = outcome.found.rolled
+    assert (outcome.found.apps, outcome.found.left_out, app.wrong) == ((), (), ())
+    assert {**outcome.table, "approval": None} == {
+        "rollout": "mochi",
+        "namespace": NAMESPACE,
+        "channel": 12,
+        "deployers": [13],
+        "approval": None,
+    }
+    assert {each["kind"] for each in outcome.printed} == {"Namespace", "ServiceAccount", "Role", "RoleBinding"}
+    assert "Production button: http://mochi.example.com/" in outcome.comments
+
+
+async def test_a_rollout_and_two_deployments_in_one_namespace_are_two_apps():
+    other = [deployment("web", app="web"), service("web", app="web")]
+    outcome = await looked(*other, rollout(), service(), service("mochi-preview"))
+    assert [app.name for app in outcome.found.apps] == ["web"]
+    assert [app.name for app in outcome.found.rolled] == ["mochi"]
+    assert outcome.found.left_out == ()
+
+
+async def test_a_rollout_whose_template_is_in_a_deployment_is_one_app_with_it():
+    """The Deployment has no pods of its own, and is no app."""
+    held = {"template": None, "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mochi"}}
+    outcome = await looked(
+        deployment(replicas=0), rollout("canele", spec=held), service("canele"), service("canele-preview")
+    )
+    [app] = outcome.found.rolled
+    assert (outcome.found.apps, outcome.found.left_out, app.wrong) == ((), (), ())
+    [role] = outcome.made("Role")
+    assert {
+        "apiGroups": ["apps"],
+        "resources": ["deployments"],
+        "resourceNames": ["mochi"],
+        "verbs": ["get", "patch"],
+    } in (role["rules"])
+
+
+async def test_of_several_containers_of_a_rollout_the_one_that_its_service_leads_to_gets_the_image():
+    def with_proxy(item):
+        proxy = {"name": "proxy", "image": "proxy:1", "ports": [{"containerPort": 8443}]}
+        item["spec"]["template"]["spec"]["containers"].insert(0, proxy)
+
+    outcome = await looked(changed(rollout(), with_proxy), service(), service("mochi-preview"))
+    assert outcome.table["container"] == "web"
+    assert outcome.found.rolled[0].wrong == ()
+
+
+async def test_what_has_to_be_mended_first_stands_in_the_file():
+    outcome = await looked(rollout(autoPromotionEnabled=True), service())
+    [app] = outcome.found.rolled
+    assert len(app.wrong) == 2
+    assert "No release before this is mended: Rollout mochi promotes by itself whatever is ready" in outcome.comments
+    assert "No release before this is mended: Service mochi-preview, the previewService of" in outcome.comments
+
+
+async def test_a_canary_is_left_out_and_so_are_services_beside_those_of_a_rollout():
+    canary = rollout("canary", spec={"strategy": {"canary": {}}})
+    outcome = await looked(rollout(), canary, service(), service("mochi-preview"), service("more"))
+    assert [app.name for app in outcome.found.rolled] == ["mochi"]
+    assert outcome.found.left_out == (
+        "Service more leads to Rollout mochi, which switches Services of its own.",
+        "Rollout canary is not blueGreen: Greenlight drives Rollouts with that strategy.",
+    )
+
+
+async def test_rollouts_with_names_that_are_long_and_alike_are_apps_with_names_of_their_own():
+    names = [f"{'a' * 40}.{end}" for end in "xy"]
+    outcome = await looked(*(rollout(name, activeService="x", previewService="y") for name in names))
+    first, second = (app.name for app in outcome.found.rolled)
+    assert first != second
+    assert all(re.fullmatch(r"[a-z0-9-]{1,32}", name) for name in (first, second))

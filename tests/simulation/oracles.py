@@ -6,7 +6,7 @@ that moment, and no more.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from functools import wraps
 from typing import Any
@@ -65,7 +65,8 @@ class Oracles:
         # What the bot has read since it began, and what is on its way.
         self.reads: dict[str, tuple[float, int, Any]] = {}
         self.last_write = 0
-        self.roles: tuple[float, dict[int, Person]] | None = None
+        self.roles: dict[int, tuple[float, Person | None]] = {}
+        """Of whom roles were asked, when, and who that was then."""
         self.flying: int = 0
         # Votes as they really are.
         self.maybe: set[tuple[int, int, bool]] = set()
@@ -112,7 +113,7 @@ class Oracles:
     # The bot's life
 
     def began(self) -> None:
-        self.reads, self.roles, self.flying = {}, None, 0
+        self.reads, self.roles, self.flying = {}, {}, 0
         self.alive_since = self.now
 
     def ended(self) -> None:
@@ -132,8 +133,8 @@ class Oracles:
         self.reads[f"{plural}?{query}" if plural == "pods" else plural] = (self.now, self.world.steps, items)
 
     @witness
-    def roles_read(self, bot: Any, found: dict[int, Person]) -> None:
-        self.roles = (self.now, found)
+    def roles_read(self, bot: Any, asked: Collection[int], found: dict[int, Person]) -> None:
+        self.roles = {**self.roles, **{person: (self.now, found.get(person)) for person in asked}}
 
     # Votes
 
@@ -210,10 +211,11 @@ class Oracles:
     def _has_quorum(self, release: Release) -> None:
         world, policy = self.world, self.world.app.approval
         message = world.guild.cards.get(release.label)
-        if self.roles is None or self.now - self.roles[0] > FRESH_FOR.total_seconds():
+        fresh = {key: who for key, (at, who) in self.roles.items() if self.now - at <= FRESH_FOR.total_seconds()}
+        if not fresh:
             self.fail("I7", "the roles were not read afresh before the switch")
             return
-        people = self.roles[1]
+        people = {key: who for key, who in fresh.items() if who is not None}
         votes = [
             Vote(people[person], approve=True)
             for where, person, approve in self.maybe

@@ -162,7 +162,7 @@ class People:
             raise Unreachable("Discord is away")
         members = self._world.guild.members
         found = {each: members[each] for each in ids if each in members}
-        self._world.oracles.roles_read(self._bot, found)
+        self._world.oracles.roles_read(self._bot, ids, found)
         await self._bot.loop.stop_at("after reading roles")
         return found
 

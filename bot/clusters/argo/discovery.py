@@ -13,7 +13,7 @@ from bot.clusters.argo.reading import HASH, active_service, blue_green, containe
 from bot.clusters.argo.state import condition, current_hash, stable_hash
 from bot.clusters.errors import Unfit
 from bot.clusters.ingress import missing_port
-from bot.clusters.raw import mapping, text
+from bot.clusters.raw import items, mapping, text
 from bot.clusters.reading import name, selector
 from bot.clusters.rights import Behind
 from bot.release.app import App
@@ -67,11 +67,10 @@ def wrongs(app: App, found: Found) -> Iterator[Unfit]:
     except Unfit as why:
         yield why
         return
-    yield from _of_strategy(found.rollout)
-    yield from _of_template(app, found)
-    yield from _of_services(app, found)
+    ours = [*_of_strategy(found.rollout), *_of_template(app, found), *_of_services(app, found)]
+    yield from ours
     yield from _of_ingresses(found)
-    yield from _of_progress(app, found.rollout)
+    yield from _of_progress(app, found.rollout, known=bool(ours))
 
 
 def not_installed(app: App) -> Unfit:
@@ -122,6 +121,8 @@ def _of_template(app: App, found: Found) -> Iterator[Unfit]:
     elif reference and found.workload is None:
         wrong = f"Deployment {workload(rollout)}, by which {called} makes its pods, is not in namespace {app.namespace}"
         yield Unfit(wrong, "create it there, or name another in spec.workloadRef.")
+    elif not mapping(found.holder["spec"].get("template")):
+        yield Unfit(f"{called} has no pod template", "give it one, or a workloadRef that names a Deployment.")
     else:
         try:
             container(found.holder, app.argo.container)
@@ -129,9 +130,10 @@ def _of_template(app: App, found: Found) -> Iterator[Unfit]:
             yield Unfit(why.wrong, f"set `container` in [apps.{app.name}] to one of them.")
 
 
-def _of_progress(app: App, rollout: Json) -> Iterator[Unfit]:
+def _of_progress(app: App, rollout: Json, *, known: bool) -> Iterator[Unfit]:
+    """`known`: why the controller does not take it is told already."""
     called, invalid = f"Rollout {name(rollout)}", condition(rollout, "InvalidSpec")
-    if invalid is not None:
+    if invalid is not None and not known:
         said = " ".join(text(invalid.get("message")).split()) or "it does not say why"
         yield Unfit(f"Argo Rollouts does not take {called} as it is ({said})", "mend what it names.")
     if rollout["spec"].get("paused"):
@@ -197,7 +199,7 @@ def _of_ingresses(found: Found) -> Iterator[Unfit]:
 
 
 def _listed(service: Json) -> str:
-    ports = mapping(service.get("spec")).get("ports") or []
+    ports = map(mapping, items(mapping(service.get("spec")), "ports"))
     shown = ", ".join(str(each.get("name") or each.get("port")) for each in ports)
     return f": {shown}" if shown else ""
 

@@ -233,11 +233,12 @@ class RolloutView:
 
     @property
     def _owed_switch(self) -> Owed | None:
-        release, sent = self.release, self.release.switch_sent_at
-        if release.phase is Phase.PROMOTING and sent is not None and self._versions.is_desired:
-            return owed(self.objects.rollout, f"promotion of {release.label} at {sent.isoformat()}", sent, self.read_at)
+        rollout, release, sent = self.objects.rollout, self.release, self.release.switch_sent_at
+        switches = self._versions.is_desired and self._traffic is not Traffic.CANDIDATE
+        if release.phase is Phase.PROMOTING and switches and sent is not None:
+            return owed(rollout, f"promotion of {release.label} at {sent.isoformat()}", sent, self.read_at)
         if release.phase is Phase.REVERTING and self._versions.is_restarting:
-            return owed(self.objects.rollout, f"way back from {release.label}", None, self.read_at)
+            return owed(rollout, f"way back from {release.label}", None, self.read_at)
         return None
 
     @cached_property

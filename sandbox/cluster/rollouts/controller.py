@@ -73,8 +73,11 @@ class Rollouts:
     def step(self, objects: Objects, now: datetime) -> datetime | None:
         if self._stopped:
             return None
+        own, self._dirty = self._dirty, set()
         self._follow(objects)
         for key in self._dirty:
+            self._looks.pop(key, None)  # others are at work too
+        for key in self._dirty | own:
             moments = self._due.setdefault(key, set())
             if not any(moment <= now + self.pace for moment in moments):
                 moments.add(now + self.pace)

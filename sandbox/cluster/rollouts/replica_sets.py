@@ -97,7 +97,7 @@ def sync_revision(look: Look) -> None:
     changed = _annotate(look, found, number)
     wait = look.rollout["spec"].get("minReadySeconds") or 0
     if changed or (found["spec"].get("minReadySeconds") or 0) != wait:
-        found["spec"]["minReadySeconds"] = wait
+        found["spec"] |= {"minReadySeconds": wait or None}
         look.new = _update(look, found)
         return
     look.new = found

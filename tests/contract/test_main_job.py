@@ -2,23 +2,30 @@
 
 import pytest
 import role
+from backends import BACKENDS
 from installed import Mochi, names, ready, selectors
 from team import APPROVE, Team
 
 import mochi
-from bot.clusters.cluster import LABEL
-from bot.clusters.reading import selector
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda each: each.name)
+def backend(request, target):
+    """What the app runs on. All tests are the same for both."""
+    if request.param.name == "rollout" and target.name == "real":
+        request.getfixturevalue("rollouts_controller")
+    return request.param
 
 
 @pytest.fixture
-async def team(target, tmp_path):
-    async with Team(target, tmp_path).at_work() as made:
-        await target.apply(mochi.mochi(target.namespace, live_image=made.image("blue")))
+async def team(target, backend, tmp_path):
+    async with Team(target, tmp_path, backend).at_work() as made:
+        await target.apply(backend.manifests(target.namespace, made.image("blue")))
         await made.start_bot()
         yield made
         await made.bot.stop()
         assert await made.bot.ended() == 0, made.bot.last_lines()
-        assert target.asked() <= role.granted(role.rules())
+        assert target.asked() <= role.granted(backend.rules())
     assert made.discord.token not in made.log.read_text()
     assert made.discord.rest.gaps == []
 
@@ -30,7 +37,12 @@ async def installed(target, team):
     return made
 
 
-async def test_from_deploy_to_live_and_back(team, installed):
+def label_on(card):
+    """A card says in its last line which label to search the cluster for."""
+    return card.embed["footer"]["text"].rpartition(" · ")[2]
+
+
+async def test_from_deploy_to_live_and_back(team, installed, backend):
     """A developer deploys, QC and Lead approve what they see, production turns green; on call turns it blue again."""
     ann, kim, leo, sam = (team.person(name) for name in ("ann", "kim", "leo", "sam"))
     blue = await installed.serving(2)
@@ -44,7 +56,7 @@ async def test_from_deploy_to_live_and_back(team, installed):
             "Production": f"https://{mochi.PRODUCTION_HOST}/",
         }
         green = await installed.serving(2, mochi.PREVIEW)
-        images = {pod["spec"]["containers"][0]["image"] for pod in await installed.pods_of("green")}
+        images = {pod["spec"]["containers"][0]["image"] for pod in await installed.pods_named(green)}
         [digest] = {image.partition("@")[2] for image in images}
         assert team.registry.digests[digest] == "green"
         assert await installed.serving(2) == blue
@@ -54,8 +66,6 @@ async def test_from_deploy_to_live_and_back(team, installed):
         live = await team.card("🟢", "mochi #1 (green) is live")
         assert live.id == waiting.id
         assert await installed.serving(2) == green
-        label = selector(await installed.service())[LABEL]
-        assert label in live.embed["footer"]["text"]
 
         form = await sam.click(live, "Roll back")
         assert form.modal is not None
@@ -63,11 +73,9 @@ async def test_from_deploy_to_live_and_back(team, installed):
         await team.card("🟠", "mochi #1 (green) was rolled back by @sam", "wrong prices")
         assert await installed.serving(2) == blue
 
-        narrow = {"app": "mochi", "color": "blue"}
-        switched = [{"app": "mochi"}, narrow, {"app": "mochi", LABEL: label}, narrow]
-        assert selectors(await service.so_far()) == switched
+        assert backend.went_there_and_back(selectors(await service.so_far()), label_on(live))
         assert all(ready(moment) <= blue | green for moment in await serving.so_far())
-    assert names(await installed.pods_of("blue")) == blue
+    assert names(await installed.pods_named(blue)) == blue
 
 
 async def test_reactions_made_while_the_bot_was_dead_count_when_it_is_back(team, installed):

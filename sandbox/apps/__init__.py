@@ -1,0 +1,11 @@
+"""The apps of the demo, one a file: each as a team has it before it meets Greenlight."""
+
+from sandbox.apps.app import NAMESPACE, DemoApp
+from sandbox.apps.dango import DANGO
+from sandbox.apps.mochi import MOCHI
+
+__all__ = ["APPS", "DANGO", "IMAGES", "MOCHI", "NAMESPACE", "DemoApp"]
+
+APPS = (MOCHI, DANGO)
+IMAGES = {app.name: (app.live, app.next, *app.others) for app in APPS}
+"""What the registry has, by repository."""
