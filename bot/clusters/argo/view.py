@@ -12,6 +12,7 @@ from typing import Self
 from bot.clusters import patches as service_patches
 from bot.clusters.api import DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS, SERVICE, Json
 from bot.clusters.argo import patches
+from bot.clusters.argo.analysis import checks
 from bot.clusters.argo.objects import CONTROLLER, Objects
 from bot.clusters.argo.owed import WITHIN, Owed, owed, written
 from bot.clusters.argo.reading import HASH, blue_green, container, deadline
@@ -65,6 +66,8 @@ class RolloutView:
             given_up=self._given_up,
             promoted_by=self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else "",
             restarting=self._versions.is_restarting,
+            instant_until=deadline(previous) if (previous := self._previous_set) is not None else None,
+            checks=checks(self.objects.rollout, self.objects.analysis_runs, self._versions.candidate),
             again_at=None if self._owed is None else self._owed.look_at,
         )
 
@@ -124,6 +127,10 @@ class RolloutView:
         by_itself = changed_by(self.objects.active, "spec", "selector").startswith(CONTROLLER)
         return gone and by_itself and self.release.phase is not Phase.REVERTING and not self._given_up
 
+    @property
+    def _previous_set(self) -> Json | None:
+        return self.objects.replica_set(self._versions.previous)
+
     @cached_property
     def _keeper(self) -> str:
         """The Argo CD application that would put back what is written to the pod template; "" when none would."""
@@ -152,7 +159,7 @@ class RolloutView:
 
     @cached_property
     def _previous_side(self) -> Side:
-        replica_set = self.objects.replica_set(self._versions.previous)
+        replica_set = self._previous_set
         called = name(replica_set) if replica_set else self.release.previous.slot
         pods = self.objects.pods_of(self._versions.previous)
         if self._traffic is Traffic.PREVIOUS:
@@ -345,7 +352,7 @@ class RolloutView:
         """At its deadline the previous version's pods go, wherever the Service points by then. Its template keeps them,
         and a controller that does not take that up in time does not take pods either.
         """
-        replica_set = self.objects.replica_set(self._versions.previous)
+        replica_set = self._previous_set
         goes_at = deadline(replica_set) if replica_set else None
         if goes_at is None or self.read_at < goes_at - GOES_WITHIN:
             return None
@@ -363,7 +370,7 @@ class RolloutView:
     def _is_small_preview(self) -> bool:
         """The previous version has all the pods that it gets while it is a preview (`previewReplicaCount`)."""
         count = blue_green(self.objects.rollout).get("previewReplicaCount")
-        replica_set = self.objects.replica_set(self._versions.previous)
+        replica_set = self._previous_set
         if not isinstance(count, int) or replica_set is None or self._state is not State.PAUSED:
             return False
         return self._versions.is_restarting and replicas(replica_set) == count < replicas(self.objects.rollout)
