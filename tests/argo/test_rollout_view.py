@@ -646,6 +646,14 @@ def test_a_silent_controller_is_nudged_on_more_and_more_seldom(lost, nudges, min
     assert "does not answer" in lost(waited=9999, nudges=nudges + 1, nudged=0).snapshot.pending
 
 
+@pytest.mark.parametrize("lost", [lost_template, lost_promotion])
+def test_nobody_is_nudged_while_the_active_service_lets_in_any_version(lost):
+    """The controller is not told that its hash was taken away; at its next look it switches to the newest version."""
+    look = lost(waited=20)
+    del look.objects.active["spec"]["selector"][HASH]
+    assert look.upkeep() is None
+
+
 def test_nudges_of_something_else_are_not_counted():
     look = with_nudges(lost_template(waited=2), "generation 1", 3, 0)
     assert json.loads(look.upkeep().patch[-1]["value"])["times"] == 1

@@ -226,6 +226,9 @@ class RolloutView:
         """What of ours the controller has shown no effect of yet; None when there is nothing."""
         if not self.release.phase.open:  # nobody waits for it
             return None
+        # A Service that lets in any version is switched to the newest at the controller's next look.
+        if not self.objects.active_hash:
+            return None
         if self._state is State.OBSERVING:
             return self._owed_template
         return self._owed_switch if self._state is State.RESUMING else None
