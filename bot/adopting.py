@@ -34,6 +34,7 @@ class Adopting:
         clock: Clock,
         opening: Opening | None = None,
     ) -> None:
+        self._store = store
         self._cluster = cluster
         self._members = members
         self._named = named
@@ -44,7 +45,7 @@ class Adopting:
         found = await self._cluster.outside(app, newest)
         if found is None:
             return None
-        author, now = await self._author(found), self._clock.now()
+        author, now = await self._author(app, found), self._clock.now()
         release = Release(
             app=app.name,
             number=0,
@@ -71,8 +72,13 @@ class Adopting:
         log.info("release adopted", release=opened, image=opened.image, begun_by=found.begun_by, by=author.id)
         return opened
 
-    async def _author(self, found: Outside) -> Person:
-        """Whom the version's pod template names; else nobody, by the name of what wrote it."""
+    async def _author(self, app: App, found: Outside) -> Person:
+        """Whom the version's pod template names, or who once asked for just this version here; else nobody, by the name
+        of what wrote it.
+        """
+        ours = await self._store.labelled(found.label) if found.label and not found.author else None
+        if ours is not None and (ours.app, ours.image) == (app.name, found.image):
+            return ours.author
         stated = found.author
         known = int(stated) if _ID.fullmatch(stated) else self._named.get(stated, NOBODY)
         if not NOBODY < known <= HIGHEST_ID:

@@ -18,10 +18,10 @@ from bot.clusters.cluster import Cluster, Links, Start, label_of
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
 from bot.in_service import InService
-from bot.opening import Opening, random_token
+from bot.opening import Opening, random_token, short
 from bot.ports import Clock, Images
 from bot.registry import ImageNotFound, RegistryError, Resolved
-from bot.release.app import App
+from bot.release.app import App, Argo
 from bot.release.approvals import holds, tally
 from bot.release.errors import Refused
 from bot.release.image import Image, parse, resolve_text
@@ -372,6 +372,15 @@ class Desk:
         start, now = await self._cluster.start(app), self._clock.now()
         if start.put_back:
             raise Refused(f"{live.title} cannot be taken back from here: {start.put_back}")
+        now_live = await self._opening.known(app.name, start.live)
+        if label_of(now_live) != live.label:
+            raise Refused(
+                f"{live.title} is not what is live any more: {short(now_live.image)} is. Nothing was changed."
+            )
+        if isinstance(app.target, Argo) and not live.previous.template:
+            raise Refused(
+                f"It is not known how {live.previous.asked} ran: ask for it with /deploy, which needs approval."
+            )
         before = await self._opening.release_of(live.previous)
         image = _as_it_ran(live.previous)
         why = f"takes {live.title} back" + (f": {reason}" if reason else "")
@@ -389,6 +398,7 @@ class Desk:
             created_at=now,
             since=now,
             restores=live.number,
+            pod_template=live.previous.template,
             notes=(why,),
         )
         return await self._open(opened, f"{actor.name} asked to {Verb.ROLL_BACK}: {why}")

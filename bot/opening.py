@@ -50,15 +50,26 @@ class Opening:
 
     async def known(self, app: str, version: Version) -> Version:
         """With the label of the release that it was, also where nothing in the cluster tells it."""
-        if label_of(version):
-            return version
         adopted = await self._store.adopted(app, version.selector)
-        return dataclasses.replace(version, label=adopted.label) if adopted else version
+        if adopted is not None:
+            return dataclasses.replace(version, label=adopted.label)
+        # Whoever sets another image leaves the stamp of an earlier release where it stands in a pod template.
+        stamped = await self.release_of(version) if version.label else None
+        if stamped is not None and not _is_same_image(stamped.image, version.image):
+            return dataclasses.replace(version, label="")
+        return version
 
     async def release_of(self, version: Version) -> Release | None:
         """None for a version that was there before Greenlight."""
         label = label_of(version)
         return await self._store.labelled(label) if label else None
+
+
+def _is_same_image(one: str, other: str) -> bool:
+    try:
+        return one == other or parse(one) == parse(other)
+    except Refused:
+        return False
 
 
 def short(image: str) -> str:

@@ -369,7 +369,7 @@ def test_s15_what_is_changed_is_named_and_only_the_rollout_knows_some_of_the_nam
         ("rollouts", "patch", "mochiapp"),
         ("rollouts/status", "patch", "mochiapp"),
     }
-    services = {("services", verb, name) for verb in ("get", "patch") for name in ("mochiapp", "mochiapp-preview")}
+    services = {("services", verb, "mochiapp") for verb in ("get", "patch")} | {("services", "get", "mochiapp-preview")}
     assert named(app, Behind()) == alone
     assert named(app, behind(team.rollout)) == alone | services
     no_deployment(team)

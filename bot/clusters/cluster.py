@@ -79,6 +79,8 @@ class Outside:
     """Fingerprint of its pod template."""
     begun_by: str
     """Who did it and when, as the API server recorded it, for example `kubectl-set at 14:02 UTC`."""
+    label: str = ""
+    """Of the release that its pod template is stamped for: one of ours that came back; "" for none."""
     author: str = ""
     """Whom the pod template names as its author: a Discord user id, or a name; "" when it names nobody."""
 

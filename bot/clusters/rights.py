@@ -80,7 +80,10 @@ def _of_rollout(target: Argo, behind: Behind) -> Iterator[Right]:
     # Who may patch the status can promote; it is no part of the right to patch the Rollout.
     yield Right(ROLLOUT_STATUS, ("patch",), (target.rollout,))
     if behind.services:
-        yield Right(SERVICE, ("get", "patch"), behind.services)
+        active, *preview = behind.services
+        yield Right(SERVICE, ("get", "patch"), (active,))
+        if preview:  # only the controller writes that one
+            yield Right(SERVICE, ("get",), tuple(preview))
     if behind.workload:
         yield Right(DEPLOYMENT, ("get", "patch"), (behind.workload,))
     for kind in (SERVICE, POD, REPLICA_SET, ENDPOINT_SLICE, ROLLOUT):
@@ -97,19 +100,23 @@ def rules(apps: Iterable[App], behind: Mapping[str, Behind] = MappingProxyType({
     """The rules of one Role for apps that share a namespace: those of a kind and its verbs are one rule. `behind` is
     by the names of the apps.
     """
-    names: dict[tuple[Kind, tuple[str, ...], bool], list[str]] = {}
+    names: dict[tuple[Kind, tuple[str, ...], bool, bool], list[str]] = {}
     for app in apps:
         for right in rights(app, behind.get(app.name, UNREAD)):
-            known = names.setdefault((right.kind, right.verbs, bool(right.names)), [])
+            key = (right.kind, right.verbs, bool(right.names), bool(right.without))
+            known = names.setdefault(key, [])
             known += [each for each in right.names if each not in known]
-    return _joined([rule(kind, verbs, found) for (kind, verbs, _), found in names.items()])
+    made = [(rule(kind, verbs, found), optional) for (kind, verbs, _, optional), found in names.items()]
+    return _joined(made)
 
 
-def _joined(found: Sequence[Json]) -> list[Json]:
-    """Kinds of one API group with the same verbs and no names are one rule, as people write it."""
+def _joined(found: Sequence[tuple[Json, bool]]) -> list[Json]:
+    """Kinds of one API group with the same verbs and no names are one rule, as people write it; what may be left out is
+    not in one with what may not.
+    """
     joined: dict[str, Json] = {}
-    for each in found:
-        key = json.dumps({**each, "resources": None} if "resourceNames" not in each else each)
+    for each, optional in found:
+        key = json.dumps([{**each, "resources": None} if "resourceNames" not in each else each, optional])
         if key in joined:
             joined[key]["resources"] += each["resources"]
         else:

@@ -130,6 +130,8 @@ class Release:
     replaced_by: int | None = None
     restores: int | None = None
     """The number of the live release that this one takes back by deploying anew what was live before it."""
+    pod_template: str = ""
+    """Of one that takes another back on Argo Rollouts: the whole pod template that ran, as JSON, to be written."""
     begun_by: str = ""
     """Who brought the candidate up where that was not Greenlight, as the API server recorded it."""
     notes: tuple[str, ...] = field(default=())

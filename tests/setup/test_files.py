@@ -330,7 +330,7 @@ async def test_the_role_for_a_rollout_names_what_only_the_rollout_tells(rolled, 
         ("rollouts", "mochi"): ["get", "patch"],
         ("rollouts/status", "mochi"): ["patch"],
         ("services", "mochi"): ["get", "patch"],
-        ("services", "mochi-preview"): ["get", "patch"],
+        ("services", "mochi-preview"): ["get"],
     }
 
 

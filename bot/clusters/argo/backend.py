@@ -23,7 +23,7 @@ from bot.clusters.api import (
     Json,
     Kind,
 )
-from bot.clusters.application import application_of
+from bot.clusters.application import Applications
 from bot.clusters.argo.discovery import Found, fit, not_installed, not_there
 from bot.clusters.argo.objects import Objects
 from bot.clusters.argo.reading import (
@@ -34,13 +34,14 @@ from bot.clusters.argo.reading import (
     container,
     is_owned_by,
     preview_service,
+    template_label,
     template_of,
     workload,
 )
 from bot.clusters.argo.start import start
+from bot.clusters.argo.state import State
 from bot.clusters.argo.versions import Versions
 from bot.clusters.argo.view import RolloutView
-from bot.clusters.argocd import keeper
 from bot.clusters.cluster import Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
 from bot.clusters.reading import SERVICE_NAME, labels, name
@@ -73,8 +74,7 @@ class ArgoCluster:
         self._store_id = store_id
         self._rollouts: dict[str, Json] = {}
         """By app, as it was read last: it names the other objects, which are then read beside it."""
-        self._applications: dict[str, Json | None] = {}
-        """By app, the Argo CD Application that keeps it, as it was read when a release was begun or first looked at."""
+        self._applications = Applications(api)
         self._watches = {
             (namespace, kind.name): Watch(api, kind, namespace, partial(changed, namespace))
             for namespace in {app.namespace for app in apps}
@@ -100,7 +100,7 @@ class ArgoCluster:
         return None if heard else first
 
     async def start(self, app: App) -> Start:
-        self._applications.pop(app.name, None)  # whether it heals itself may have been changed
+        self._applications.forget(app.name)
         objects, (rollouts, ingresses) = await asyncio.gather(self.found(app), self._around(app))
         services = [each for each in (objects.active, objects.preview) if each is not None]
         fit(app, Found(objects.rollout, rollouts, services, ingresses, objects.workload))
@@ -141,7 +141,7 @@ class ArgoCluster:
             pods=[pod for pod in pods.values() if HASH in labels(pod)],
             slices=list(slices.values()),
             analysis_runs=list(self._analyses[app.namespace].objects.values()),
-            application=self._applications.get(app.name),
+            application=self._applications.last(app.name),
         )
 
     async def look(self, app: App, release: Release) -> RolloutView:
@@ -151,6 +151,8 @@ class ArgoCluster:
         ready pods of the previous version are all that is needed.
         """
         read_at, doubts = self._now(), list[ClusterError]()
+        if release.phase is Phase.REVERTING:
+            self._applications.forget(app.name)
         objects = await self._read(app, doubts)
         view = RolloutView(app, release, objects, self._store_id, read_at, fresh=True)
         if view.is_torn:
@@ -184,9 +186,10 @@ class ArgoCluster:
         heard = self._heard(app)
         if not app.argo.adopt or (heard is not None and _beside(app, heard, newest) is None):
             return None
+        self._applications.forget(app.name)
         objects = await self.found(app)
         replica_set = _beside(app, objects, newest)
-        if replica_set is None or not objects.is_observed:
+        if replica_set is None or not objects.is_observed or objects.state is State.ABORTED:
             return None
         begun = start(app, objects, self._store_id)
         _, present = container(objects.holder, app.argo.container)
@@ -195,6 +198,7 @@ class ArgoCluster:
             image=str(present["image"]),
             template=objects.fingerprint,
             begun_by=objects.changed_by,
+            label=template_label(objects.holder),
             author=_author(objects.holder),
         )
 
@@ -232,9 +236,7 @@ class ArgoCluster:
         if _names(rollout) != _names(known):
             doubts.clear()
             beside = await self._beside(app, rollout, doubts)
-        holder = beside.workload or rollout
-        if app.name not in self._applications and keeper(holder):
-            self._applications[app.name] = await application_of(self._api, holder)
+        application = await self._applications.of(app.name, beside.workload or rollout)
         return Objects(
             rollout=rollout,
             workload=beside.workload,
@@ -244,7 +246,7 @@ class ArgoCluster:
             pods=beside.pods,
             slices=beside.slices,
             analysis_runs=list(self._analyses[app.namespace].objects.values()),
-            application=self._applications.get(app.name),
+            application=application,
         )
 
     async def _beside(self, app: App, rollout: Json, doubts: list[ClusterError]) -> "_Beside":

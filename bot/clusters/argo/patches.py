@@ -4,6 +4,7 @@ Never among them: `abort` (after the switch it can strand the traffic on a sick 
 its number), `retry` (within the abort delay it promotes without a pause).
 """
 
+import copy
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,6 +36,25 @@ def stage(rollout: Json, holder: Json, image: str, label: str, wanted: str | Non
         *(_as_read(rollout, "status", key) for key in _PROGRESS if holder is rollout),
         {"op": "replace", "path": pointer(*path, "image"), "value": image},
         *_stamp_template(holder, label),
+        *_written(holder, now),
+    )
+
+
+def stage_anew(
+    rollout: Json, holder: Json, template: Json, image: str, label: str, wanted: str | None, now: datetime
+) -> Operations:
+    """Write a whole pod template with an image and a release label, in the place of one that is not to be gone on with:
+    somebody else's, or that of another version. As conditional as `stage`.
+    """
+    made = copy.deepcopy(template)
+    container({"metadata": holder["metadata"], "spec": {"template": made}}, wanted)[1]["image"] = image
+    metadata = made.get("metadata") or {}
+    made["metadata"] = {**metadata, "annotations": {**(metadata.get("annotations") or {}), LABEL: label}}
+    return (
+        _test("/metadata/uid", holder["metadata"]["uid"]),
+        _test("/spec/template", template_of(holder)),
+        *(_as_read(rollout, "status", key) for key in _PROGRESS if holder is rollout),
+        {"op": "replace", "path": "/spec/template", "value": made},
         *_written(holder, now),
     )
 

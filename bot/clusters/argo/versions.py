@@ -44,11 +44,12 @@ class Versions:
 
     @cached_property
     def previous_template(self) -> Json | None:
-        try:
-            template = json.loads(self.release.previous.template)
-        except ValueError:
-            return None
-        return template if isinstance(template, dict) else None
+        return _template(self.release.previous.template)
+
+    @property
+    def taken_back(self) -> Json | None:
+        """The template that the release is to write again; None for one that only changes an image."""
+        return _template(self.release.pod_template)
 
     @cached_property
     def traffic(self) -> Traffic:
@@ -132,3 +133,11 @@ class Versions:
         if self.template_is_previous:  # then until Rollout and Service agree upon it
             return objects.is_observed and self.previous == objects.current == objects.stable == objects.active_hash
         return objects.is_observed and objects.current != self.candidate
+
+
+def _template(text: str) -> Json | None:
+    try:
+        template = json.loads(text)
+    except ValueError:
+        return None
+    return template if isinstance(template, dict) else None

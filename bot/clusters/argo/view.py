@@ -311,14 +311,15 @@ class RolloutView:
             return None
         if self._traffic is not Traffic.PREVIOUS or self._state in {State.OBSERVING, State.RESUMING}:
             raise Pending(self._pending or f"Rollout {name(self.objects.rollout)} is in the middle of a release")
-        patch = patches.stage(
-            self.objects.rollout,
-            self.objects.holder,
-            self.release.image,
-            self.release.label,
-            self.app.argo.container,
-            self.read_at,
-        )
+        objects, release, wanted = self.objects, self.release, self.app.argo.container
+        what = (release.image, release.label, wanted, self.read_at)
+        base = self._versions.taken_back or self._versions.previous_template
+        if not release.pod_template and (base is None or self._versions.template_is_previous):
+            patch = patches.stage(objects.rollout, objects.holder, *what)
+        elif base is None:
+            raise ClusterError(f"the pod template of {release.asked} is not on record any more: deploy it instead")
+        else:  # what is deployed is what is live with another image, whatever else somebody has prepared there
+            patch = patches.stage_anew(objects.rollout, objects.holder, base, *what)
         return self._change(patch, f"set {{}} to {self.release.asked}")
 
     def _promote(self) -> Write:
