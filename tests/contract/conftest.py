@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parent / "cluster"))  # the real control plane and w
 
 from backends import Backend, OnDeployments, OnRollout  # noqa: E402 - the line above is for what follows
 from installed import Mochi  # noqa: E402
-from rollout import Rollout  # noqa: E402
+from rollout import Rollout, harmful  # noqa: E402
 from staff import Greenlight, greenlight  # noqa: E402
 from targets import SLOW, Real, RealRollouts, RolloutController, Sandbox, SandboxRollouts, Target  # noqa: E402
 
@@ -94,11 +94,19 @@ def strategy() -> dict[str, Any]:
 
 
 @pytest.fixture
-def on_rollout(request: pytest.FixtureRequest, target: Target, strategy: dict[str, Any]) -> OnRollout:
+def spec() -> dict[str, Any]:
+    """What a Rollout's spec has of its own; a test may name another."""
+    return {}
+
+
+@pytest.fixture
+def on_rollout(
+    request: pytest.FixtureRequest, target: Target, strategy: dict[str, Any], spec: dict[str, Any]
+) -> OnRollout:
     """A backend with its controller at work."""
     if target.name == "real":
         request.getfixturevalue("rollouts_controller")
-    return OnRollout(strategy)
+    return OnRollout(strategy, spec)
 
 
 @pytest.fixture
@@ -174,3 +182,4 @@ async def bot(hire: Hire, installed: Mochi) -> AsyncIterator[Greenlight]:
     """Greenlight at work, with exactly the shipped rights."""
     async with hire() as made:
         yield made
+        assert not harmful(made.door.sent)

@@ -5,6 +5,7 @@ from typing import Any
 
 from installed import Mochi
 
+from bot.clusters.api import Patch
 from bot.clusters.argo.patches import NUDGED
 from bot.clusters.argo.reading import HASH, annotations, template_of
 from bot.clusters.reading import selector
@@ -149,3 +150,20 @@ def hashes(moments: list[list[Json]]) -> list[str]:
         if not found or found[-1] != pod_hash:
             found.append(pod_hash)
     return found
+
+
+def harmful(sent: list[tuple[str, str, Patch]]) -> list[Patch]:
+    """Of what was written, what no release ever needs: `abort` strands traffic, `retry` and `promote --full` promote
+    without a pause, `undo` guesses; and a promotion is nothing but the end of the pause.
+    """
+    allowed = {"/status/pauseConditions"}
+    touched = ("/status", "/spec/paused", "/spec/restartAt", "/spec/strategy", "/spec/replicas")
+    return [
+        patch
+        for kind, _, patch in sent
+        if kind.startswith("Rollout")
+        and any(
+            change["op"] != "test" and change["path"].startswith(touched) and change["path"] not in allowed
+            for change in patch
+        )
+    ]

@@ -132,6 +132,12 @@ class RolloutController(Protocol):
     def thaw(self) -> None:
         """It goes on, with all that it has missed; does nothing to one that runs."""
 
+    def kill(self) -> None:
+        """It is gone, with all that it knew."""
+
+    async def start(self) -> None:
+        """Another one, that knows nothing but what it now reads."""
+
 
 class SandboxRollouts:
     def __init__(self, target: Sandbox) -> None:
@@ -142,6 +148,12 @@ class SandboxRollouts:
 
     def thaw(self) -> None:
         self._rollouts.resume()
+
+    def kill(self) -> None:
+        self._rollouts.stop()
+
+    async def start(self) -> None:
+        self._rollouts.restart()
 
 
 class RealRollouts:
@@ -160,6 +172,22 @@ class RealRollouts:
 
     def thaw(self) -> None:
         self._rollouts.thaw()
+
+    def kill(self) -> None:
+        self._rollouts.kill()
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._rollouts.start)  # the bot goes on meanwhile
+
+
+@asynccontextmanager
+async def dead(controller: RolloutController) -> AsyncIterator[None]:
+    """There is another one afterwards."""
+    controller.kill()
+    try:
+        yield
+    finally:
+        await controller.start()
 
 
 @asynccontextmanager

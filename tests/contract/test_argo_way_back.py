@@ -1,0 +1,179 @@
+"""The way back of a release on Argo Rollouts: instantly while the version before is kept, by a redeploy afterwards."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from installed import ready
+from rollout import hash_of, hashes, is_paused, works_towards
+
+import mochi
+from bot.clusters.argo.reading import deadline, template_of
+from bot.clusters.reading import replicas
+from bot.release.record import Phase
+from bot.release.verbs import Verb
+from world import SAM
+
+SHORT = {"scaleDownDelaySeconds": 1}
+
+
+@pytest.fixture
+def backend(on_rollout):
+    return on_rollout
+
+
+def writes(bot, since):
+    return [kind for kind, _, _ in bot.door.sent[since:]]
+
+
+async def went_home(bot, installed, rollout, blue):
+    await bot.reaches(Phase.REVERTED)
+    await installed.serving(2)
+    shown = await rollout.get()
+    assert not is_paused(shown)
+    assert works_towards(shown) == shown["status"]["stableRS"] == await rollout.live() == blue
+
+
+async def test_the_traffic_is_home_by_one_write_while_the_version_before_is_kept(bot, installed, rollout):
+    blue = await installed.serving(2)
+    before = await rollout.live()
+    await bot.release("green")
+    green = await installed.serving(2, instead_of=blue)
+    since = len(bot.door.sent)
+    async with installed.record_service() as service, installed.record_endpoints() as serving:
+        await bot.ask(Verb.ROLL_BACK, SAM, "wrong prices")
+        assert await installed.serving(2, instead_of=green) == blue
+        await went_home(bot, installed, rollout, before)
+        assert len(hashes(await service.so_far())) == 2
+        assert all(ready(moment) in (blue, green) for moment in await serving.so_far())
+    assert writes(bot, since) == ["Service", "Rollout"]
+
+
+@pytest.mark.parametrize("ill", [1, 2])
+async def test_the_traffic_is_home_whatever_has_become_of_the_version_that_is_live(bot, installed, rollout, ill):
+    """Argo's own abort would leave it on a version of which one pod is not ready."""
+    blue, before = await installed.serving(2), await rollout.live()
+    await bot.release("green")
+    green = await installed.serving(2, instead_of=blue)
+    await rollout.fail(frozenset(sorted(green)[:ill]))
+    await installed.serving(2 - ill, instead_of=blue)
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    assert await installed.serving(2, instead_of=green) == blue
+    await went_home(bot, installed, rollout, before)
+
+
+@pytest.mark.parametrize("strategy", [SHORT])
+async def test_a_version_that_lost_its_pods_comes_up_again_before_it_gets_the_traffic(bot, installed, rollout):
+    """As a preview, and not before it can carry all that green carries."""
+    await bot.release("slow")
+    slow = await rollout.live()
+    await bot.stays_live()
+    bot.clock.skip(minutes=2)
+    await rollout.until_set("blue", lambda each: replicas(each) == 0)
+    await bot.release("green")
+    await rollout.until_set("slow", lambda each: replicas(each) == 0)
+    since = len(bot.door.sent)
+    async with installed.record_service() as service, installed.record_endpoints() as serving:
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await went_home(bot, installed, rollout, slow)
+        assert len(hashes(await service.so_far())) == 2
+        assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
+    assert writes(bot, since) == ["Rollout", "Service"]
+
+
+@pytest.mark.parametrize("strategy", [SHORT])
+@pytest.mark.parametrize("spec", [{"revisionHistoryLimit": 0}])
+async def test_a_version_whose_replica_set_is_gone_is_made_anew(bot, installed, rollout):
+    await bot.release("green")
+    green = await installed.serving(2)
+    bot.clock.skip(seconds=30)
+    while await rollout.sets_of("blue"):
+        await rollout.annotate()  # the controller forgets what it does not need when it looks
+    async with installed.record_endpoints() as serving:
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await bot.reaches(Phase.REVERTED)
+        assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
+    assert not await installed.serving(2, instead_of=green) & green
+    [blue] = await rollout.sets_of("blue")
+    assert await rollout.live() == hash_of(blue)
+
+
+NEAR = (-1.5, -0.2, 0.0, 0.3)
+"""Seconds between the deadline and the rollback."""
+
+
+@pytest.mark.parametrize("strategy", [{"scaleDownDelaySeconds": 8}])
+@pytest.mark.parametrize("when", NEAR)
+async def test_no_traffic_is_sent_to_pods_that_are_being_taken(bot, installed, rollout, when):
+    """Just at the deadline nobody can know whether the pods are still there when the write arrives."""
+    before = await rollout.live()
+    await bot.release("green")
+    goes_at = deadline(await rollout.until_set("blue", deadline))
+    await past(goes_at + timedelta(seconds=when))
+    async with installed.record_endpoints() as serving:
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await went_home(bot, installed, rollout, before)
+        assert all(len(ready(moment)) == 2 for moment in await serving.so_far()), serving.moments
+
+
+async def past(moment):
+    """The controller has no other clock than the machine's."""
+    await asyncio.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+
+
+SMALL = {"previewReplicaCount": 1}
+
+
+@pytest.mark.parametrize("strategy", [SMALL])
+async def test_a_smaller_preview_grows_before_it_is_live_and_nobody_shrinks_on_the_way_home(bot, installed, rollout):
+    blue, before = await installed.serving(2), await rollout.live()
+    async with installed.record_endpoints() as serving:
+        await bot.deploy("green")
+        await bot.reaches(Phase.READY)
+        assert len(await installed.serving(1, mochi.PREVIEW, instead_of=blue)) == 1
+        await bot.approve()
+        await bot.reaches(Phase.BAKING)
+        green = await installed.serving(2, instead_of=blue)
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        assert await installed.serving(2, instead_of=green) == blue
+        await went_home(bot, installed, rollout, before)
+        assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
+    assert await installed.serving(2) == blue
+
+
+@pytest.mark.parametrize("strategy", [SMALL | SHORT])
+async def test_a_way_back_through_a_smaller_preview_grows_before_it_gets_the_traffic(bot, installed, rollout):
+    before = await rollout.live()
+    await bot.release("green")
+    await rollout.until_set("blue", lambda each: replicas(each) == 0)
+    async with installed.record_endpoints() as serving:
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await went_home(bot, installed, rollout, before)
+        assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
+
+
+async def test_a_version_that_somebody_prepares_beside_the_live_one_is_no_part_of_it(bot, installed, rollout):
+    """It stays what they made of it, also when the live one goes back."""
+    blue, before = await installed.serving(2), await rollout.live()
+    await bot.release("green")
+    green = await installed.serving(2, instead_of=blue)
+    await rollout.set_image("purple")
+    await rollout.until(lambda each: is_paused(each) and works_towards(each) not in {"", before})
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    assert await installed.serving(2, instead_of=green) == blue
+    await bot.reaches(Phase.REVERTED)
+    assert template_of(await rollout.get())["spec"]["containers"][0]["image"].endswith(":purple")
+    assert is_paused(await rollout.get())
+
+
+@pytest.mark.parametrize("strategy", [SHORT])
+async def test_a_version_that_somebody_prepares_does_not_stand_in_the_way_of_going_back(bot, installed, rollout):
+    before = await rollout.live()
+    await bot.release("green")
+    await rollout.until_set("blue", lambda each: replicas(each) == 0)
+    await rollout.set_image("purple")
+    await rollout.until(is_paused)
+    async with installed.record_endpoints() as serving:
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await went_home(bot, installed, rollout, before)
+        assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
