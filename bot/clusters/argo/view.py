@@ -12,6 +12,7 @@ from typing import Self
 from bot.clusters import patches as service_patches
 from bot.clusters.api import DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS, SERVICE, Json
 from bot.clusters.argo import patches
+from bot.clusters.argo.analysis import checks
 from bot.clusters.argo.objects import CONTROLLER, Objects
 from bot.clusters.argo.owed import Owed, owed, written
 from bot.clusters.argo.reading import HASH, blue_green, container, deadline
@@ -32,6 +33,8 @@ RELEASE_NOTE = "greenlight.dev/released"
 ACTOR_NOTE = "greenlight.dev/by"
 GOES_WITHIN = timedelta(seconds=5)
 """Of a ReplicaSet whose deadline is nearer than this it is not sure that it still has its pods when a write arrives."""
+SCALED_EVERY, SCALED_WITHIN = timedelta(seconds=15), timedelta(minutes=1)
+"""How often, and for how long after it was to give pods up, it is looked whether the controller has."""
 NOT_TAKEN_UP = "Argo Rollouts has not taken up the last change yet"
 SILENT = (
     "Argo Rollouts does not answer, though it was nudged three times: is its controller running? "
@@ -65,7 +68,9 @@ class RolloutView:
             given_up=self._given_up,
             promoted_by=self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else "",
             restarting=self._versions.is_restarting,
-            again_at=None if self._owed is None or self._owed.is_given_up else self._owed.due,
+            again_at=min(filter(None, (self._reminds_at, self._counts_again_at)), default=None),
+            instant_until=self._kept_until,
+            checks=checks(self.objects.rollout, self.objects.runs, self._versions.candidate),
         )
 
     def of(self, release: Release) -> Self:
@@ -97,6 +102,26 @@ class RolloutView:
     @property
     def needs_upkeep(self) -> bool:
         return False
+
+    @property
+    def _reminds_at(self) -> datetime | None:
+        return None if self._owed is None or self._owed.is_given_up else self._owed.due
+
+    @property
+    def _kept_until(self) -> datetime | None:
+        """When the controller scales the previous version down, which has lost the traffic."""
+        replica_set = self.objects.replica_set(self._versions.previous)
+        if self._traffic is not Traffic.CANDIDATE or replica_set is None or not replicas(replica_set):
+            return None
+        return deadline(replica_set)
+
+    @property
+    def _counts_again_at(self) -> datetime | None:
+        """When its pods may be gone: then the way back is another, though nothing else has happened."""
+        end, shown = self._kept_until, self.release.phase in {Phase.PROMOTING, Phase.BAKING, Phase.DONE}
+        if end is None or not shown or self.read_at > end + SCALED_WITHIN:
+            return None
+        return max(end, self.read_at) + SCALED_EVERY
 
     @cached_property
     def _versions(self) -> Versions:
