@@ -14,7 +14,7 @@ from bot.clusters.argo.discovery import Found, behind, is_blue_green, wrongs
 from bot.clusters.argo.objects import Objects
 from bot.clusters.argo.reading import HASH, blue_green, container
 from bot.clusters.argo.start import start
-from bot.clusters.argo.surroundings import look_around
+from bot.clusters.argo.surroundings import find, look_around
 from bot.clusters.claim import claimed_by
 from bot.clusters.cluster import Start
 from bot.clusters.errors import ClusterError, Forbidden, Unfit
@@ -32,29 +32,26 @@ DEADLINE = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Look:
-    """A Rollout as it was found, or why it was not."""
+    """A Rollout and what is around it as it was found, or why it was not."""
 
+    behind: Behind = UNREAD
+    """The names that rights are about."""
     found: Found | None = None
     wrong: list[Finding] = field(default_factory=list)
 
-    @property
-    def behind(self) -> Behind:
-        """The names that rights are about."""
-        if self.found is None or not is_blue_green(self.found.rollout):
-            return UNREAD
-        return behind(self.found.rollout)
-
 
 async def look(api: Api, app: App) -> Look:
-    part = f"app {app.name}"
+    part, known = f"app {app.name}", UNREAD
     try:
-        return Look(await look_around(api, app))
+        item = await find(api, app)
+        known = behind(item) if is_blue_green(item) else UNREAD
+        return Look(known, await look_around(api, app, item))
     except Forbidden:
-        return Look()  # the rights say which one is missing
+        return Look(known)  # the rights say which one is missing
     except Unfit as why:
-        return Look(wrong=[_unfit(part, why)])
+        return Look(known, wrong=[_unfit(part, why)])
     except ClusterError as why:
-        return Look(wrong=[fail(part, "objects", f"{why}.", "Releases wait until then.")])
+        return Look(known, wrong=[fail(part, "objects", f"{why}.", "Releases wait until then.")])
 
 
 async def rollout(

@@ -86,7 +86,6 @@ def _of_rollout(target: Argo, behind: Behind) -> Iterator[Right]:
     for kind in (SERVICE, POD, REPLICA_SET, ENDPOINT_SLICE, ROLLOUT):
         yield Right(kind, ("list", "watch"))
     yield Right(ANALYSIS_RUN, ("list", "watch"), without="the card does not show what an analysis measured")
-    yield Right(AUTOSCALER, ("list",), without="`greenlight check` says nothing of autoscalers")
 
 
 def _of_addresses() -> Iterator[Right]:

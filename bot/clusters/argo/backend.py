@@ -86,6 +86,7 @@ class ArgoCluster:
             namespace: Watch(api, ANALYSIS_RUN, namespace, partial(changed, namespace))
             for namespace in {app.namespace for app in apps}
         }
+        """Whoever may not read them does without."""
 
     async def follow(self) -> None:
         """Keep the cache current, until cancelled."""
@@ -143,12 +144,12 @@ class ArgoCluster:
             replica_sets=[each for each in replica_sets.values() if is_owned_by(each, rollout)],
             pods=[pod for pod in pods.values() if HASH in labels(pod)],
             slices=list(slices.values()),
-            runs=self._runs(rollout, app.namespace),
+            analysis_runs=self._runs(rollout, app.namespace),
             application=self._applications.get(app.name),
         )
 
     def _runs(self, rollout: Json, namespace: str) -> list[Json]:
-        """None while they cannot be heard of: then the Rollout says of them what it does."""
+        """Empty while nothing is heard of them: then the Rollout's own summary has to do."""
         watch = self._analyses[namespace]
         return [] if watch.trouble else [run for run in watch.objects.values() if is_owned_by(run, rollout)]
 
@@ -251,7 +252,7 @@ class ArgoCluster:
             replica_sets=[each for each in beside.replica_sets if is_owned_by(each, rollout)],
             pods=beside.pods,
             slices=beside.slices,
-            runs=self._runs(rollout, app.namespace),
+            analysis_runs=self._runs(rollout, app.namespace),
             application=self._applications.get(app.name),
         )
 

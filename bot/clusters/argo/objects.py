@@ -35,8 +35,8 @@ class Objects:
     """Those of the Rollout."""
     pods: Sequence[Json]
     slices: Sequence[Json]
-    runs: Sequence[Json] = ()
-    """The AnalysisRuns that were heard of, as far as they may be."""
+    analysis_runs: Sequence[Json] = ()
+    """Those of the Rollout, as far as they are known: they are shown, and nothing rests upon them."""
     application: Json | None = None
     """The Argo CD Application that keeps the holder of the template; None when there is none, or it may not be read."""
 

@@ -5,26 +5,29 @@ from typing import NoReturn
 
 from bot.clusters.addresses import optional
 from bot.clusters.api import DEPLOYMENT, INGRESS, ROLLOUT, SERVICE, Api, Json, Kind
-from bot.clusters.argo.discovery import Found, is_blue_green, not_installed, not_there
-from bot.clusters.argo.reading import active_service, preview_service, workload
+from bot.clusters.argo.discovery import Found, behind, is_blue_green, not_installed, not_there
 from bot.clusters.errors import Forbidden, Missing
 from bot.clusters.shape import all_sound, sound
 from bot.release.app import App
 
 
-async def look_around(api: Api, app: App) -> Found:
-    """Raises `Unfit` with the fix when there is no such Rollout, and any `ClusterError` of what is needed."""
+async def find(api: Api, app: App) -> Json:
+    """The Rollout. Raises `Unfit` with the fix when there is none."""
     rollout = await _if_there(api, ROLLOUT, app, app.argo.rollout)
     if rollout is None:
         await _tell_why(api, app)
+    return rollout
+
+
+async def look_around(api: Api, app: App, rollout: Json) -> Found:
     rollouts, ingresses = await asyncio.gather(
         optional(api, ROLLOUT, app.namespace), optional(api, INGRESS, app.namespace)
     )
     if not is_blue_green(rollout):
         return Found(rollout, rollouts, (), ingresses)
-    names = dict.fromkeys(filter(None, (active_service(rollout), preview_service(rollout))))
-    services = await asyncio.gather(*(_if_there(api, SERVICE, app, name) for name in names))
-    held_by = await _if_there(api, DEPLOYMENT, app, workload(rollout)) if workload(rollout) else None
+    names = behind(rollout)
+    services = await asyncio.gather(*(_if_there(api, SERVICE, app, name) for name in names.services))
+    held_by = await _if_there(api, DEPLOYMENT, app, names.workload) if names.workload else None
     return Found(
         rollout,
         all_sound(ROLLOUT, rollouts),
