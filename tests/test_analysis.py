@@ -165,6 +165,12 @@ def test_without_a_right_to_read_runs_the_rollout_s_summary_tells(status, verdic
     assert found(of=rollout("another", prePromotionAnalysisRunStatus=status)) == ()
 
 
+def test_a_summary_of_a_run_that_an_abort_has_called_off_is_not_believed():
+    of = rollout(postPromotionAnalysisRunStatus={"name": "r", "status": "Running"})
+    of["status"]["abort"] = True
+    assert found(of=of) == (Check(AFTER, "argo", Verdict.NONE, "it was called off before it was over"),)
+
+
 def test_the_run_itself_is_asked_before_the_summary():
     of = rollout(prePromotionAnalysisRunStatus={"name": "r", "status": "Successful"})
     assert one(run("Successful", result("Successful"), terminate=True), of=of)[0] is Verdict.NONE

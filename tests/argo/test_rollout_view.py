@@ -3,7 +3,7 @@
 import copy
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from recordings import (
@@ -33,7 +33,7 @@ from bot.clusters.shape import sound
 from bot.release.approvals import Ballots, Vote
 from bot.release.machine import Order, decide, observe
 from bot.release.record import Phase
-from bot.release.snapshot import Traffic
+from bot.release.snapshot import Traffic, Verdict
 from world import KIM, LEO
 
 QUORUM = (Vote(KIM, approve=True), Vote(LEO, approve=True))
@@ -822,3 +822,75 @@ def test_a_service_that_selects_no_version_is_refused_with_the_hash_to_put_back(
 def test_a_change_that_the_controller_has_not_taken_up_is_refused():
     with pytest.raises(Unfit, match="has not taken up the last change of Rollout mochiapp"):
         start(app(), objects("observing"), STORE_ID)
+
+
+# Until when the way back is instant, and what its analyses measured
+
+
+def deadline_of(look):
+    [blue_set] = [each for each in look.objects.replica_sets if each["metadata"]["labels"][HASH] == BLUE]
+    return datetime.fromisoformat(blue_set["metadata"]["annotations"][DEADLINE])
+
+
+def test_the_way_back_is_instant_until_the_controller_gives_its_pods_up():
+    look = view("live-with-deadline", DONE, live_at=NOW)
+    assert look.snapshot.instant_until == deadline_of(look)
+    assert view("switched-before-the-deadline", DONE, live_at=NOW).snapshot.instant_until is None
+    assert view("paused", READY).snapshot.instant_until is None
+
+
+def test_pods_that_are_gone_are_not_kept_until_any_time():
+    look = view("live-with-deadline", DONE, live_at=NOW)
+    for each in look.objects.replica_sets:
+        each["spec"]["replicas"] = 0 if each["metadata"]["labels"][HASH] == BLUE else 2
+    assert look.snapshot.instant_until is None
+    assert look.snapshot.again_at is None
+
+
+def test_when_its_pods_are_to_go_it_is_looked_at_again_and_not_for_ever():
+    """Nothing else wakes an app at rest, and its card would go on promising an instant way back."""
+    look = view("live-with-deadline", DONE, live_at=NOW)
+    end = deadline_of(look)
+    assert look.snapshot.again_at == end + 15 * SECOND
+    late = replace(look, read_at=end + 40 * SECOND)
+    assert late.snapshot.again_at == end + 55 * SECOND
+    assert replace(look, read_at=end + 61 * SECOND).snapshot.again_at is None
+    assert view("live-with-deadline", REVERTING, live_at=NOW).snapshot.again_at is None
+
+
+BEFORE, AFTER = "pre-promotion analysis", "post-promotion analysis"
+
+
+@pytest.mark.parametrize(
+    ("name", "phase", "expected"),
+    [
+        ("gate-running", READY, (BEFORE, Verdict.RUNNING, "")),
+        (
+            "aborted-by-analysis",
+            READY,
+            (BEFORE, Verdict.FAILED, 'Metric "probe" assessed Failed due to failed (1) > failureLimit (0)'),
+        ),
+        (
+            "inconclusive",
+            READY,
+            (BEFORE, Verdict.NONE, "errors measured 3, wanted result < 1, fails at result > 5"),
+        ),
+        ("verifying", BAKING, (AFTER, Verdict.RUNNING, "")),
+        ("aborted-stranded", BAKING, (AFTER, Verdict.NONE, "it was called off before it was over")),
+    ],
+)
+@pytest.mark.parametrize("heard", [True, False])
+def test_its_analyses_are_told_with_what_they_measured_as_far_as_it_may_be_read(name, phase, expected, heard):
+    look = view(name, phase)
+    look = replace(look, objects=replace(look.objects, analysis_runs=recorded(name)["analysisruns"] if heard else ()))
+    [check] = look.snapshot.checks
+    called, verdict, detail = expected
+    assert (check.name, check.verdict) == (called, verdict)
+    assert check.detail == detail or (not heard and check.detail.startswith('Metric "errors" assessed Inconclusive'))
+
+
+def test_what_was_analysed_of_another_version_is_not_shown():
+    assert view("paused", READY).snapshot.checks == ()
+    other = view("aborted-by-analysis", READY, label="mochi-9")
+    runs = recorded("aborted-by-analysis")["analysisruns"]
+    assert replace(other, objects=replace(other.objects, analysis_runs=runs)).snapshot.checks == ()

@@ -67,12 +67,14 @@ class OnRollout:
     spec: Json = field(default_factory=dict)
     in_deployment: bool = False
     """Whether the Rollout takes its pod template from a Deployment (`workloadRef`)."""
+    adopt: bool = False
+    """What others bring up becomes a release: most tests are about what it does to the release that is there."""
 
     name = "rollout"
     target = 'rollout     = "mochiapp"'
 
     def policy(self, app: App) -> App:
-        return replace(app, target=Argo("mochiapp"))
+        return replace(app, target=Argo("mochiapp", adopt=self.adopt))
 
     def manifests(self, namespace: str, image: str) -> list[Json]:
         made = mochi_rollout(namespace, image=image, blue_green=self.strategy, **self.spec)

@@ -3,43 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from installed import Mochi
-from test_argo_release import RULES, Rollout
 
 import mochi
-from bot.release.app import Argo
 from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
-from mochi_rollout import mochi_rollout
-from world import KIM, REPOSITORY, SAM
+from world import KIM, SAM
 
 REPLICAS = 2
 
 
 @pytest.fixture
-def app(app):
-    return replace(app, target=Argo("mochiapp"))
-
-
-@pytest.fixture
-async def installed(request, target):
-    if target.name == "real":
-        request.getfixturevalue("rollouts_controller")
-    await target.apply(mochi_rollout(target.namespace, image=f"{REPOSITORY}:blue", replicas=REPLICAS))
-    made = Mochi(target)
-    await made.serving(REPLICAS)
-    return made
-
-
-@pytest.fixture
-def rollout(installed):
-    return Rollout(installed)
-
-
-@pytest.fixture
-async def bot(hire, installed):
-    async with hire(RULES) as made:
-        yield made
+def backend(on_rollout):
+    return replace(on_rollout, adopt=True)
 
 
 async def at_rest(bot):

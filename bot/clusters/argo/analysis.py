@@ -38,7 +38,7 @@ def checks(rollout: Json, runs: Iterable[Json], wanted: str) -> tuple[Check, ...
         if newest is not None:
             found.append(Check(called, KIND, *_of_run(newest)))
         elif status and current_hash(rollout) == wanted:
-            found.append(Check(called, KIND, *_of_summary(status)))
+            found.append(Check(called, KIND, *_of_summary(status, aborted=bool(_part(rollout, "status").get("abort")))))
     return tuple(found)
 
 
@@ -61,10 +61,11 @@ def _of_run(run: Json) -> tuple[Verdict, str]:
     return verdict, _measured(culprit, metric) or said
 
 
-def _of_summary(status: Mapping[str, Any]) -> tuple[Verdict, str]:
+def _of_summary(status: Mapping[str, Any], *, aborted: bool) -> tuple[Verdict, str]:
+    """An abort calls off what is running, and the summary stays as it was."""
     verdict, said = _of_phase(_text(status.get("status"))), _text(status.get("message"))
     if verdict is Verdict.RUNNING:
-        return verdict, ""
+        return (Verdict.NONE, WAS_CALLED_OFF) if aborted else (verdict, "")
     return (Verdict.NONE, WAS_CALLED_OFF) if verdict is Verdict.PASSED and said == CALLED_OFF else (verdict, said)
 
 

@@ -52,6 +52,8 @@ from bot.release.record import Phase, Release
 from bot.release.snapshot import Traffic
 
 WATCHED = (ROLLOUT, REPLICA_SET, SERVICE, POD, ENDPOINT_SLICE)
+NOT_THERE = 300.0
+"""Seconds until it is asked for again whether AnalysisRuns may be watched by now: nothing rests upon them."""
 WRITTEN = {kind.name: kind for kind in (SERVICE, DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS)}
 
 
@@ -89,8 +91,10 @@ class ArgoCluster:
     async def follow(self) -> None:
         """Keep the cache current, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for watch in (*self._watches.values(), *self._analyses.values()):
+            for watch in self._watches.values():
                 group.create_task(watch.run())
+            for watch in self._analyses.values():
+                group.create_task(watch.run(partial(_seldom, watch)))
 
     @property
     def trouble(self) -> str | None:
@@ -140,9 +144,14 @@ class ArgoCluster:
             replica_sets=[each for each in replica_sets.values() if is_owned_by(each, rollout)],
             pods=[pod for pod in pods.values() if HASH in labels(pod)],
             slices=list(slices.values()),
-            analysis_runs=list(self._analyses[app.namespace].objects.values()),
+            analysis_runs=self._runs(rollout, app.namespace),
             application=self._applications.last(app.name),
         )
+
+    def _runs(self, rollout: Json, namespace: str) -> list[Json]:
+        """Empty while nothing is heard of them: then the Rollout's own summary has to do."""
+        watch = self._analyses[namespace]
+        return [] if watch.trouble else [run for run in watch.objects.values() if is_owned_by(run, rollout)]
 
     async def look(self, app: App, release: Release) -> RolloutView:
         """Read everything side by side; the look's age counts from before the first read.
@@ -245,7 +254,7 @@ class ArgoCluster:
             replica_sets=[each for each in beside.replica_sets if is_owned_by(each, rollout)],
             pods=beside.pods,
             slices=beside.slices,
-            analysis_runs=list(self._analyses[app.namespace].objects.values()),
+            analysis_runs=self._runs(rollout, app.namespace),
             application=application,
         )
 
@@ -297,6 +306,11 @@ class ArgoCluster:
         except ClusterError as error:
             doubts.append(error)
         return found
+
+
+async def _seldom(watch: Watch, pause: float) -> None:
+    """Between two attempts to watch what need not be watched."""
+    await asyncio.sleep(NOT_THERE if isinstance(watch.trouble, (Forbidden, Missing)) else pause)
 
 
 class _Beside(NamedTuple):

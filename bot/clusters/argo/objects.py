@@ -36,7 +36,7 @@ class Objects:
     pods: Sequence[Json]
     slices: Sequence[Json]
     analysis_runs: Sequence[Json] = ()
-    """Of the namespace, as far as they are known: they are shown, and nothing rests upon them."""
+    """Those of the Rollout, as far as they are known: they are shown, and nothing rests upon them."""
     application: Json | None = None
     """The Argo CD Application that keeps the holder of the template; None when there is none, or it may not be read."""
 

@@ -33,6 +33,8 @@ RELEASE_NOTE = "greenlight.dev/released"
 ACTOR_NOTE = "greenlight.dev/by"
 GOES_WITHIN = timedelta(seconds=5)
 """Of a ReplicaSet whose deadline is nearer than this it is not sure that it still has its pods when a write arrives."""
+SCALED_EVERY, SCALED_WITHIN = timedelta(seconds=15), timedelta(minutes=1)
+"""How often, and for how long after it was to give pods up, it is looked whether the controller has."""
 NOT_TAKEN_UP = "Argo Rollouts has not taken up the last change yet"
 SILENT = (
     "Argo Rollouts does not answer, though it was nudged three times: is its controller running? "
@@ -66,9 +68,9 @@ class RolloutView:
             given_up=self._given_up,
             promoted_by=self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else "",
             restarting=self._versions.is_restarting,
-            instant_until=deadline(previous) if (previous := self._previous_set) is not None else None,
+            again_at=min(filter(None, (self._reminds_at, self._counts_again_at)), default=None),
+            instant_until=self._kept_until,
             checks=checks(self.objects.rollout, self.objects.analysis_runs, self._versions.candidate),
-            again_at=None if self._owed is None else self._owed.look_at,
         )
 
     def of(self, release: Release) -> Self:
@@ -100,6 +102,26 @@ class RolloutView:
     @property
     def needs_upkeep(self) -> bool:
         return False
+
+    @property
+    def _reminds_at(self) -> datetime | None:
+        return None if self._owed is None else self._owed.look_at
+
+    @property
+    def _kept_until(self) -> datetime | None:
+        """When the controller scales the previous version down, which has lost the traffic."""
+        replica_set = self._previous_set
+        if self._traffic is not Traffic.CANDIDATE or replica_set is None or not replicas(replica_set):
+            return None
+        return deadline(replica_set)
+
+    @property
+    def _counts_again_at(self) -> datetime | None:
+        """When its pods may be gone: then the way back is another, though nothing else has happened."""
+        end, shown = self._kept_until, self.release.phase in {Phase.PROMOTING, Phase.BAKING, Phase.DONE}
+        if end is None or not shown or self.read_at > end + SCALED_WITHIN:
+            return None
+        return max(end, self.read_at) + SCALED_EVERY
 
     @cached_property
     def _versions(self) -> Versions:
