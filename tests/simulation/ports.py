@@ -69,7 +69,7 @@ class Api:
 
     async def patch(self, kind: Kind, namespace: str, name: str, patch: Patch) -> Json:
         world, bot, what = self._world, self._bot, f"patch {kind.name}/{name}"
-        request = (kind.plural, name, tuple(patch))
+        request = (kind.resource, name, tuple(patch))
         world.oracles.sent(bot, *request)
         bot.in_flight = request
         await self._stop_at(f"before {what}")
