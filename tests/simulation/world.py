@@ -79,8 +79,9 @@ class Bot:
         except Refused as refused:
             self.world.counts[f"refused: {what}"] += 1
             self.world.said[what] = str(refused)
-        except (ClusterError, RegistryError):
+        except (ClusterError, RegistryError) as error:
             self.world.counts[f"failed: {what}"] += 1
+            self.world.said[what] = str(error)
         finally:
             self.busy.discard(what)
 
