@@ -81,6 +81,8 @@ class Cluster(cluster.Cluster):
         self.need("rollouts", ROLLOUT)
 
     def need(self, controller: str, name: str) -> None:
+        if controller == "rollouts":
+            self.controller.dirty = True
         if controller != "rollouts" or self.controller.runs:
             super().need(controller, name)
 

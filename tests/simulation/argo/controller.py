@@ -7,9 +7,9 @@ others wrote in between disappears from its view until the Rollout changes again
 from collections.abc import Callable
 from typing import Any
 
-from bot.clusters.argo.reading import HASH, REVISION, annotations
+from bot.clusters.argo.reading import HASH, annotations
 from bot.clusters.reading import selector
-from simulation.argo.plan import DEADLINE, DESIRED, Operation, Seen, planned, revision, rewritten, template_hash
+from simulation.argo.plan import DEADLINE, DESIRED, REVISION, Operation, Seen, planned, revision, rewritten, template_hash
 from simulation.cluster import ACTIVE, PREVIEW
 from simulation.objects import Json
 
@@ -30,6 +30,8 @@ class Controller:
         """What is left of the reconciliation under way."""
         self.written: Json | None = None
         self.runs = True
+        self.dirty = False
+        """Something changed since the reconciliation under way began."""
         self.deaf = False
         """The next write of anybody else is not seen."""
         self.analyses: dict[str, str] = {}
@@ -64,6 +66,7 @@ class Controller:
         if not self.runs:
             return
         if not self.operations:
+            self.dirty = False
             self._begin(cluster)
         while self.operations:
             operation, self.operations = self.operations[0], self.operations[1:]
@@ -73,8 +76,10 @@ class Controller:
                 return
             if not whole:
                 break
-        if self.operations:
+        if self.operations or self.dirty:
+            dirty = self.dirty
             cluster.need("rollouts", ROLLOUT)
+            self.dirty = dirty
 
     def _begin(self, cluster: Any) -> None:
         objects = cluster.objects

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bot.clusters.argo.reading import HASH, REVISION, annotations
+from bot.clusters.argo.reading import HASH, annotations
 from simulation.hashes import remembered
 from simulation.objects import EPOCH, Json
 
 PAUSE = {"reason": "BlueGreenPause"}
 DEADLINE = "scale-down-deadline"
+REVISION = "rollout.argoproj.io/revision"
 DESIRED = "rollout.argoproj.io/desired-replicas"
 DELAY = 30.0
 """Seconds for which a set stays up that has lost the traffic, or was aborted."""
