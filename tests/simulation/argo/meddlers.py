@@ -33,10 +33,10 @@ def _stamp(item: Json) -> str:
     return str((item["spec"]["template"]["metadata"].get("annotations") or {}).get(LABEL, ""))
 
 
-def _change(world: Any, *operations: dict[str, Any], by: str = KUBECTL) -> None:
-    """The spec of the Rollout."""
+def _change(world: Any, *operations: dict[str, Any], by: str = KUBECTL, what: str = "") -> None:
+    """The Rollout."""
     world.cluster.patch("rollouts", ROLLOUT, operations, by)
-    world.oracles.others_changed(f"rollouts/{ROLLOUT}")
+    world.oracles.others_changed(f"rollouts/{ROLLOUT}{what}")
 
 
 def _status(world: Any, **fields: Any) -> None:
@@ -124,12 +124,12 @@ def somebody_freezes(world: Any) -> None:
 
 
 def the_rollout_is_scaled(world: Any) -> None:
-    _change(world, {"op": "replace", "path": "/spec/replicas", "value": 2})
+    _change(world, {"op": "replace", "path": "/spec/replicas", "value": 2}, what=" (its size)")
 
 
 def the_rollout_is_annotated(world: Any) -> None:
     notes = {**annotations(world.cluster.rollout()), "example.com/owner": "team"}
-    _change(world, {"op": "add", "path": "/metadata/annotations", "value": notes})
+    _change(world, {"op": "add", "path": "/metadata/annotations", "value": notes}, what=" (its annotations)")
 
 
 def argo_cd_takes_over(world: Any) -> None:
@@ -257,8 +257,10 @@ def the_analysis_fails(world: Any) -> None:
 
 
 def _away(world: Any, how: str) -> None:
+    seconds = 1500 * world.chances.random() ** 2
     world.cluster.controller.stop()
-    world.cluster.later(world.time.seconds + 1500 * world.chances.random() ** 2, how, ROLLOUT)
+    world.cluster.later(world.time.seconds + seconds, how, ROLLOUT)
+    world.oracles.controller_goes(seconds)
 
 
 def the_controller_freezes(world: Any) -> None:

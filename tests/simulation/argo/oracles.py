@@ -23,6 +23,8 @@ from simulation.oracles import runs
 
 NUDGES = 3
 """For one write."""
+LONG = 300.0
+"""Seconds."""
 HOME_WITHIN = 15.0
 """Seconds from a rollback until the traffic is home, when nobody interferes: it needs no controller."""
 Content = tuple[str, str]
@@ -42,10 +44,28 @@ class Oracles(oracles.Oracles):
         """By release, the hash that the bot promoted."""
         self.resumed_by = ""
         """Who took the pause away last."""
+        self.asked_by = ""
+        """Who changed the Rollout last."""
         self.outside: tuple[str, int] | None = None
         """The release that somebody else promoted before the bot did, and how often others had interfered by then."""
+        self.died_at = 0.0
+        self.away = False
+        """The bot or the controller was away for so long that a way back may have been given up."""
         self.home_by: float | None = None
         """Until when the traffic has to be back."""
+
+    # The bot's life
+
+    def began(self) -> None:
+        self.away = self.away or self.now - self.died_at > LONG
+        super().began()
+
+    def ended(self) -> None:
+        super().ended()
+        self.died_at = self.now
+
+    def controller_goes(self, seconds: float) -> None:
+        self.away = self.away or seconds > LONG
 
     # What the bot commits
 
@@ -126,17 +146,21 @@ class Oracles(oracles.Oracles):
                 self._switched_back(release)
         if resource == "rollouts/status":
             self.resumed_by = "greenlight"
-            self._promoted(release, before)
+            self._promoted(release, before, late=late)
         if resource == "rollouts":
             self._nudged(patch, before)
+            if after["spec"] != before["spec"]:
+                self.asked_by = "greenlight"
 
-    def _promoted(self, release: Release, before: Json) -> None:
+    def _promoted(self, release: Release, before: Json, *, late: bool) -> None:
         """A pause that came back may be ended again, for the same version."""
         current = str(before["status"].get("currentPodHash"))
         if self.promoted.setdefault(release.label, current) != current:
             self.fail("I2", f"{release.title} was promoted as two versions")
         if self.records[release.label].phase is not Phase.PROMOTING:
             self.fail("I2", f"{release.title} is {release.phase} and was promoted")
+        if self.switches.get(release.label) and not late:
+            self.fail("I2", f"{release.title} had the traffic already and was promoted")
 
     def _nudged(self, patch: Any, before: Json) -> None:
         note = next((each["value"] for each in patch if each["op"] == "add" and _notes(each)), None)
@@ -153,6 +177,8 @@ class Oracles(oracles.Oracles):
 
     def others_changed(self, what: str) -> None:
         super().others_changed(what)
+        if what == f"rollouts/{ROLLOUT}":
+            self.asked_by = "others"
         if what == f"rollouts/{ROLLOUT}" and not self.world.cluster.rollout()["status"].get("pauseConditions"):
             self.resumed_by = "others"
         if what == f"services/{ACTIVE}":
@@ -185,10 +211,11 @@ class Oracles(oracles.Oracles):
             self.world.counts["promoted outside"] += 1
 
     def _switched(self, release: Release) -> None:
-        if not self.others:
-            super()._switched(release)
-        else:
-            self.world.counts["switched"] += 1
+        """The controller moved the traffic upon our promotion. Somebody else may take it back, and move it again."""
+        self.switches[release.label] = self.switches.get(release.label, 0) + 1
+        self.world.counts["switched"] += 1
+        if self.switches[release.label] > 1 and not self.others:
+            self.fail("I2", f"{release.title} was switched to twice")
 
     def _may_serve(self, pod: Json) -> None:
         digest = runs(pod)
@@ -202,18 +229,12 @@ class Oracles(oracles.Oracles):
                 self.was_live.add(served)
             return
         why, hash_ = self.route
-        ours = {"promoted": self.resumed_by == "greenlight", "deadline": self._wrote_template()}
+        ours = {"promoted": self.resumed_by == "greenlight", "deadline": self.asked_by == "greenlight"}
         let_in_by_controller = hash_ == pod["metadata"]["labels"][HASH] and not ours.get(why, False)
         if self.moved_by_others or let_in_by_controller:
             self.theirs.add(served)
             return
         self.fail("I3", f"{pod['metadata']['name']} serves {digest} ({why}), which nobody approved")
-
-    def _wrote_template(self) -> bool:
-        """Whether the bot was the last to write the pod template."""
-        fields = self.world.cluster.rollout()["metadata"].get("managedFields") or []
-        writers = [each["manager"] for each in fields if "f:template" in each["fieldsV1"].get("f:spec", {})]
-        return writers[-1:] == ["greenlight"]
 
     def _is_home(self) -> None:
         newest = self.newest
@@ -241,9 +262,11 @@ class Oracles(oracles.Oracles):
                 agree = cluster.live == version and at_one and release.retired
             case Phase.REVERTED:
                 agree = cluster.live == release.previous.selector.get(HASH) and at_one and release.retired
+            case Phase.ABANDONED:
+                agree = release.cause is Cause.STUCK and self.away
             case _:
                 agree = False
-        if not agree and not self.others:
+        if not agree and not any(what in _MOVING for what in self.changed_by_others):
             self.fail(
                 "I4",
                 f"{release.title} ended as {release.phase} ({release.reason}), {cluster.live} is live, the controller "
@@ -254,6 +277,8 @@ class Oracles(oracles.Oracles):
                 self.fail("I3", f"{release.title} was promoted by somebody else and ended as {release.phase}")
 
 
+_MOVING = {f"rollouts/{ROLLOUT}", f"services/{ACTIVE}", "analyses"}
+"""What others may do of which anything may become."""
 _PROMOTED = ("spec", "template"), ("status", "currentPodHash"), ("status", "pauseConditions"), ("status", "abort")
 _STAGED = (
     ("status", "currentPodHash"),
