@@ -173,6 +173,19 @@ class RolloutView:
     def _is_stamped(self) -> bool:
         return template_label(self.objects.holder) == self.release.label
 
+    @property
+    def _is_left_over(self) -> bool:
+        """The template asks for a release that this one replaced and of which, never staged itself, it was to take the
+        place.
+        """
+        known = {"", self.release.label, self.release.previous.label}
+        return not self.release.staged and template_label(self.objects.holder) not in known
+
+    @cached_property
+    def _is_to_go(self) -> bool:
+        """The template is not to stay when nothing comes of the release."""
+        return self._template_is_candidates or self._is_left_over
+
     @cached_property
     def _is_present(self) -> bool:
         """The candidate still is what it was: before the switch, while approvals bind it or if it was begun elsewhere,
@@ -381,7 +394,7 @@ class RolloutView:
     @property
     def _pending_on_the_way_back(self) -> str:
         """What it was told before is to be undone, so that is never waited for."""
-        if self._template_is_candidates:  # it is written back, whatever the controller makes of it, unless it is Git's
+        if self._is_to_go:  # it is written back, whatever the controller makes of it, unless it is Git's
             return self._git_differs
         if self._undone:
             return ""
@@ -416,7 +429,7 @@ class RolloutView:
 
     @cached_property
     def _undone(self) -> bool:
-        if self._template_is_candidates:
+        if self._is_to_go:
             return False
         if not self.release.staged and not self._candidate_hash:
             return True
@@ -529,7 +542,7 @@ class RolloutView:
         template = self._previous_template
         if template is None or keeper(self.objects.holder) or self._template_is_previous:
             return None
-        if not self._template_is_candidates and self._traffic is not Traffic.CANDIDATE:
+        if not self._is_to_go and self._traffic is not Traffic.CANDIDATE:
             return None
         if self._would_shrink:
             raise Pending("Argo Rollouts has not seen yet that the traffic is back")

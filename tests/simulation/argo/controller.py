@@ -34,6 +34,8 @@ class Controller:
         """Something changed since the reconciliation under way began."""
         self.deaf = False
         """The next write of anybody else is not seen."""
+        self.lost = False
+        """One was not, and with the next change it will be."""
         self.analyses: dict[str, str] = {}
         self.route = ("", "")
         """Why it switched the active Service last, and to which hash."""
@@ -46,10 +48,11 @@ class Controller:
 
     def heard(self, rollout: Json) -> None:
         """Of a change that somebody else made."""
-        if self.deaf:
-            self.deaf = False
+        if self.deaf and not self.lost:
+            self.lost = True
         else:
-            self.believed = rollout
+            self.believed, self.lost = rollout, False
+        self.deaf = False
 
     def stop(self) -> None:
         self.runs = False
@@ -58,7 +61,7 @@ class Controller:
         """`anew`: as a new process, which reads everything and has lost nothing."""
         self.runs = True
         if anew:
-            self.operations, self.written, self.deaf = (), None, False
+            self.operations, self.written, self.deaf, self.lost = (), None, False, False
             self.believed = cluster.rollout()
 
     def step(self, cluster: Any, *, whole: bool) -> None:

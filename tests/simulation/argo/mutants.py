@@ -9,7 +9,7 @@ from bot.clusters.argo import backend, patches, view
 from bot.clusters.argo.objects import Objects
 from bot.clusters.argo.state import State, stable_hash
 from bot.clusters.argo.view import RolloutView
-from bot.release.machine import Order
+from bot.clusters.errors import Pending
 from bot.release.record import Phase
 from bot.release.snapshot import Traffic
 
@@ -89,13 +89,17 @@ def the_phase_is_believed_early() -> Iterator[Changes]:
     yield RolloutView, "_candidate_side", property(early)
 
 
-def the_template_is_put_back_first() -> Iterator[Changes]:
-    """The way back goes through the controller."""
+def the_way_back_goes_through_the_controller() -> Iterator[Changes]:
+    """Only the template is written back: the controller will switch."""
     revert = RolloutView._revert
 
     def controlled(self, actor):
-        write = self._put_back() if self._traffic is Traffic.CANDIDATE else None
-        return write or revert(self, actor)
+        if self._traffic is not Traffic.CANDIDATE or self._is_restarting:
+            return revert(self, actor)
+        write = self._put_back()
+        if write is None:
+            raise Pending("the controller will switch")
+        return write
 
     yield RolloutView, "_revert", controlled
 
@@ -131,18 +135,10 @@ def any_pause_is_ours() -> Iterator[Changes]:
     yield patches, "_as_read", lambda item, part, key: {"op": "test", "path": "/metadata/uid", "value": item["metadata"]["uid"]}
 
 
-def the_claim_is_all() -> Iterator[Changes]:
-    """The live version's template is given up for lost: the traffic goes home, and the Rollout asks for the candidate
-    still.
-    """
-    plan = RolloutView.plan
-
-    def halfway(self, order, *, actor):
-        if order is Order.REVERT and self._traffic is Traffic.PREVIOUS:
-            return None
-        return plan(self, order, actor=actor)
-
-    yield RolloutView, "plan", halfway
+def the_rollout_is_left_with_the_candidate() -> Iterator[Changes]:
+    """Once the traffic is home nothing else is written back."""
+    yield RolloutView, "_undone", property(lambda self: self._traffic is Traffic.PREVIOUS)
+    yield RolloutView, "_put_back", lambda self: None
 
 
 MUTANTS = (
@@ -154,8 +150,9 @@ MUTANTS = (
     abort_after_the_switch,
     retry,
     the_phase_is_believed_early,
-    the_template_is_put_back_first,
+    the_way_back_goes_through_the_controller,
     a_service_may_be_older_than_its_rollout,
     who_took_it_back_is_overruled_by_the_next_promotion,
     any_pause_is_ours,
+    the_rollout_is_left_with_the_candidate,
 )

@@ -259,7 +259,7 @@ class Oracles(oracles.Oracles):
         at_one = status.get("currentPodHash") == status.get("stableRS") == cluster.live
         match release.phase:
             case Phase.DONE:
-                agree = cluster.live == version and at_one and release.retired
+                agree = cluster.live == version and at_one and (release.retired or bool(self.others))
             case Phase.REVERTED:
                 agree = cluster.live == release.previous.selector.get(HASH) and at_one and release.retired
             case Phase.ABANDONED:
