@@ -1,7 +1,6 @@
 """What has to have happened in many runs: a random walk that never promotes proves nothing."""
 
 from bot.release.record import Phase
-from simulation.meddlers import DEEDS, WEATHER
 from simulation.runs import Result
 from simulation.stories import STORIES
 

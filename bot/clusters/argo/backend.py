@@ -39,12 +39,12 @@ from bot.clusters.argo.reading import (
     workload,
 )
 from bot.clusters.argo.start import start
-from bot.clusters.argo.state import State
+from bot.clusters.argo.state import State, reported_active
 from bot.clusters.argo.versions import Versions
 from bot.clusters.argo.view import RolloutView
 from bot.clusters.cluster import Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
-from bot.clusters.reading import SERVICE_NAME, labels, name
+from bot.clusters.reading import SERVICE_NAME, labels, name, selector
 from bot.clusters.shape import sound
 from bot.clusters.watch import Watch
 from bot.release.app import App
@@ -245,6 +245,9 @@ class ArgoCluster:
         if _names(rollout) != _names(known):
             doubts.clear()
             beside = await self._beside(app, rollout, doubts)
+        if reported_active(rollout) != selector(beside.active).get(HASH, ""):
+            # Read beside it, the Service may be from before a switch of which the Rollout knows: nobody took it back.
+            beside = beside._replace(active=await self._service(app, active_service(rollout)))
         application = await self._applications.of(app.name, beside.workload or rollout)
         return Objects(
             rollout=rollout,

@@ -85,7 +85,10 @@ def promote(rollout: Json) -> Operations:
 def nudge(rollout: Json, what: str, times: int, now: datetime) -> Operations:
     """Change an annotation, so that a controller that has lost a write reads the Rollout again."""
     note = json.dumps({"for": what, "times": times, "at": now.isoformat()})
-    return (_test("/metadata/uid", rollout["metadata"]["uid"]), *add_annotations(rollout, {NUDGED: note}))
+    known = annotations(rollout)
+    # One that comes late must not be taken for another, nor take the place of the next.
+    as_read = (_test(pointer("metadata", "annotations", NUDGED), known.get(NUDGED)),) if known else ()
+    return (_test("/metadata/uid", rollout["metadata"]["uid"]), *as_read, *add_annotations(rollout, {NUDGED: note}))
 
 
 def _written(holder: Json, now: datetime) -> Operations:

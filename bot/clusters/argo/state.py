@@ -97,6 +97,11 @@ def stable_hash(rollout: Json) -> str:
     return str((rollout.get("status") or {}).get("stableRS") or "")
 
 
+def reported_active(rollout: Json) -> str:
+    """Of the version that had the traffic when the controller wrote this; the Service may say another by now."""
+    return str(((rollout.get("status") or {}).get("blueGreen") or {}).get("activeSelector") or "")
+
+
 def condition(rollout: Json, wanted: str) -> Json | None:
     """A condition of this type, while it is true."""
     return next((each for each in _conditions(rollout) if each["type"] == wanted and each["status"] == "True"), None)

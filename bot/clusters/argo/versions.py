@@ -85,6 +85,19 @@ class Versions:
             return asked or (self.is_desired and not self.is_put_back)
         return self.is_stamped and self.image == self.release.image
 
+    @property
+    def is_left_over(self) -> bool:
+        """The template asks for a release that this one replaced and of which, never staged itself, it was to take the
+        place.
+        """
+        known = {"", self.release.label, self.release.previous.label}
+        return not self.release.staged and template_label(self.objects.holder) not in known
+
+    @property
+    def is_to_go(self) -> bool:
+        """The template is not to stay when nothing comes of the release."""
+        return self.template_is_candidates or self.is_left_over
+
     @cached_property
     def is_put_back(self) -> bool:
         """It is the previous version's, as it was written back."""
@@ -126,7 +139,7 @@ class Versions:
     def is_undone(self) -> bool:
         """Nothing is left by which the candidate could still take traffic without being asked for again."""
         objects = self.objects
-        if self.template_is_candidates:
+        if self.is_to_go:
             return False
         if not self.release.staged and not self.candidate:
             return True

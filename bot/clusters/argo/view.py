@@ -287,7 +287,7 @@ class RolloutView:
     @property
     def _pending_on_the_way_back(self) -> str:
         """What it was told before is to be undone, so that is never waited for."""
-        if self._versions.template_is_candidates:  # it is written back whatever the controller does, unless it is Git's
+        if self._versions.is_to_go:  # it is written back whatever the controller does, unless it is Git's
             return self._git_differs
         if self._versions.is_undone:
             return ""
@@ -409,7 +409,7 @@ class RolloutView:
         if template is None or self._keeper:
             return None
         needed = self._traffic is Traffic.CANDIDATE and not versions.template_is_previous
-        if not versions.template_is_candidates and not needed:
+        if not versions.is_to_go and not needed:
             return None
         if self._would_shrink:
             raise Pending("Argo Rollouts has not seen yet that the traffic is back")
