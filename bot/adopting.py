@@ -11,15 +11,13 @@ from bot.ports import Clock, Members, Unreachable
 from bot.release.app import App
 from bot.release.errors import Refused
 from bot.release.image import parse
-from bot.release.record import Person, Release
+from bot.release.record import NOBODY, Person, Release
 from bot.store import Event, Outdated, Store, Taken
 
 log = structlog.get_logger()
 
 _ID = re.compile(r"[0-9]{1,20}")
 
-NOBODY = 0
-"""The id of an author whom nobody knows: no vote is ever theirs, so nobody is kept from approving."""
 HIGHEST_ID = 2**63 - 1
 BY_TAG = "its image is named by a tag: what is approved are these pods, and new ones may run what the tag means by then"
 
@@ -89,7 +87,7 @@ class Adopting:
 def _notes(app: App, found: Outside, author: Person) -> tuple[str, ...]:
     """What whoever approves should know, since nobody was asked before."""
     notes = []
-    if author.id == NOBODY and not app.approval.by_author:
+    if not author.is_known and not app.approval.by_author:
         stated = (
             f"its author {found.author} is not in the table [people]" if found.author else "who that was is not known"
         )

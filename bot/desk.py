@@ -422,7 +422,7 @@ class Desk:
         side = seen.live if seen else None
         ready, wanted = (side.ready, side.wanted) if side else (None, None)
         if traffic is Traffic.CANDIDATE:
-            return Live(release.image, release.live_at, release.author.name, ready, wanted, release.asked)
+            return Live(release.image, release.live_at, _by(release), ready, wanted, release.asked)
         return await self._version(release.previous, ready, wanted)
 
     async def _version(self, version: Version, ready: int | None, wanted: int | None = None) -> Live:
@@ -457,6 +457,10 @@ def _check_drained(newest: Release | None, now: datetime) -> None:
         raise Refused(
             f"{newest.title} {gone} a moment ago and the old pods are still finishing: try again in {seconds}."
         )
+
+
+def _by(release: Release) -> str | None:
+    return release.author.name if release.author.is_known else None
 
 
 def _is_live(release: Release) -> bool:

@@ -5,11 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.clusters.cluster import Link, Links
-from bot.release.app import App
+from bot.release.app import App, Native
 from bot.release.approvals import Tally, Vote, tally
 from bot.release.machine import DRAIN
 from bot.release.record import Phase, Release, Version
-from bot.release.snapshot import Snapshot, Traffic
+from bot.release.snapshot import Check, Snapshot, Traffic
 from bot.release.verbs import Verb, buttons
 
 
@@ -64,6 +64,7 @@ class View:
     """Pods of the candidate: ready, wanted."""
     moved_by: str = ""
     """Who took the traffic away from a release that was done, unless a newer release did."""
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def view(
         preview=links_to(links.preview, seen is not None and bool(seen.candidate.ready)),
         progress=(seen.candidate.ready, seen.candidate.wanted) if seen and release.staged else None,
         moved_by=moved_by,
+        checks=seen.checks if seen and current else (),
     )
 
 
@@ -122,15 +124,24 @@ def called(version: Version) -> str:
 
 
 def way_back(release: Release, app: App, seen: Snapshot | None) -> WayBack:
-    """Instant as long as the previous version has ready pods, which is promised until `warm_for` is over."""
+    """Instant as long as the previous version has ready pods. Until when, `warm_for` promises where Greenlight keeps
+    them itself; a controller of the cluster's own says when it gives them up.
+    """
     previous = called(release.previous)
     if release.phase not in {Phase.PROMOTING, Phase.BAKING, Phase.DONE}:
         return WayBack(Kind.NONE, previous)
     if seen is not None and not seen.previous.present:
         return WayBack(Kind.NONE, previous)
-    if release.retired or (seen is not None and seen.traffic is Traffic.CANDIDATE and not seen.previous.ready):
+    keeps = isinstance(app.target, Native)
+    if seen is not None and seen.traffic is Traffic.CANDIDATE and not (keeps and release.retired):
+        gone = not seen.previous.ready
+    else:
+        gone = release.retired
+    if gone:
         return WayBack(Kind.REDEPLOY, previous)
     if release.live_at is None:
         return WayBack(Kind.INSTANT, previous)
+    if not keeps:
+        return WayBack(Kind.INSTANT, previous, until=seen.instant_until if seen else None)
     warm_for = DRAIN if release.retire_asked else max(DRAIN, app.timing.warm_for)
     return WayBack(Kind.INSTANT, previous, until=release.live_at + warm_for)

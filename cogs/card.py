@@ -23,6 +23,7 @@ _NAME = 32  # of a person or a role inside a sentence
 _IMAGE = 100
 _REASON = 300
 _LINES = 10  # of requirements or people in one field
+_GATES = 2  # with whatever each of them measured
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def face(view: View, around: Around) -> Face:
     embed.description = clip("\n".join(_description(view, around)), limits.DESCRIPTION // 2)
     for name, value in _fields(view, around):
         embed.add_field(name=name, value=clip(value, limits.FIELD_VALUE), inline=True)
-    embed.set_footer(text=line(words.asked_by(release.author.name, release.label), 200))
+    begun = origin(release, release.author.name, release.begun_by)
+    embed.set_footer(text=line(words.footer(begun, release.label), 200))
     return Face(
         content=clip(shown.first, 500),
         embed=embed,
@@ -116,12 +118,19 @@ def state(view: View, around: Around) -> State:
         case Phase.REVERTED:
             return _reverted(view, name)
         case Phase.ABANDONED:
-            return State(words.left_alone(name, sentence(release.reason, _REASON)), words.LEFT, RED)
+            return _left(name, release)
 
 
 def asks_for_approval(release: Release) -> bool:
     """Whether votes count now. Taking a version back needs nobody's."""
     return release.phase is Phase.READY and release.restores is None
+
+
+def origin(release: Release, author: str, begun_by: str) -> str:
+    """Who asked for it, or who began it elsewhere: `author` and `begun_by` as they are shown there."""
+    if not begun_by:
+        return words.asked_by(author)
+    return words.started_by(author if release.author.is_known else "", begun_by)
 
 
 def image_name(reference: str) -> str:
@@ -207,6 +216,13 @@ def _reverted(view: View, name: str) -> State:
     return State(first, title, GREY)
 
 
+def _left(name: str, release: Release) -> State:
+    reason = sentence(release.reason, _REASON)
+    if release.cause is Cause.PROMOTED_OUTSIDE:
+        return State(words.went_live_unapproved(name, reason), words.UNAPPROVED, RED)
+    return State(words.left_alone(name, reason), words.LEFT, RED)
+
+
 def _previous(view: View) -> str:
     return code(image_name(view.way_back.previous), _IMAGE)
 
@@ -240,6 +256,7 @@ def _description(view: View, around: Around) -> list[str]:
     elif release.reason and not release.phase.open:
         found.append(words.because(sentence(release.reason, _REASON)))
     found += [words.warning(sentence(note, 200)) for note in release.notes if release.phase.open]
+    found += [words.TAKE_BACK] if release.cause is Cause.PROMOTED_OUTSIDE and view.current else []
     found += _nobody_left(view, around.roles)
     found += _silences(view)
     return [each for each in found if each]
@@ -295,9 +312,10 @@ def _silences(view: View) -> list[str]:
 
 def _fields(view: View, around: Around) -> list[tuple[str, str]]:
     release, phase = view.release, view.release.phase
+    gates = [(words.GATES_FIELD, _gates(view))] if view.checks else []
     if phase in {Phase.REVERTING, Phase.REVERTED, Phase.ABANDONED} and not release.approvers:
-        return []
-    found = [(words.APPROVALS_FIELD, _approvals(view, around.roles))]
+        return gates
+    found = [(words.APPROVALS_FIELD, _approvals(view, around.roles)), *gates]
     if asks_for_approval(release) and view.until:
         found.append((words.UNTIL_FIELD, stamp(view.until)))
     if phase is Phase.BAKING and view.until:
@@ -305,6 +323,15 @@ def _fields(view: View, around: Around) -> list[tuple[str, str]]:
     if Verb.ROLL_BACK in view.buttons:
         found.append((words.ROLLBACK_FIELD, _way_back(view)))
     return found
+
+
+def _gates(view: View) -> str:
+    rows = [
+        words.check_line(check.verdict, plain(check.name, 60), plain(check.kind, 20), plain(check.detail, _REASON))
+        for check in view.checks[:_GATES]
+    ]
+    rows += [words.and_more(len(view.checks) - _GATES)] if len(view.checks) > _GATES else []
+    return "\n".join(rows)
 
 
 def _way_back(view: View) -> str:

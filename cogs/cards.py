@@ -7,6 +7,7 @@ nonce made from what it is: after a crash in between, Discord answers a repeated
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import discord
@@ -15,7 +16,7 @@ import structlog
 from bot.clusters.cluster import label_of
 from bot.desk import Desk
 from bot.release.app import Notify
-from bot.release.record import Phase, Release
+from bot.release.record import Cause, Phase, Release
 from bot.store import Card, StoreError
 from bot.view import View
 from cogs import words
@@ -23,6 +24,7 @@ from cogs.answer import AWAY
 from cogs.buttons import CardButtons
 from cogs.card import Around, Face, asks_for_approval, face
 from cogs.posting import nonce, retry_after, shows
+from cogs.text import sentence
 from cogs.threads import Threads
 
 log = structlog.get_logger()
@@ -291,27 +293,38 @@ class Cards:
         return card
 
     async def _ping(self, card: Card, view: View) -> None:
-        """Once, when it is somebody's turn: an edit notifies nobody."""
-        if not asks_for_approval(view.release) or card.pinged or view.app.notify is Notify.OFF:
+        """Once, when it is somebody's turn, and once, when it went live without them: an edit notifies nobody."""
+        release, title = view.release, view.release.title
+        if view.app.notify is Notify.OFF:
             return
+        if asks_for_approval(release) and not card.pinged:
+            preview = f"<{view.preview.url}>" if view.preview is not None else ""
+            wanted = {role for need in view.tally.open for role in need.roles}
+            if await self._call(card, view, wanted, "turn", lambda roles: words.your_turn(roles, title, preview)):
+                await self._attended.store.save_card(replace(card, pinged=True))
+        elif release.phase is Phase.ABANDONED and release.cause is Cause.PROMOTED_OUTSIDE and not card.alarmed:
+            reason, wanted = sentence(release.reason, 300), set(view.app.approval.roles)
+            if await self._call(card, view, wanted, "alarm", lambda roles: words.unapproved(roles, title, reason)):
+                await self._attended.store.save_card(replace(card, alarmed=True))
+
+    async def _call(self, card: Card, view: View, wanted: set[int], why: str, said: Callable[[str], str]) -> bool:
+        """Call those of these roles that there are; False: there is none of them."""
         there = self.roles()
-        wanted = {role for need in view.tally.open for role in need.roles}
         roles = sorted(wanted & there.keys() if there else wanted)[:MENTIONED_ROLES]
         if not roles:
-            return
-        preview = f"<{view.preview.url}>" if view.preview is not None else ""
-        text = words.your_turn(" ".join(f"<@&{role}>" for role in roles), view.release.title, preview)
+            return False
+        text = said(" ".join(f"<@&{role}>" for role in roles))
         mentioned = discord.AllowedMentions(
             everyone=False, users=False, replied_user=False, roles=[discord.Object(role) for role in roles]
         )
         reference = discord.MessageReference(message_id=card.message, channel_id=card.channel, fail_if_not_exists=False)
-        once = nonce(card.release, "turn", 0)
+        once = nonce(card.release, why, 0)
         thread = await self._threads.below(card, view) if view.app.notify is Notify.THREAD else None
         if thread is not None:
             await thread.send(text, allowed_mentions=mentioned, nonce=once)
         else:
             await self._place(card.channel).send(text, allowed_mentions=mentioned, reference=reference, nonce=once)
-        await self._attended.store.save_card(replace(card, pinged=True))
+        return True
 
     def _place(self, channel: int) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(channel, guild_id=self._guild)

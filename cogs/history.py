@@ -16,11 +16,11 @@ from bot.release.record import Release
 from cogs import words
 from cogs.answer import Pressed, answering, request_of
 from cogs.apps import choices, meant
-from cogs.card import GREY, person_name
+from cogs.card import GREY, origin, person_name
 from cogs.cards import Cards
 from cogs.limits import DESCRIPTION, TITLE
 from cogs.outcome import outcome
-from cogs.text import clip, code, line, listed, stamp
+from cogs.text import clip, code, line, listed, plain, stamp
 
 TURNED = "history_page"
 """The event that a press of Newer or Older becomes."""
@@ -114,9 +114,8 @@ class History(commands.Cog):
 
     async def _line(self, release: Release) -> str:
         approvers = listed([person_name(each.name) for each in release.approvers], most=3)
-        text = words.history_line(
-            outcome(release), stamp(release.created_at), person_name(release.author.name), approvers
-        )
+        begun = origin(release, person_name(release.author.name), plain(release.begun_by, 60))
+        text = words.history_line(outcome(release), stamp(release.created_at), begun, approvers)
         url = await self._cards.address(release)
         return words.with_card(clip(text, _LINE), url) if url else clip(text, _LINE)
 

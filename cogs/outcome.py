@@ -35,6 +35,8 @@ def _happened(release: Release) -> tuple[str, str]:
             return "🟢", words.WENT_LIVE
         case Phase.REVERTING:
             return "🟠", words.IS_GOING_BACK
+        case Phase.ABANDONED if release.cause is Cause.PROMOTED_OUTSIDE:
+            return "🔴", words.because_of(words.WENT_LIVE_UNAPPROVED, reason)
         case Phase.ABANDONED:
             return "🔴", words.because_of(words.WAS_LEFT, reason)
         case Phase.REVERTED if release.was_live:

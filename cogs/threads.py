@@ -7,7 +7,6 @@ from dataclasses import replace
 import discord
 import structlog
 
-from bot.adopting import NOBODY
 from bot.release.app import Notify
 from bot.release.record import Release
 from bot.store import Card, Event, Store
@@ -71,11 +70,11 @@ class Threads:
         answer was lost: both begin behind `card.told`, so they have one nonce, and Discord answers with the earlier.
         """
         text, mentioned = telling.text, _NOT_MENTIONED
-        author = view.release.author.id
-        if telling.ends and view.app.notify is not Notify.OFF and author != NOBODY:
-            text = f"{text}\n{words.over(f'<@{author}>', state(view, around).first)}".strip()
+        author = view.release.author
+        if telling.ends and view.app.notify is not Notify.OFF and author.is_known:
+            text = f"{text}\n{words.over(f'<@{author.id}>', state(view, around).first)}".strip()
             mentioned = discord.AllowedMentions(
-                everyone=False, roles=False, replied_user=False, users=[discord.Object(author)]
+                everyone=False, roles=False, replied_user=False, users=[discord.Object(author.id)]
             )
         if not text:
             return ""

@@ -3,6 +3,7 @@
 Everything that goes into these sentences was made safe to show before (`cogs.text`), unless a parameter says otherwise.
 """
 
+from bot.release.snapshot import Verdict
 from bot.release.verbs import Verb
 
 APPROVE, VETO = "✅", "⛔"
@@ -23,6 +24,7 @@ APPROVALS_FIELD = "Approvals"
 UNTIL_FIELD = "Until"
 WATCHED_FIELD = "Watched until"
 ROLLBACK_FIELD = "Roll back"
+GATES_FIELD = "Gates"
 NO_APPROVAL_YET = "asked for once it is ready"
 NO_APPROVAL_NEEDED = "not needed to go back"
 
@@ -46,6 +48,7 @@ ROLLED_BACK = "rolled back"
 REPLACED = "replaced"
 NOT_RELEASED_TITLE = "not released"
 LEFT = "left as it is"
+UNAPPROVED = "live without approval"
 
 # The card's first line
 
@@ -134,6 +137,10 @@ def left_alone(name: str, reason: str) -> str:
     return f"🔴 {name} was left alone: {reason}" if reason else f"🔴 {name} was left alone"
 
 
+def went_live_unapproved(name: str, reason: str) -> str:
+    return f"🔴 {name} went live without approval: {reason}" if reason else f"🔴 {name} went live without approval"
+
+
 # The card's body
 
 
@@ -207,8 +214,30 @@ def by_redeploy(image: str) -> str:
 NO_WAY_BACK = "nothing to go back to"
 
 
-def asked_by(who: str, label: str) -> str:
-    return f"asked by {who} · {label}"
+TAKE_BACK = "`/rollback` takes it back."
+
+
+def check_line(verdict: Verdict, name: str, kind: str, detail: str) -> str:
+    sign, said = {
+        Verdict.RUNNING: ("⏳", "is running"),
+        Verdict.PASSED: ("✅", "passed"),
+        Verdict.FAILED: ("❌", "failed"),
+        Verdict.NONE: ("❔", "has no verdict"),
+    }[verdict]
+    return f"{sign} {name} ({kind}) {said}" + (f": {detail}" if detail else "")
+
+
+def asked_by(who: str) -> str:
+    return f"asked by {who}"
+
+
+def started_by(who: str, begun_by: str) -> str:
+    """`who` is "" where only what began it is known, and when."""
+    return f"started by {who} ({begun_by})" if who else f"started by {begun_by}"
+
+
+def footer(origin: str, label: str) -> str:
+    return f"{origin} · {label}"
 
 
 def nobody_can_approve(roles: str) -> str:
@@ -224,6 +253,10 @@ def unknown_role(role: int) -> str:
 
 def your_turn(mentions: str, title: str, preview: str) -> str:
     return f"{mentions}: {title} is ready to look at" + (f": {preview}" if preview else "")
+
+
+def unapproved(mentions: str, title: str, reason: str) -> str:
+    return f"{mentions}: {title} went live without your approval ({reason}). {TAKE_BACK}"
 
 
 def over(mention: str, text: str) -> str:
@@ -362,8 +395,8 @@ def outcome(sign: str, number: int, version: str, happened: str, duration: str) 
     return f"{sign} #{number} {version} · {happened} · {duration}"
 
 
-def history_line(what: str, at: str, author: str, approvers: str) -> str:
-    return f"{what} · {at}, asked by {author}" + (f", approved by {approvers}" if approvers else "")
+def history_line(what: str, at: str, origin: str, approvers: str) -> str:
+    return f"{what} · {at}, {origin}" + (f", approved by {approvers}" if approvers else "")
 
 
 def because_of(what: str, reason: str) -> str:
@@ -381,6 +414,7 @@ IS_WATCHED = "live, being watched"
 IS_GOING_BACK = "rolling back"
 WENT_LIVE = "went live"
 WAS_LEFT = "left as it was"
+WENT_LIVE_UNAPPROVED = "went live without approval"
 WAS_ROLLED_BACK = "rolled back"
 WAS_REJECTED = "rejected"
 HAS_EXPIRED = "expired"

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from sandbox import demo as demonstration  # noqa: E402 - the line above makes it importable
+from sandbox.apps import DANGO, MOCHI, DemoApp  # noqa: E402 - the same
 from sandbox.cluster import LIFELIKE  # noqa: E402 - the same
 from sandbox.demo import Demo  # noqa: E402 - the same
 from sandbox.discord import Message  # noqa: E402 - the same
@@ -46,6 +47,8 @@ FLAGS = (
 PATIENCE = 30.0
 DRAIN = 31.0
 PREPARING = 8.0
+SETTLES = 1.0
+"""Seconds in which what is drawn scrolls to its newest message."""
 PAGE = (1440, 900)
 CARD = (760, 1400)
 MARGIN = 8
@@ -136,48 +139,59 @@ async def _address(process: asyncio.subprocess.Process) -> str:
 
 
 class Album:
-    """Walks through a release and takes a picture of each phase."""
+    """Walks through a release of each app and takes pictures on the way."""
 
     def __init__(self, demo: Demo, browser: Browser) -> None:
         self._demo = demo
         self._browser = browser
-        self._channel = demo.discord.channel_id(demonstration.CHANNEL)
 
     async def make(self) -> None:
         people = self._demo.discord.people
-        async with asyncio.timeout(PATIENCE):
-            # Who serves is not an event: it has to be asked for.
-            while (await self._demo.state())["production"]["version"] is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.2)
-        await people["ann"].slash(self._channel, "deploy", image="green")
-        await self._card("preparing", "🔵")
-        waiting = await self._card("waiting", "🟡")
+        for app in (MOCHI, DANGO):
+            async with asyncio.timeout(PATIENCE):
+                # Who serves is not an event: it has to be asked for.
+                while await self._demo.live(app) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+        await self._deploy(MOCHI, MOCHI.next)
+        await self._card("preparing", MOCHI, "🔵")
+        waiting = await self._reached(MOCHI, "🟡")
         await people["kim"].react(waiting, "✅")
         await self._demo.discord.until(lambda: "kim" in self._shown(waiting), what="kim's vote shows", within=PATIENCE)
-        await self._card("half-approved", "🟡")
-        await self._page("demo", waiting)
+        await self._card("half-approved", MOCHI, "🟡")
+        await self._page("demo", MOCHI)
         await people["leo"].react(waiting, "✅")
-        live = await self._card("live", "🟢")
-        await self._page("demo-live", live)
+        live = await self._card("live", MOCHI, "🟢")
         form = await people["sam"].click(live, "Roll back")
         await people["sam"].submit_modal(form, **_filled_in(form.modal, "the logo is upside down"))
-        await self._card("rolled-back", "🟠", "rolled back")
+        await self._card("rolled-back", MOCHI, "🟠", "rolled back")
+        await self._deploy(DANGO, DANGO.next)
+        waiting = await self._reached(DANGO, "🟡")
+        for name in ("kim", "leo"):
+            await people[name].react(waiting, "✅")
+        await self._reached(DANGO, "🟢")
+        await self._page("demo-argo-rollouts", DANGO)
         # The pods that were taken back finish before their slot is used again.
         await asyncio.sleep(DRAIN)
-        await people["ann"].slash(self._channel, "deploy", image="crash")
-        await self._card("could-not-start", "⚪", "could not start")
+        await self._deploy(MOCHI, "crash")
+        await self._card("could-not-start", MOCHI, "⚪", "could not start")
+
+    async def _deploy(self, app: DemoApp, tag: str) -> None:
+        await self._demo.discord.people["ann"].slash(self._demo.discord.channel_id(app.name), "deploy", image=tag)
 
     def _shown(self, card: Message) -> str:
         text = self._demo.discord.message(card.channel_id, card.id).text
         return text.replace(f"<@{self._demo.discord.people['kim'].id}>", "kim")
 
-    async def _card(self, name: str, *words: str) -> Message:
+    async def _reached(self, app: DemoApp, *words: str) -> Message:
         def reached() -> Message | None:
-            cards = self._demo.cards()
+            cards = self._demo.cards(app)
             return cards[-1] if cards and all(word in cards[-1].content for word in words) else None
 
-        card = await self._demo.discord.until(reached, what=f"the card is {name}", within=120)
-        await self._browser.show(await self._demo.channel_page(self._channel), CARD, scale=2)
+        return await self._demo.discord.until(reached, what=f"the card of {app.name} says {words}", within=120)
+
+    async def _card(self, name: str, app: DemoApp, *words: str) -> Message:
+        card = await self._reached(app, *words)
+        await self._browser.show(await self._demo.channel_page(card.channel_id), CARD, scale=2)
         first_line = json.dumps(card.content[:20])
         box = f"document.querySelector('.channel-message[data-message-id=\"{card.id}\"]')"
         await self._browser.until(f"{box}?.textContent.includes({first_line}) && simcordPreview.ready", name)
@@ -190,14 +204,13 @@ class Album:
         self._save(name, await self._browser.picture(area))
         return card
 
-    async def _page(self, name: str, card: Message) -> None:
+    async def _page(self, name: str, app: DemoApp) -> None:
         await self._browser.show(self._demo.page.url, PAGE)
-        drawn = (
-            f"document.querySelector('.steps .now') && {len(card.content)} && document.querySelector('iframe.shown')"
-        )
-        await self._browser.until(f"Boolean({drawn})", name)
-        # The frames are of another origin, so that their loading cannot be watched from here.
-        await asyncio.sleep(3)
+        chosen = f"document.querySelector('[data-app=\"{app.name}\"]')"
+        await self._browser.until(f"({chosen}?.click(), Boolean({chosen}?.ariaSelected === 'true'))", name)
+        drawn = "[...document.querySelectorAll('iframe.shown')].every((each) => each.dataset.drawn)"
+        await self._browser.until(drawn, name)
+        await asyncio.sleep(SETTLES)
         self._save(name, await self._browser.picture())
 
     def _save(self, name: str, png: bytes) -> None:

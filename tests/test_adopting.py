@@ -196,6 +196,48 @@ async def test_a_version_that_was_adopted_and_rejected_meanwhile_is_not_adopted_
     assert (await world.newest()).number == 1
 
 
+async def test_a_rollback_that_is_asked_for_in_that_moment_comes_first(world):
+    """What is to be adopted waits until the open release is over."""
+    await world.release_live("green")
+    await world.advance(minutes=6)
+    done = await world.newest()
+    set_image(world, f"{REPOSITORY}:purple")
+    outside = world.backend.outside
+
+    async def and_a_rollback(*args):
+        world.backend.outside = outside
+        found = await outside(*args)
+        assert found is not None
+        await world.desk.roll_back(world.app, SAM)
+        return found
+
+    world.backend.outside = and_a_rollback
+    assert await world.adopting.adopt(world.app, done) is None
+    assert ((await world.newest()).number, await world.phase()) == (1, Phase.REVERTING)
+
+
+async def test_while_a_release_is_open_nobody_looks_for_another_version(world):
+    """Whatever comes up then changes that release, and is found by its own rules."""
+    asked = []
+
+    async def adopt(app, newest):
+        asked.append(newest.phase)
+
+    await world.deploy("slow")
+    world.adopting.adopt = adopt
+    assert await world.controller.attempt(world.app) is not None
+    assert (asked, await world.phase()) == ([], Phase.STAGING)
+
+
+async def test_a_change_of_the_number_of_pods_is_no_other_version(world):
+    """An autoscaler's, which the controller has not taken up yet."""
+    set_image(world, f"{REPOSITORY}:slow")
+    assert (await world.run()).phase is Phase.STAGING
+    world.cluster.objects.patch("rollouts", NAMESPACE, "mochiapp", {"spec": {"replicas": 3}}, PatchType.MERGE)
+    await world.controller.attempt(world.app)
+    assert await world.phase() is Phase.STAGING
+
+
 async def test_a_version_that_was_rejected_is_not_adopted_again(world):
     set_image(world)
     await world.run()

@@ -88,7 +88,7 @@ async def test_crashing_pods_are_taken_back_with_their_own_words(world):
     release = await world.advance(minutes=1)
 
     assert (release.phase, release.cause) == (Phase.REVERTED, Cause.FAILED)
-    assert "missing environment variable MOCHI_FLAVOUR" in release.reason
+    assert "missing environment variable FLAVOUR" in release.reason
     assert world.serving() == {"blue"}
 
 

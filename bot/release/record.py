@@ -38,14 +38,23 @@ class Cause(StrEnum):
     STUCK = "stuck"
 
 
+NOBODY = 0
+"""The id of nobody on Discord: no vote is ever theirs."""
+
+
 @dataclass(frozen=True)
 class Person:
     """Somebody on Discord; `roles` are ids, as they were when the person acted."""
 
     id: int
+    """`NOBODY`: it is not known who that is, and `name` is that of a program."""
     name: str
     roles: frozenset[int] = frozenset()
     bot: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        return self.id != NOBODY
 
 
 @dataclass(frozen=True)

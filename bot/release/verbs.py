@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from bot.release.app import App, Switch
+from bot.release.app import App, Native, Switch
 from bot.release.approvals import holds
 from bot.release.errors import Refused
 from bot.release.record import Cause, Person, Phase, Release
@@ -80,6 +80,10 @@ def ask(release: Release, app: App, verb: Verb, actor: Person, now: datetime, re
         case Verb.PROMOTE:
             return _promote_asked(release, app)
         case Verb.RELEASE_CAPACITY:
+            if not isinstance(app.target, Native):
+                raise Refused(
+                    f"The pods of the version before {release.title} are scaled down by Argo Rollouts itself."
+                )
             if release.retired:
                 raise Refused(f"The capacity of the version before {release.title} is released already.")
             return replace(release, retire_asked=True)
@@ -102,7 +106,7 @@ def buttons(release: Release, app: App, *, quorum: bool) -> tuple[Verb, ...]:
     shown = [verb for verb, move in VERBS[release.phase].items() if move.button]
     if app.approval.switch is Switch.AUTO or not quorum or release.promote_asked:
         shown = [verb for verb in shown if verb is not Verb.PROMOTE]
-    if release.retired or release.retire_asked:
+    if release.retired or release.retire_asked or not isinstance(app.target, Native):
         shown = [verb for verb in shown if verb is not Verb.RELEASE_CAPACITY]
     return tuple(shown)
 

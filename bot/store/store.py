@@ -70,6 +70,9 @@ class Card:
     shown: str = ""
     told: int = 0
     pinged: bool = False
+    """People were called to approve it."""
+    alarmed: bool = False
+    """They were called because it went live without them."""
 
 
 @dataclass(frozen=True)

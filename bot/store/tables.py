@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -76,6 +77,7 @@ cards = Table(
     Column("shown", String(64), nullable=False),
     Column("told", Integer, nullable=False),
     Column("pinged", Boolean, nullable=False),
+    Column("alarmed", Boolean, nullable=False, server_default=false()),
 )
 
 meta = Table(

@@ -7,5 +7,5 @@ from sandbox.apps.mochi import MOCHI
 __all__ = ["APPS", "DANGO", "IMAGES", "MOCHI", "NAMESPACE", "DemoApp"]
 
 APPS = (MOCHI, DANGO)
-IMAGES = {app.name: (app.live, app.next, *app.others) for app in APPS}
-"""What the registry has, by repository."""
+IMAGES = {app.name: (*app.others, app.live, app.next) for app in APPS}
+"""What the registry has, by repository, the newest last: whoever misses a tag is told what to take instead."""

@@ -27,7 +27,7 @@ INSTANT: Mapping[str, Behaviour] = MappingProxyType(
         "": Behaviour(),
         "slow": Behaviour(ready_after=20.0),
         "flaky": Behaviour(unready_after=30.0),
-        "crash": Behaviour(crash="panic: missing environment variable MOCHI_FLAVOUR"),
+        "crash": Behaviour(crash="panic: missing environment variable FLAVOUR"),
         "nopull": Behaviour(pull_error=_MISSING),
         "unknown": Behaviour(pull_error=_MISSING),
     }

@@ -6,6 +6,7 @@ const MISSES_BEFORE_GONE = 3;
 
 const byId = (id) => document.getElementById(id);
 const frames = new Map(); // channel id -> iframe
+const sites = new Map(); // address -> iframe
 const seen = new Map(); // channel id -> number of messages when last looked at
 let state = null;
 let person = null;
@@ -111,13 +112,20 @@ function drawApps() {
   }));
 }
 
-function drawSite(id, site) {
+function drawSite(id, site, shown) {
   const root = byId(id);
-  const [dot, link, frame] = [root.querySelector("i"), root.querySelector("a"), root.querySelector("iframe")];
+  if (!sites.has(site.url)) {
+    const frame = element("iframe", { title: root.querySelector("h2").textContent, src: site.url });
+    frame.addEventListener("load", () => { frame.dataset.drawn = "true"; });
+    sites.set(site.url, frame);
+    root.append(frame);
+  }
+  sites.get(site.url).classList.toggle("shown", shown);
+  if (!shown) return;
+  const [dot, link] = [root.querySelector("i"), root.querySelector("a")];
   if (link.href !== site.url) {
     link.href = site.url;
     link.replaceChildren(element("span", { textContent: `${new URL(site.url).host} ` }), "↗");
-    frame.src = site.url;
   }
   dot.style.background = site.colour ?? "";
   dot.title = site.version ?? "nothing answers";
@@ -146,8 +154,10 @@ function draw() {
   drawPeople();
   drawChannels();
   drawApps();
-  drawSite("production", shown.production);
-  drawSite("preview", shown.preview);
+  for (const one of state.apps) {
+    drawSite("production", one.production, one === shown);
+    drawSite("preview", one.preview, one === shown);
+  }
   drawSteps(shown);
 }
 
@@ -174,6 +184,7 @@ window.addEventListener("message", (event) => {
   if (!source) return;
   if (typeof event.data?.open === "string") show(event.data.open);
   if (event.data?.ready) tell(source[1]);
+  if (event.data?.drawn) source[1].dataset.drawn = "true";
 });
 
 void poll();

@@ -631,8 +631,27 @@ def test_the_controller_is_nudged_three_times_two_seconds_apart_and_then_it_is_s
     assert "nudged three times" not in waits.snapshot.pending
     silent = lost(waited=20, nudges=3, nudged=2)
     assert silent.upkeep() is None
-    assert silent.snapshot.again_at is None
     assert "Argo Rollouts does not answer, though it was nudged three times" in silent.snapshot.pending
+
+
+@pytest.mark.parametrize("lost", [lost_template, lost_promotion])
+@pytest.mark.parametrize(("nudges", "minutes"), [(3, 1), (4, 2), (5, 4), (8, 32), (9, 60), (900, 60)])
+def test_a_silent_controller_is_nudged_on_more_and_more_seldom(lost, nudges, minutes):
+    """It may be back, and have lost all nudges with the write."""
+    early = lost(waited=9999, nudges=nudges, nudged=60 * minutes - 1)
+    assert early.upkeep() is None
+    assert early.snapshot.again_at == NOW + SECOND
+    late = lost(waited=9999, nudges=nudges, nudged=60 * minutes)
+    assert json.loads(late.upkeep().patch[-1]["value"])["times"] == nudges + 1
+    assert "does not answer" in lost(waited=9999, nudges=nudges + 1, nudged=0).snapshot.pending
+
+
+@pytest.mark.parametrize("lost", [lost_template, lost_promotion])
+def test_nobody_is_nudged_while_the_active_service_lets_in_any_version(lost):
+    """The controller is not told that its hash was taken away; at its next look it switches to the newest version."""
+    look = lost(waited=20)
+    del look.objects.active["spec"]["selector"][HASH]
+    assert look.upkeep() is None
 
 
 def test_nudges_of_something_else_are_not_counted():

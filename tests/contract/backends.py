@@ -1,5 +1,7 @@
 """The two ways in which mochi may run, for the tests that are the same on both: its objects, its policy, its rights."""
 
+import itertools
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +11,7 @@ import yaml
 import mochi
 from bot.clusters.argo.reading import HASH
 from bot.clusters.cluster import LABEL
+from bot.release.app import App, Argo
 from mochi_rollout import mochi_rollout
 
 Json = dict[str, Any]
@@ -21,6 +24,9 @@ class Backend(Protocol):
     name: str
     target: str
     """Where the app runs, as its table in `greenlight.toml` has it."""
+
+    def policy(self, app: App) -> App:
+        """As that table makes it."""
 
     def manifests(self, namespace: str, image: str) -> list[Json]: ...
 
@@ -40,6 +46,9 @@ service     = "mochiapp"
 preview     = "mochiapp-preview"
 slots       = ["mochiapp-blue", "mochiapp-green"]"""
 
+    def policy(self, app: App) -> App:
+        return app
+
     def manifests(self, namespace: str, image: str) -> list[Json]:
         return mochi.mochi(namespace, live_image=image)
 
@@ -51,22 +60,49 @@ slots       = ["mochiapp-blue", "mochiapp-green"]"""
         return selectors == [{"app": "mochi"}, narrow, {"app": "mochi", LABEL: label}, narrow]
 
 
+@dataclass(frozen=True)
 class OnRollout:
+    strategy: Json = field(default_factory=dict)
+    """What its blueGreen strategy has beside the Services and that a person promotes."""
+    spec: Json = field(default_factory=dict)
+    in_deployment: bool = False
+    """Whether the Rollout takes its pod template from a Deployment (`workloadRef`)."""
+
     name = "rollout"
     target = 'rollout     = "mochiapp"'
 
+    def policy(self, app: App) -> App:
+        return replace(app, target=Argo("mochiapp"))
+
     def manifests(self, namespace: str, image: str) -> list[Json]:
-        return mochi_rollout(namespace, image=image)
+        made = mochi_rollout(namespace, image=image, blue_green=self.strategy, **self.spec)
+        parts = (with_workload(each) if self.in_deployment and each["kind"] == "Rollout" else [each] for each in made)
+        return [*itertools.chain.from_iterable(parts)]
 
     def rules(self) -> list[Json]:
         [found] = [item for item in yaml.safe_load_all(ROLLOUT_ROLE.read_text("utf-8")) if item["kind"] == "Role"]
         rules: list[Json] = found["rules"]
-        return rules
+        named = {"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["mochiapp"]}
+        return [*rules, named | {"verbs": ["get", "patch"]}] if self.in_deployment else rules
 
     def went_there_and_back(self, selectors: list[Selector], label: str) -> bool:
         hashes = [selector[HASH] for selector in selectors]
         plain = all(selector == {"app": "mochi", HASH: selector[HASH]} for selector in selectors)
         return plain and len(hashes) == 3 and hashes[0] == hashes[2] != hashes[1]
+
+
+def with_workload(rollout: Json) -> list[Json]:
+    """A Deployment without pods that has the Rollout's pod template, and the Rollout that takes it from there."""
+    spec, metadata = rollout["spec"], {key: rollout["metadata"][key] for key in ("name", "namespace")}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {"replicas": 0, "selector": spec["selector"], "template": spec["template"]},
+    }
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": metadata["name"]}
+    kept = {key: value for key, value in spec.items() if key not in ("template", "selector")}
+    return [deployment, {**rollout, "spec": {**kept, "workloadRef": reference}}]
 
 
 BACKENDS: tuple[Backend, ...] = (OnDeployments(), OnRollout())

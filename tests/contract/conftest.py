@@ -17,12 +17,12 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "cluster"))  # the real control plane and what goes with it
 
-import role  # noqa: E402 - the line above is for what follows
+from backends import Backend, OnDeployments, OnRollout  # noqa: E402 - the line above is for what follows
 from installed import Mochi  # noqa: E402
+from rollout import Rollout  # noqa: E402
 from staff import Greenlight, greenlight  # noqa: E402
-from targets import SLOW, Real, Sandbox, Target  # noqa: E402
+from targets import SLOW, Real, RealRollouts, RolloutController, Sandbox, SandboxRollouts, Target  # noqa: E402
 
-import mochi  # noqa: E402
 from bot.release.app import App, Timing  # noqa: E402
 from bot.store import migrate  # noqa: E402
 from built import running, with_rollouts  # noqa: E402
@@ -82,16 +82,53 @@ async def sandbox(target: Target) -> Sandbox:
 
 
 @pytest.fixture
-async def installed(target: Target) -> Mochi:
-    """Mochi: blue live with two pods behind a Service that selects only `app: mochi`, green without pods."""
-    await target.apply(mochi.mochi(target.namespace, live_image=f"{REPOSITORY}:blue", replicas=REPLICAS))
+def backend() -> Backend:
+    """What the app runs on; a file of tests may have another one."""
+    return OnDeployments()
+
+
+@pytest.fixture
+def strategy() -> dict[str, Any]:
+    """What a Rollout's blueGreen strategy has of its own; a test may name another."""
+    return {}
+
+
+@pytest.fixture
+def on_rollout(request: pytest.FixtureRequest, target: Target, strategy: dict[str, Any]) -> OnRollout:
+    """A backend with its controller at work."""
+    if target.name == "real":
+        request.getfixturevalue("rollouts_controller")
+    return OnRollout(strategy)
+
+
+@pytest.fixture
+def controller(request: pytest.FixtureRequest, target: Target) -> Iterator[RolloutController]:
+    """Argo's, which a test may freeze; it is at work again afterwards."""
+    made: RolloutController
+    if isinstance(target, Sandbox):
+        made = SandboxRollouts(target)
+    else:
+        made = RealRollouts(request.getfixturevalue("rollouts_controller"), target.namespace)
+    yield made
+    made.thaw()
+
+
+@pytest.fixture
+async def installed(target: Target, backend: Backend) -> Mochi:
+    """Mochi: blue live with two pods behind a Service that selects only `app: mochi`, and nothing of green."""
+    await target.apply(backend.manifests(target.namespace, f"{REPOSITORY}:blue"))
     made = Mochi(target)
     await made.serving(REPLICAS)
     return made
 
 
 @pytest.fixture
-def app(target: Target) -> App:
+def rollout(installed: Mochi) -> Rollout:
+    return Rollout(installed)
+
+
+@pytest.fixture
+def app(target: Target, backend: Backend) -> App:
     timing = Timing(
         stage_within=timedelta(seconds=30),
         promote_within=timedelta(seconds=15),
@@ -99,7 +136,7 @@ def app(target: Target) -> App:
         bake_for=timedelta(minutes=1),
         warm_for=timedelta(minutes=10),
     )
-    return replace(example(timing=timing), namespace=target.namespace)
+    return replace(backend.policy(example(timing=timing)), namespace=target.namespace)
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +151,7 @@ Hire = Callable[..., AbstractAsyncContextManager[Greenlight]]
 
 
 @pytest.fixture
-def hire(target: Target, app: App, tmp_path: Path, empty_memory: Path) -> Hire:
+def hire(target: Target, backend: Backend, app: App, tmp_path: Path, empty_memory: Path) -> Hire:
     """Another Greenlight with a memory of its own; `rules` are its rights, by default those of the shipped Role."""
 
     policy = app
@@ -125,7 +162,7 @@ def hire(target: Target, app: App, tmp_path: Path, empty_memory: Path) -> Hire:
         place.mkdir()
         memory, kubeconfig = place / "greenlight.db", place / "kubeconfig"
         shutil.copy(empty_memory, memory)
-        kubeconfig.write_text(json.dumps(await target.kubeconfig(role.rules() if rules is None else rules)))
+        kubeconfig.write_text(json.dumps(await target.kubeconfig(backend.rules() if rules is None else rules)))
         async with greenlight(app, kubeconfig, memory) as bot:
             yield bot
 

@@ -75,6 +75,24 @@ class Door:
         return self._api.watch(kind, namespace, resource_version)
 
 
+class Held:
+    """Keeps a bot's write to one object back, from before its request is sent until it is let go."""
+
+    def __init__(self, bot: "Greenlight", kind: Kind, name: str) -> None:
+        self._what = kind, name
+        self.decided, self.let_go = asyncio.Event(), asyncio.Event()
+        bot.door.before = self._before
+
+    async def _before(self, kind: Kind, name: str, patch: Patch) -> None:
+        if (kind, name) == self._what:
+            self.decided.set()
+            await self.let_go.wait()
+
+    async def until_decided(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self.decided.wait()
+
+
 class News:
     """`Cards`: what would be drawn anew wakes whoever waits for it."""
 

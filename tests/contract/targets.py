@@ -17,6 +17,7 @@ import role
 import mochi
 from control_plane import ControlPlane
 from pod_maker import PodMaker
+from rollouts import Rollouts
 from sandbox.cluster import INSTANT, Behaviour, Cluster, wall_clock
 
 Json = dict[str, Any]
@@ -53,6 +54,9 @@ class Target(Protocol):
 
     def crash_again(self) -> None:
         """The pods that have crashed once do it a second time, without anybody waiting for the back-off."""
+
+    async def probe(self, pod: str, *, passes: bool) -> None:
+        """This pod fails its readiness probe from now on, or passes it again."""
 
     async def restart_api_server(self) -> None:
         """Connections break, and what was watched can only be watched again from now on."""
@@ -110,10 +114,61 @@ class Sandbox:
     def crash_again(self) -> None:
         self.cluster.advance(NEXT_CRASH)
 
+    async def probe(self, pod: str, *, passes: bool) -> None:
+        self.cluster.kubelet.probe(self.namespace, pod, passes=passes)
+
     async def restart_api_server(self) -> None:
         # No client gets a turn between these two.
         self.cluster.server.drop_watches()
         self.cluster.objects.compact()
+
+
+class RolloutController(Protocol):
+    """Argo's own, as a test may treat it."""
+
+    async def freeze(self) -> None:
+        """It stands still from now on, between two of its passes; what happens meanwhile waits for it."""
+
+    def thaw(self) -> None:
+        """It goes on, with all that it has missed; does nothing to one that runs."""
+
+
+class SandboxRollouts:
+    def __init__(self, target: Sandbox) -> None:
+        self._rollouts = target.cluster.rollouts
+
+    async def freeze(self) -> None:
+        self._rollouts.stop()
+
+    def thaw(self) -> None:
+        self._rollouts.resume()
+
+
+class RealRollouts:
+    def __init__(self, rollouts: Rollouts, namespace: str) -> None:
+        self._rollouts = rollouts
+        self._namespace = namespace
+
+    async def freeze(self) -> None:
+        # In the middle of a pass it would forget, after that, what others have written meanwhile.
+        async with asyncio.timeout(20):
+            before = None
+            while before != (now := self._rollouts.passes(self._namespace)) or now.begun != now.completed:
+                before = now
+                await asyncio.sleep(0.3)  # what it is at only its log tells
+        self._rollouts.freeze()
+
+    def thaw(self) -> None:
+        self._rollouts.thaw()
+
+
+@asynccontextmanager
+async def frozen(controller: RolloutController) -> AsyncIterator[None]:
+    await controller.freeze()
+    try:
+        yield
+    finally:
+        controller.thaw()
 
 
 class Real:
@@ -172,6 +227,14 @@ class Real:
 
     def crash_again(self) -> None:
         """Its pod maker lets them crash twice a second by itself."""
+
+    async def probe(self, pod: str, *, passes: bool) -> None:
+        conditions = [{"type": kind, "status": str(passes)} for kind in ("Ready", "ContainersReady")]
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/status"
+        headers = {"Content-Type": "application/strategic-merge-patch+json"}
+        body = {"status": {"conditions": conditions}}
+        async with self.session.patch(path, json=body, headers=headers, raise_for_status=True):
+            pass
 
     async def restart_api_server(self) -> None:
         await asyncio.to_thread(self.plane.restart_api_server)  # the bot must see its connections go

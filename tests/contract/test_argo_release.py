@@ -1,52 +1,18 @@
 """A release on Argo Rollouts, from deploy to live and back, in one process with the controller of the target."""
 
-from dataclasses import replace
-
 import pytest
-from installed import Mochi
 
 import mochi
-from bot.release.app import Argo
 from bot.release.record import Phase
 from bot.release.verbs import Verb
-from mochi_rollout import mochi_rollout
-from world import KIM, LEO, REPOSITORY, SAM
+from world import KIM, LEO, SAM
 
 REPLICAS = 2
 
 
 @pytest.fixture
-def app(app):
-    return replace(app, target=Argo("mochiapp", adopt=False))  # what others begin is in test_argo_outside.py
-
-
-@pytest.fixture
-async def installed(request, target):
-    if target.name == "real":
-        request.getfixturevalue("rollouts_controller")
-    await target.apply(mochi_rollout(target.namespace, image=f"{REPOSITORY}:blue", replicas=REPLICAS))
-    made = Mochi(target)
-    await made.serving(REPLICAS)
-    return made
-
-
-RULES = [
-    {
-        "apiGroups": ["argoproj.io"],
-        "resources": ["rollouts", "rollouts/status"],
-        "verbs": ["get", "list", "watch", "patch"],
-    },
-    {"apiGroups": ["apps"], "resources": ["replicasets", "deployments"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch", "patch"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
-]
-
-
-@pytest.fixture
-async def bot(hire, installed):
-    async with hire(RULES) as made:
-        yield made
+def backend(on_rollout):
+    return on_rollout
 
 
 async def test_from_deploy_to_live_and_back(bot, installed):
@@ -61,38 +27,6 @@ async def test_from_deploy_to_live_and_back(bot, installed):
     await bot.ask(Verb.ROLL_BACK, SAM, "wrong prices")
     await bot.reaches(Phase.REVERTED)
     assert await installed.serving(REPLICAS, instead_of=green) == blue
-
-
-class Rollout:
-    """What other people do with it, and what it says."""
-
-    def __init__(self, installed: Mochi) -> None:
-        self._installed = installed
-        namespace = installed.target.namespace
-        self.path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/rollouts/mochiapp"
-
-    async def get(self):
-        return await self._installed.get(self.path)
-
-    async def set_image(self, tag: str):
-        image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": f"{REPOSITORY}:{tag}"}]
-        json_patch = "application/json-patch+json"
-        return await self._installed.patch(self.path, image, manager="kubectl-set", content_type=json_patch)
-
-    async def promote(self, *, manager: str = "kubectl-argo-rollouts"):
-        return await self._installed.patch(
-            f"{self.path}/status", {"status": {"pauseConditions": None}}, manager=manager
-        )
-
-    async def abort(self):
-        return await self._installed.patch(
-            f"{self.path}/status", {"status": {"abort": True}}, manager="kubectl-argo-rollouts"
-        )
-
-
-@pytest.fixture
-def rollout(installed):
-    return Rollout(installed)
 
 
 async def test_a_rejected_release_leaves_the_rollout_as_it_was(bot, installed, rollout):

@@ -1,8 +1,7 @@
 """Other people and programs change the same objects: nothing of theirs is overwritten, nothing wrong is served."""
 
-import asyncio
-
 from installed import selectors
+from staff import Held
 
 import mochi
 from bot.clusters.api import SERVICE
@@ -12,28 +11,11 @@ from bot.release.record import Cause, Phase
 from world import KIM, REPOSITORY
 
 
-class Held:
-    """Keeps a bot's switch back, from before its request is sent until it is let go."""
-
-    def __init__(self, bot) -> None:
-        self.decided, self.let_go = asyncio.Event(), asyncio.Event()
-        bot.door.before = self._before
-
-    async def _before(self, kind, name, patch) -> None:
-        if (kind, name) == (SERVICE, mochi.ACTIVE):
-            self.decided.set()
-            await self.let_go.wait()
-
-    async def until_decided(self) -> None:
-        async with asyncio.timeout(20):
-            await self.decided.wait()
-
-
 async def test_a_switch_decided_upon_an_older_service_is_refused_and_decided_again(bot, installed):
     """I6: the annotation that somebody made in between is still there after the switch."""
     await bot.deploy("green")
     release = await bot.reaches(Phase.READY)
-    held = Held(bot)
+    held = Held(bot, SERVICE, mochi.ACTIVE)
     await bot.approve()
     await held.until_decided()
     await installed.annotate(f"{installed.services}/{mochi.ACTIVE}")
@@ -50,7 +32,7 @@ async def test_a_selector_that_somebody_changed_just_before_the_switch_stays_the
     """I6: the write that comes too late fails its tests, and then a person must look."""
     await bot.deploy("green")
     await bot.reaches(Phase.READY)
-    held = Held(bot)
+    held = Held(bot, SERVICE, mochi.ACTIVE)
     await bot.approve()
     await held.until_decided()
     await installed.select(mochi.ACTIVE, color="green")
@@ -99,7 +81,7 @@ async def test_a_slot_that_was_given_away_between_the_last_look_and_the_switch_i
     await bot.deploy("green")
     await bot.reaches(Phase.READY)
     blue = await installed.serving(2)
-    held = Held(bot)
+    held = Held(bot, SERVICE, mochi.ACTIVE)
     await bot.approve()
     await held.until_decided()
     await installed.label_template(mochi.IDLE, **{LABEL: "something-else"})
@@ -114,7 +96,7 @@ async def test_an_image_that_was_set_between_the_last_look_and_the_switch_is_tak
     await bot.deploy("green")
     await bot.reaches(Phase.READY)
     blue = await installed.serving(2)
-    held = Held(bot)
+    held = Held(bot, SERVICE, mochi.ACTIVE)
     await bot.approve()
     await held.until_decided()
     await installed.set_image(mochi.IDLE, f"{REPOSITORY}:purple")

@@ -9,7 +9,8 @@ from views import ANN, APP, KIM, LEAD, LEE, NOW, QC, RELEASE, ROLES, SHAPES, ext
 from bot.clusters.cluster import Link
 from bot.release.app import Approval, Requirement
 from bot.release.approvals import Vote
-from bot.release.record import Cause
+from bot.release.record import NOBODY, Cause, Person
+from bot.release.snapshot import Check, Verdict
 from bot.release.verbs import Verb
 from bot.view import Kind, WayBack
 from cogs.card import Around, face, payload
@@ -30,6 +31,9 @@ FIRST_LINES = {
     "withdrawn": "⚪ mochi #7 (green) was abandoned by @ann",
     "replaced": "⚪ mochi #7 (green) was replaced by #8",
     "rolled back": "🟠 mochi #7 (green) was rolled back by @ann to `mochi:blue` after 4 min: too slow",
+    "unapproved": (
+        "🔴 mochi #7 (green) went live without approval: promoted outside by kubectl-argo-rollouts at 14:02 UTC"
+    ),
     "abandoned": "🔴 mochi #7 (green) was left alone: the active Service was changed by kubectl at 14:02 UTC",
 }
 TITLES = {
@@ -47,6 +51,7 @@ TITLES = {
     "withdrawn": "not released",
     "replaced": "replaced",
     "rolled back": "rolled back",
+    "unapproved": "live without approval",
     "abandoned": "left as it is",
 }
 BUTTONS = {
@@ -64,6 +69,7 @@ BUTTONS = {
     "withdrawn": ("again",),
     "replaced": ("#8",),
     "rolled back": ("Production",),
+    "unapproved": ("Production",),
     "abandoned": ("Production",),
 }
 
@@ -221,6 +227,59 @@ def test_warnings_stay_on_the_card_while_the_release_is_open():
 
 def test_the_footer_says_who_asked_and_what_to_search_the_cluster_for():
     assert drawn("ready").embed.footer.text == "asked by ann · mochi-7-k3f9q2"
+
+
+def test_of_a_release_that_somebody_else_began_the_footer_says_who_and_when():
+    outside = "kubectl-set at 14:02 UTC"
+    known = drawn("ready", begun_by=outside).embed.footer.text
+    assert known == "started by ann (kubectl-set at 14:02 UTC) · mochi-7-k3f9q2"
+    unknown = drawn("ready", begun_by=outside, author=Person(NOBODY, "kubectl-set")).embed.footer.text
+    assert unknown == "started by kubectl-set at 14:02 UTC · mochi-7-k3f9q2"
+
+
+def test_what_went_live_unapproved_can_be_taken_back_as_long_as_it_is_the_newest():
+    assert "`/rollback` takes it back." in drawn("unapproved").embed.description
+    assert "/rollback" not in drawn("unapproved", current=False).embed.description
+    assert "/rollback" not in drawn("abandoned").embed.description
+
+
+# Gates
+
+BEFORE = Check("pre-promotion analysis", "argo", Verdict.PASSED)
+AFTER = Check("post-promotion analysis", "argo", Verdict.FAILED, "errors measured 3, wanted result < 1")
+
+
+def gates(shape="ready", **changes):
+    return {field.name: field.value for field in drawn(shape, **changes).embed.fields}.get("Gates")
+
+
+def test_each_gate_is_a_row_with_its_state_in_a_sign_and_in_words():
+    assert gates("baking", checks=(BEFORE, AFTER)).splitlines() == [
+        "✅ pre-promotion analysis (argo) passed",
+        "❌ post-promotion analysis (argo) failed: errors measured 3, wanted result \\< 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "row"),
+    [
+        (Verdict.RUNNING, "⏳ pre-promotion analysis (argo) is running"),
+        (Verdict.PASSED, "✅ pre-promotion analysis (argo) passed"),
+        (Verdict.FAILED, "❌ pre-promotion analysis (argo) failed"),
+        (Verdict.NONE, "❔ pre-promotion analysis (argo) has no verdict"),
+    ],
+)
+def test_only_a_gate_that_passed_looks_like_one(verdict, row):
+    assert gates(checks=(replace(BEFORE, verdict=verdict),)) == row
+
+
+def test_a_card_without_gates_has_no_field_for_them():
+    assert gates() is None
+
+
+@pytest.mark.parametrize("shape", ["reverting", "failed", "abandoned"])
+def test_what_a_gate_measured_stays_on_the_card_of_a_release_that_went_back_because_of_it(shape):
+    assert "errors measured 3" in gates(shape, checks=(AFTER,))
 
 
 def test_the_namespace_is_named_where_there_are_several():

@@ -23,6 +23,9 @@ LINES = {
     "withdrawn": "⚪ #7 green · abandoned by @ann · 6 min",
     "replaced": "⚪ #7 green · replaced by @ann · 6 min",
     "rolled back": "🟠 #7 green · rolled back by @ann: too slow · 5 min",
+    "unapproved": (
+        "🔴 #7 green · went live without approval: promoted outside by kubectl-argo-rollouts at 14:02 UTC · 6 min"
+    ),
     "abandoned": "🔴 #7 green · left as it was: the active Service was changed by kubectl at 14:02 UTC · 6 min",
 }
 

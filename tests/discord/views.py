@@ -7,6 +7,7 @@ from bot.clusters.cluster import Link
 from bot.release.app import App, Approval, Native, Requirement, Switch
 from bot.release.approvals import Vote, tally
 from bot.release.record import Cause, Person, Phase, Release, Version
+from bot.release.snapshot import Check, Verdict
 from bot.release.verbs import buttons
 from bot.view import Kind, Live, View, WayBack
 from cogs.card import Around, Face, face
@@ -66,6 +67,10 @@ SHAPES = {
             "approvers": (KIM, LEE),
         },
     ),
+    "unapproved": (
+        Phase.ABANDONED,
+        {"cause": Cause.PROMOTED_OUTSIDE, "reason": "promoted outside by kubectl-argo-rollouts at 14:02 UTC"},
+    ),
     "abandoned": (
         Phase.ABANDONED,
         {"cause": Cause.FOREIGN, "reason": "the active Service was changed by kubectl at 14:02 UTC"},
@@ -117,6 +122,8 @@ def extreme(shape: str, text: str) -> Face:
         asked=text,
         image=f"registry.example.com/{'r' * 230}@sha256:{'0' * 64}",
         notes=(text,) * 10,
+        begun_by=text,
+        checks=tuple(Check(text, text, verdict, text) for verdict in Verdict),
         approvers=many if view(shape).release.approvers else (),
         by=many[0],
         preview=Link("http://example.com/" + "p" * 600, answers=False),

@@ -6,7 +6,7 @@ import pytest
 from examples import KIM, LEE, MOMENT, NOW, release, side, snapshot
 
 from bot.release.machine import Decision, Order, advance, fulfil, observe, sent
-from bot.release.record import Cause, Phase
+from bot.release.record import NOBODY, Cause, Person, Phase
 from bot.release.snapshot import Traffic
 
 LIVE = {"traffic": Traffic.CANDIDATE}
@@ -95,6 +95,11 @@ def test_an_empty_side_is_dated_by_the_first_look_that_sees_it_until_it_answers(
 def test_phases_without_a_switch_remember_nothing_of_what_is_seen(phase):
     before = release(phase)
     assert observe(before, snapshot(candidate=side(0), **LIVE), NOW) is before
+
+
+def test_somebody_whom_nobody_knows_is_no_person_of_the_guild():
+    assert KIM.is_known
+    assert not Person(NOBODY, "kubectl-set").is_known
 
 
 def test_only_an_image_with_a_digest_is_bound_to_its_content():

@@ -7,7 +7,7 @@ import pytest
 from every_case import every
 from examples import ANN, DAN, DEPLOYER, GUS, KIM, LEAD, LEE, MOMENT, NOW, OLA, QC, ROBOT, app, release
 
-from bot.release.app import Switch
+from bot.release.app import Argo, Switch
 from bot.release.errors import Refused
 from bot.release.machine import advance, decide
 from bot.release.record import Cause, Phase
@@ -241,6 +241,13 @@ def test_promote_is_shown_when_it_is_what_is_missing(policy, quorum, asked, show
 @pytest.mark.parametrize("change", [{"retire_asked": True}, {"retired": True}])
 def test_releasing_capacity_is_not_offered_twice(change):
     assert buttons(release(Phase.DONE, **change), AUTO, quorum=True) == (Verb.ROLL_BACK,)
+
+
+def test_capacity_that_a_controller_of_the_cluster_gives_up_by_itself_is_not_asked_for():
+    on_argo = app(target=Argo("mochiapp"))
+    assert buttons(release(Phase.DONE), on_argo, quorum=True) == (Verb.ROLL_BACK,)
+    said = refusal(release(Phase.DONE), Verb.RELEASE_CAPACITY, OLA, on_argo)
+    assert said == "Argo Rollouts itself scales down the pods of the version before mochi #7."
 
 
 def test_every_cause_comes_about():

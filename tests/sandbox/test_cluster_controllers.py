@@ -112,7 +112,7 @@ def test_a_rollout_of_a_crashing_image_stops_and_says_why(cluster):
     assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert status["restartCount"] == 3  # at once, after 10 s, after 20 s more
     assert status["lastState"]["terminated"]["exitCode"] == 1
-    assert "MOCHI_FLAVOUR" in status["lastState"]["terminated"]["message"]
+    assert "FLAVOUR" in status["lastState"]["terminated"]["message"]
     assert len(ready(cluster)) == 3
     assert condition(deployment(cluster), "Progressing") == ("True", "ReplicaSetUpdated")
     cluster.advance(600)

@@ -4,7 +4,7 @@
 one, so that the real SQL and its transactions are under fire too.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
@@ -190,6 +190,13 @@ class MemoryStore(Store):
         def answer() -> Release | None:
             found = (each for each in reversed(self._shelf.releases.values()) if each.app == app)
             return next((each for each in found if each.was_live and each.digests & wanted), None)
+
+        return await self._read(answer)
+
+    async def adopted(self, app: str, selector: Mapping[str, str]) -> Release | None:
+        def answer() -> Release | None:
+            found = (each for each in reversed(self._shelf.releases.values()) if each.app == app and each.begun_by)
+            return next((each for each in found if each.selector.items() <= selector.items()), None)
 
         return await self._read(answer)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from bot.clusters.addresses import optional, read_links
 from bot.clusters.api import (
+    ANALYSIS_RUN,
     DEPLOYMENT,
     ENDPOINT_SLICE,
     INGRESS,
@@ -79,11 +80,16 @@ class ArgoCluster:
             for namespace in {app.namespace for app in apps}
             for kind in WATCHED
         }
+        self._analyses = {
+            namespace: Watch(api, ANALYSIS_RUN, namespace, partial(changed, namespace))
+            for namespace in {app.namespace for app in apps}
+        }
+        """Whoever may not read them does without."""
 
     async def follow(self) -> None:
         """Keep the cache current, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for watch in self._watches.values():
+            for watch in (*self._watches.values(), *self._analyses.values()):
                 group.create_task(watch.run())
 
     @property
@@ -134,6 +140,7 @@ class ArgoCluster:
             replica_sets=[each for each in replica_sets.values() if is_owned_by(each, rollout)],
             pods=[pod for pod in pods.values() if HASH in labels(pod)],
             slices=list(slices.values()),
+            analysis_runs=list(self._analyses[app.namespace].objects.values()),
             application=self._applications.get(app.name),
         )
 
@@ -236,6 +243,7 @@ class ArgoCluster:
             replica_sets=[each for each in beside.replica_sets if is_owned_by(each, rollout)],
             pods=beside.pods,
             slices=beside.slices,
+            analysis_runs=list(self._analyses[app.namespace].objects.values()),
             application=self._applications.get(app.name),
         )
 

@@ -35,6 +35,8 @@ class Objects:
     """Those of the Rollout."""
     pods: Sequence[Json]
     slices: Sequence[Json]
+    analysis_runs: Sequence[Json] = ()
+    """Of the namespace, as far as they are known: they are shown, and nothing rests upon them."""
     application: Json | None = None
     """The Argo CD Application that keeps the holder of the template; None when there is none, or it may not be read."""
 

@@ -15,42 +15,54 @@ from bot.clusters.argo.reading import annotations, moment
 WITHIN = timedelta(seconds=2)
 """After this a write that shows no effect may be lost."""
 NUDGES = 3
+"""After so many people are told. A controller that is back may still have lost all that was written before, so it is
+nudged further on, more and more seldom.
+"""
+AGAIN, SELDOM = timedelta(minutes=1), timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Owed:
     what: str
-    due: datetime
-    """Until then the effect may come without being asked for once more."""
+    told_at: datetime
+    """When the controller was told, or nudged last."""
     nudges: int
     now: datetime
 
     @property
-    def is_due(self) -> bool:
-        return self.now >= self.due
-
-    @property
-    def needs_nudge(self) -> bool:
-        return self.is_due and self.nudges < NUDGES
+    def _in_time_until(self) -> datetime:
+        return self.told_at + WITHIN
 
     @property
     def is_late(self) -> bool:
-        return self.is_due or self.nudges > 0
+        return self.nudges > 0 or self.now >= self._in_time_until
 
     @property
     def is_given_up(self) -> bool:
         """It was nudged often enough, and had its time after the last one too."""
-        return self.is_due and self.nudges >= NUDGES
+        return self.nudges > NUDGES or (self.nudges == NUDGES and self.now >= self._in_time_until)
+
+    @property
+    def needs_nudge(self) -> bool:
+        return self.now >= self._nudge_at
+
+    @property
+    def look_at(self) -> datetime:
+        """When there is something to do or to say, unless the effect comes before."""
+        return self._nudge_at if self.is_given_up else self._in_time_until
+
+    @property
+    def _nudge_at(self) -> datetime:
+        times = self.nudges - NUDGES
+        return self._in_time_until if times < 0 else self.told_at + min(AGAIN * 2 ** min(times, 10), SELDOM)
 
 
-def owed(rollout: Json, what: str, told_at: datetime | None, now: datetime) -> Owed:
-    """`told_at` None: nobody knows any more when it was told, so it is due."""
+def owed(rollout: Json, what: str, told_at: datetime, now: datetime) -> Owed:
     note = _note(rollout, patches.NUDGED)
-    times = note.get("times")
-    if note.get("for") != what or not isinstance(times, int):
-        return Owed(what, now if told_at is None else told_at + WITHIN, 0, now)
-    told_at = moment(note.get("at")) or told_at
-    return Owed(what, now if told_at is None else told_at + WITHIN, times, now)
+    times, nudged_at = note.get("times"), moment(note.get("at"))
+    if note.get("for") != what or not isinstance(times, int) or nudged_at is None:
+        return Owed(what, told_at, 0, now)
+    return Owed(what, nudged_at, times, now)
 
 
 def written(holder: Json) -> tuple[int, datetime] | None:

@@ -12,8 +12,9 @@ from typing import Self
 from bot.clusters import patches as service_patches
 from bot.clusters.api import DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS, SERVICE, Json
 from bot.clusters.argo import patches
+from bot.clusters.argo.analysis import checks
 from bot.clusters.argo.objects import CONTROLLER, Objects
-from bot.clusters.argo.owed import Owed, owed, written
+from bot.clusters.argo.owed import WITHIN, Owed, owed, written
 from bot.clusters.argo.reading import HASH, blue_green, container, deadline
 from bot.clusters.argo.state import State, said
 from bot.clusters.argo.versions import Versions
@@ -65,7 +66,9 @@ class RolloutView:
             given_up=self._given_up,
             promoted_by=self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else "",
             restarting=self._versions.is_restarting,
-            again_at=None if self._owed is None or self._owed.is_given_up else self._owed.due,
+            instant_until=deadline(previous) if (previous := self._previous_set) is not None else None,
+            checks=checks(self.objects.rollout, self.objects.analysis_runs, self._versions.candidate),
+            again_at=None if self._owed is None else self._owed.look_at,
         )
 
     def of(self, release: Release) -> Self:
@@ -124,6 +127,10 @@ class RolloutView:
         by_itself = changed_by(self.objects.active, "spec", "selector").startswith(CONTROLLER)
         return gone and by_itself and self.release.phase is not Phase.REVERTING and not self._given_up
 
+    @property
+    def _previous_set(self) -> Json | None:
+        return self.objects.replica_set(self._versions.previous)
+
     @cached_property
     def _keeper(self) -> str:
         """The Argo CD application that would put back what is written to the pod template; "" when none would."""
@@ -152,7 +159,7 @@ class RolloutView:
 
     @cached_property
     def _previous_side(self) -> Side:
-        replica_set = self.objects.replica_set(self._versions.previous)
+        replica_set = self._previous_set
         called = name(replica_set) if replica_set else self.release.previous.slot
         pods = self.objects.pods_of(self._versions.previous)
         if self._traffic is Traffic.PREVIOUS:
@@ -219,6 +226,9 @@ class RolloutView:
         """What of ours the controller has shown no effect of yet; None when there is nothing."""
         if not self.release.phase.open:  # nobody waits for it
             return None
+        # A Service that lets in any version is switched to the newest at the controller's next look.
+        if not self.objects.active_hash:
+            return None
         if self._state is State.OBSERVING:
             return self._owed_template
         return self._owed_switch if self._state is State.RESUMING else None
@@ -237,8 +247,8 @@ class RolloutView:
         switches = self._versions.is_desired and self._traffic is not Traffic.CANDIDATE
         if release.phase is Phase.PROMOTING and switches and sent is not None:
             return owed(rollout, f"promotion of {release.label} at {sent.isoformat()}", sent, self.read_at)
-        if release.phase is Phase.REVERTING and self._versions.is_restarting:
-            return owed(rollout, f"way back from {release.label}", None, self.read_at)
+        if release.phase is Phase.REVERTING and self._versions.is_restarting:  # when that was told is not on record
+            return owed(rollout, f"way back from {release.label}", self.read_at - WITHIN, self.read_at)
         return None
 
     @cached_property
@@ -345,7 +355,7 @@ class RolloutView:
         """At its deadline the previous version's pods go, wherever the Service points by then. Its template keeps them,
         and a controller that does not take that up in time does not take pods either.
         """
-        replica_set = self.objects.replica_set(self._versions.previous)
+        replica_set = self._previous_set
         goes_at = deadline(replica_set) if replica_set else None
         if goes_at is None or self.read_at < goes_at - GOES_WITHIN:
             return None
@@ -363,7 +373,7 @@ class RolloutView:
     def _is_small_preview(self) -> bool:
         """The previous version has all the pods that it gets while it is a preview (`previewReplicaCount`)."""
         count = blue_green(self.objects.rollout).get("previewReplicaCount")
-        replica_set = self.objects.replica_set(self._versions.previous)
+        replica_set = self._previous_set
         if not isinstance(count, int) or replica_set is None or self._state is not State.PAUSED:
             return False
         return self._versions.is_restarting and replicas(replica_set) == count < replicas(self.objects.rollout)

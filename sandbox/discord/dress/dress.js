@@ -206,8 +206,17 @@
     if (shown.textContent !== status) shown.textContent = status;
   }
 
+  // Whoever frames the page cannot look into it, and may want to know that there is something to see.
+  let drawn = false;
+
+  function tellOnceDrawn() {
+    if (drawn || !window.simcordPreview?.ready) return;
+    drawn = true;
+    outside?.postMessage({ drawn }, "*");
+  }
+
   window.addEventListener("DOMContentLoaded", () => {
-    setInterval(() => { insist(); note(); nameLinks(); follow(); resume(); }, 200);
+    setInterval(() => { insist(); note(); nameLinks(); follow(); resume(); tellOnceDrawn(); }, 200);
     outside?.postMessage({ ready: true }, "*");
   });
 })();

@@ -1,0 +1,117 @@
+"""Argo's controller stands still, at each point of a release: traffic is home all the same, and when it goes on nothing
+is live that was not approved.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from installed import ready
+from rollout import hashes, works_towards
+from targets import frozen
+
+import mochi
+from bot.clusters.argo.reading import deadline, template_of
+from bot.release.record import Phase
+from bot.release.verbs import Verb
+from world import ANN, KIM, SAM
+
+
+@pytest.fixture
+def backend(on_rollout):
+    return on_rollout
+
+
+async def past(moment):
+    """The controller has no other clock than the machine's."""
+    await asyncio.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+
+
+def services(bot):
+    """The writes to the active Service, but for the claim."""
+    return [patch for kind, name, patch in bot.door.sent if kind == "Service" and name == mochi.ACTIVE][1:]
+
+
+async def test_a_version_that_it_has_not_seen_is_taken_out_again(bot, installed, rollout, controller):
+    blue, before = await installed.serving(2), template_of(await rollout.get())
+    async with installed.record_service() as service:
+        async with frozen(controller):
+            await bot.deploy("green")
+            await rollout.until(lambda each: template_of(each) != before)
+            await bot.ask(Verb.ABANDON, ANN)
+            await rollout.until(lambda each: template_of(each) == before)
+            assert (await bot.newest()).phase is Phase.REVERTING
+        await bot.reaches(Phase.REVERTED)
+        assert len(hashes(await service.so_far())) == 1
+    assert await installed.serving(2) == blue
+    assert await rollout.sets_of("green") == []
+
+
+async def test_a_version_that_waits_is_taken_out_again(bot, installed, rollout, controller):
+    blue, before = await installed.serving(2), template_of(await rollout.get())
+    await bot.deploy("green")
+    await bot.reaches(Phase.READY)
+    async with installed.record_service() as service:
+        async with frozen(controller):
+            await bot.ask(Verb.REJECT, KIM)
+            await rollout.until(lambda each: template_of(each) == before)
+            assert (await bot.newest()).phase is Phase.REVERTING
+        await bot.reaches(Phase.REVERTED)
+        assert len(hashes(await service.so_far())) == 1
+    assert await installed.serving(2) == blue
+
+
+async def test_a_promotion_that_it_has_not_carried_out_is_taken_back(bot, installed, rollout, controller):
+    """It was told to switch, and then that the version is not wanted: it hears of both, and never switches."""
+    blue, before = await installed.serving(2), template_of(await rollout.get())
+    await bot.deploy("green")
+    await bot.reaches(Phase.READY)
+    async with installed.record_service() as service:
+        async with frozen(controller):
+            await bot.approve()
+            await bot.sees(lambda moment: moment.seen and "was told to switch" in moment.seen.pending)
+            await bot.ask(Verb.ROLL_BACK, SAM)
+            await rollout.until(lambda each: template_of(each) == before)
+            assert (await bot.newest()).phase is Phase.REVERTING
+        bot.clock.skip(seconds=12)  # until when a switch of ours might still arrive
+        await bot.reaches(Phase.REVERTED)
+        assert len(hashes(await service.so_far())) == 1
+    assert await installed.serving(2) == blue
+
+
+async def test_traffic_comes_home_by_one_write_to_the_service(bot, installed, rollout, controller):
+    blue = await installed.serving(2)
+    await bot.release("green")
+    green = await installed.serving(2, instead_of=blue)
+    async with installed.record_service() as service:
+        async with frozen(controller):
+            await bot.ask(Verb.ROLL_BACK, SAM)
+            assert await installed.serving(2, instead_of=green) == blue
+            assert len(services(bot)) == 1
+            assert (await bot.newest()).phase is Phase.REVERTING
+        await bot.reaches(Phase.REVERTED)
+        assert len(hashes(await service.so_far())) == 2
+    assert len(services(bot)) == 1
+    assert works_towards(await rollout.get()) == await rollout.live()
+    assert await installed.serving(2) == blue
+
+
+@pytest.mark.parametrize("strategy", [{"scaleDownDelaySeconds": 6}])
+async def test_pods_that_outlive_their_deadline_while_it_stands_still_carry_the_traffic(
+    bot, installed, rollout, controller
+):
+    """They are made to stay before the traffic is sent to them: it might go on at any moment, and take them first."""
+    blue = await installed.serving(2)
+    await bot.release("green")
+    green = await installed.serving(2, instead_of=blue)
+    goes_at = deadline(await rollout.until_set("blue", deadline))
+    async with frozen(controller), installed.record_endpoints() as serving:
+        await past(goes_at)
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        assert await installed.serving(2, instead_of=green) == blue
+        kinds = [kind for kind, _, _ in bot.door.sent]
+        assert kinds[-3:].index("Rollout") < kinds[-3:].index("Service")
+        controller.thaw()
+        await bot.reaches(Phase.REVERTED)
+        assert all(ready(moment) for moment in await serving.so_far())
+    assert await installed.serving(2) == blue
