@@ -13,7 +13,7 @@ from bot.setup.sibling import SLOT, are_siblings
 
 def the_one_behind(service: Service, objects: Objects) -> Deployment | str:
     made_by = keepers(service, objects)
-    wrong = _nothing_to_switch(service, objects) or _no_deployments(service, made_by, objects)
+    wrong = _nothing_to_switch(service) or _no_deployments(service, made_by, objects)
     if wrong:
         return wrong
     names = {name for _, name in made_by}
@@ -59,13 +59,13 @@ def own(selector: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in lasting(selector).items() if key not in {LABEL, SLOT}}
 
 
-def _nothing_to_switch(service: Service, objects: Objects) -> str:
+def _nothing_to_switch(service: Service) -> str:
     called = f"Service {service.name}"
     if service.spec.type == "ExternalName":
         return f"{called} is of type ExternalName: it leads out of the cluster, and there is nothing to switch."
     if not service.selector:
         return f"{called} has no selector, so there is nothing to switch: give it the labels of the app's pods."
-    if ROLLOUT_HASH in service.selector and not any(service.name in each.services for each in objects.rollouts):
+    if ROLLOUT_HASH in service.selector:
         return f"{called} is switched by a Rollout that is not seen here."
     empty = next((key for key, value in service.selector.items() if not value), None)
     return f"{called} selects {empty} with an empty value: give it a value or remove it." if empty is not None else ""

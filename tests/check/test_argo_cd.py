@@ -84,6 +84,8 @@ async def test_where_git_is_put_back_at_once_it_is_told_what_works_instead(check
         team.cluster.objects.delete(APPLICATION.plural, "argocd", "shop")
         added = yaml.safe_load(images.paste)
         assert {each["name"] for each in added["ignoreDifferences"]} == {mochi.LIVE, mochi.IDLE}
+        image = "/spec/template/spec/containers/0/image"
+        assert [each["jsonPointers"] for each in added["ignoreDifferences"]] == [[image, "/spec/replicas"]] * 2
         await kept(team, HEALS | added["syncPolicy"], *added["ignoreDifferences"])
         assert [each for each in about(await checked()) if each.state is not State.OK] == []
 

@@ -390,7 +390,8 @@ PAIR = ("mochiapp", "mochiapp-preview")
 
 async def test_a_load_balancer_that_knows_pods_by_itself_is_told(checked, team):
     note = {"cloud.google.com/neg": json.dumps({"ingress": True})}
-    await team.change(SERVICE.plural, mochi.ACTIVE, {"metadata": {"annotations": note}})
+    for name in PAIR:
+        await team.change(SERVICE.plural, name, {"metadata": {"annotations": note}})
     [found] = (await checked()).wrong
     assert (found.about, found.state) == ("production", State.WARN)
     assert found.sentence == (
