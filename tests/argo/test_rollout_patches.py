@@ -139,6 +139,7 @@ def test_a_nudge_changes_an_annotation_and_nothing_else():
     value = json.dumps({"for": "generation 3", "times": 2, "at": AT})
     assert patches.nudge(rollout, "generation 3", 2, NOW) == (
         holds("/metadata/uid", rollout["metadata"]["uid"]),
+        {"op": "test", "path": "/metadata/annotations/greenlight.dev~1nudged", "value": None},
         {"op": "add", "path": "/metadata/annotations/greenlight.dev~1nudged", "value": value},
     )
 

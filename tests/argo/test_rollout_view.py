@@ -613,7 +613,8 @@ def test_a_write_without_effect_is_brought_to_the_controller_s_notice_after_two_
     late = lost(waited=2)
     nudge = late.upkeep()
     assert (nudge.kind, nudge.name) == ("Rollout", "mochiapp")
-    [test, change] = nudge.patch
+    [test, as_read, change] = nudge.patch
+    assert as_read == {"op": "test", "path": change["path"], "value": None}
     assert test == {"op": "test", "path": "/metadata/uid", "value": late.objects.rollout["metadata"]["uid"]}
     assert change["path"] == "/metadata/annotations/greenlight.dev~1nudged"
     assert json.loads(change["value"])["times"] == 1

@@ -1,4 +1,4 @@
-"""The two ways in which an app runs, each with its cluster, its oracles and the deeds of those who have rights there."""
+"""The two ways in which an app runs, each with its cluster, its oracles and what those do who have rights there."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

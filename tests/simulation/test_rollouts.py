@@ -1,4 +1,4 @@
-"""The simulation's Rollout controller against the sandbox's, which has all of Argo's: the same deeds, the same states."""
+"""The simulation's Rollout controller beside the sandbox's, which has all of Argo's: same deeds, same states."""
 
 import json
 from typing import Any

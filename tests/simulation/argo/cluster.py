@@ -1,7 +1,7 @@
 """An app on Argo Rollouts: its Rollout, the ReplicaSets and pods of it, and who works on them one step at a time."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from bot.clusters.argo.reading import HASH
 from bot.clusters.argocd import TRACKED
@@ -18,7 +18,7 @@ IMAGE = "/spec/template/spec/containers/0/image"
 
 class Cluster(cluster.Cluster):
     MAKER = "replicaset"
-    _BUILT: dict[Any, "Cluster"] = {}
+    _BUILT: ClassVar[dict[Any, "Cluster"]] = {}
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         super().__init__(seconds)
@@ -148,7 +148,7 @@ class Cluster(cluster.Cluster):
         if self.git is not None and present != self.git:
             self.patch("rollouts", name, [{"op": "replace", "path": IMAGE, "value": self.git}], ARGO_CD)
 
-    CONTROLLERS = {
+    CONTROLLERS: ClassVar = {
         "rollouts": _rollouts,
         "replicaset": _replica_set,
         "analysis": _analysis,

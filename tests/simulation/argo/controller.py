@@ -5,7 +5,7 @@ others wrote in between disappears from its view until the Rollout changes again
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from bot.clusters.argo.reading import HASH, annotations
 from bot.clusters.reading import selector
@@ -234,7 +234,7 @@ class Controller:
             self.analyses[hash_] = "Successful" if passed else "Failed"
             cluster.need("rollouts", ROLLOUT)
 
-    _DO: dict[str, Callable[..., bool]] = {
+    _DO: ClassVar[dict[str, Callable[..., bool]]] = {
         "again": _again,
         "create": _create,
         "note": _note,

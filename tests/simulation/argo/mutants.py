@@ -111,6 +111,8 @@ def a_service_may_be_older_than_its_rollout() -> Iterator[Changes]:
 
 
 class _Anything(str):
+    __slots__ = ()
+
     def __ne__(self, other):
         return False
 

@@ -22,6 +22,8 @@ from simulation.objects import Json
 from simulation.oracles import runs
 
 NUDGES = 3
+SELDOM = 60.0
+"""Seconds between all that come after these."""
 """For one write."""
 LONG = 300.0
 """Seconds."""
@@ -39,7 +41,8 @@ class Oracles(oracles.Oracles):
         self.live = world.cluster.live
         """The hash that the active Service selected last."""
         self.route = world.cluster.controller.route
-        self.nudges: dict[str, int] = {}
+        self.nudges: dict[str, tuple[int, float]] = {}
+        """How often, and when last in seconds."""
         self.promoted: dict[str, str] = {}
         """By release, the hash that the bot promoted."""
         self.resumed_by = ""
@@ -110,7 +113,7 @@ class Oracles(oracles.Oracles):
 
     # What the bot writes
 
-    def _not_blindly(self, resource: str, name: str, patch: Any, before: Json) -> None:
+    def _not_blindly(self, resource: str, name: str, patch: Any, before: Json) -> None:  # noqa: C901 - a list of claims
         changes = [each["path"] for each in patch if each["op"] != "test"]
         if len(changes) == len(patch):
             self.fail("I6", f"{name} was written without a test")
@@ -168,10 +171,11 @@ class Oracles(oracles.Oracles):
             return
         self.world.counts["nudged"] += 1
         text = note if isinstance(note, str) else note[NUDGED]
-        what = json.loads(text)["for"]
-        self.nudges[what] = self.nudges.get(what, 0) + 1
-        if self.nudges[what] > NUDGES:
-            self.fail("I12", f"nudged {self.nudges[what]} times for {what}")
+        what, now = json.loads(text)["for"], self.world.seconds()
+        times, last = self.nudges.get(what, (0, -SELDOM))
+        self.nudges[what] = times + 1, now
+        if times >= NUDGES and now - last < SELDOM:
+            self.fail("I12", f"nudged {times + 1} times for {what}")
 
     # What is true in the cluster
 
@@ -272,9 +276,9 @@ class Oracles(oracles.Oracles):
                 f"{release.title} ended as {release.phase} ({release.reason}), {cluster.live} is live, the controller "
                 f"is at {status.get('currentPodHash')} with {status.get('stableRS')} for stable",
             )
-        if self.outside == (release.label, self.others) and release.phase is not Phase.REVERTED:
-            if release.cause is not Cause.PROMOTED_OUTSIDE and release.label not in self.promoted:
-                self.fail("I3", f"{release.title} was promoted by somebody else and ended as {release.phase}")
+        by_others = self.outside == (release.label, self.others) and release.label not in self.promoted
+        if by_others and release.phase is not Phase.REVERTED and release.cause is not Cause.PROMOTED_OUTSIDE:
+            self.fail("I3", f"{release.title} was promoted by somebody else and ended as {release.phase}")
 
 
 _MOVING = {f"rollouts/{ROLLOUT}", f"services/{ACTIVE}", "analyses"}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from bot.clusters.cluster import LABEL
 from bot.clusters.reading import HASH, is_ready, labels
@@ -69,7 +69,7 @@ class Cluster(cluster.Cluster):
         }
         self.objects.status("deployments", name, status)
 
-    CONTROLLERS = {
+    CONTROLLERS: ClassVar = {
         "deployment": _deployment,
         "kubelet": cluster.Cluster._kubelet,
         "endpoints": cluster.Cluster._endpoints,

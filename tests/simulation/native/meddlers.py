@@ -1,4 +1,4 @@
-"""Who has kubectl, and two Deployments before him: other images, other labels, pods that die, a Service that is moved."""
+"""Who has kubectl, with two Deployments before him: other images and labels, pods that die, a Service that moves."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
