@@ -1,8 +1,7 @@
 """What has to have happened in many runs: a random walk that never promotes proves nothing."""
 
 from bot.release.record import Phase
-from simulation.meddlers import WEATHER
-from simulation.native.meddlers import DEEDS
+from simulation.meddlers import DEEDS, WEATHER
 from simulation.runs import Result
 from simulation.stories import STORIES
 

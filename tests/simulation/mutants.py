@@ -20,7 +20,6 @@ from bot.release.machine import Decision, Order
 from bot.release.record import Phase
 from bot.release.snapshot import Snapshot, Traffic
 from bot.store import Store
-from simulation.argo import mutants as argo
 from simulation.memory import MemoryStore
 
 Changes = tuple[Any, str, Any]
@@ -244,11 +243,8 @@ MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
         nobody_draws,
         candidates_without_pods_are_ready,
         two_writes_are_one,
-        *argo.MUTANTS,
     )
 }
-ON_ARGO = frozenset(each.__name__.replace("_", " ") for each in argo.MUTANTS)
-"""They do harm on Argo Rollouts only, the others on plain Kubernetes."""
 
 
 @contextmanager
