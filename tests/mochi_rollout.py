@@ -15,9 +15,9 @@ def mochi_rollout(
 ) -> list[Json]:
     """`blue_green` adds to the strategy (a person promotes, unless it says otherwise), `spec` to the Rollout's spec."""
     return [
+        rollout(namespace, image=image, replicas=replicas, blue_green=blue_green, **spec),
         _service(namespace, ACTIVE, {"app": "mochi"}),
         _service(namespace, PREVIEW, {"app": "mochi"}),
-        rollout(namespace, image=image, replicas=replicas, blue_green=blue_green, **spec),
         _ingress(namespace, ACTIVE, PRODUCTION_HOST, tls=True),
         _ingress(namespace, PREVIEW, PREVIEW_HOST, tls=False),
     ]

@@ -79,7 +79,8 @@ class OnRollout:
     def manifests(self, namespace: str, image: str) -> list[Json]:
         made = mochi_rollout(namespace, image=image, blue_green=self.strategy, **self.spec)
         parts = (with_workload(each) if self.in_deployment and each["kind"] == "Rollout" else [each] for each in made)
-        return [*itertools.chain.from_iterable(parts)]
+        # A Rollout that finds no Service is invalid, and looked at again after twenty seconds.
+        return sorted(itertools.chain.from_iterable(parts), key=lambda item: item["kind"] == "Rollout")
 
     def rules(self) -> list[Json]:
         [found] = [item for item in yaml.safe_load_all(ROLLOUT_ROLE.read_text("utf-8")) if item["kind"] == "Role"]
