@@ -235,7 +235,8 @@ def _reactions(stored):
 async def opened(tmp_path, monkeypatch, *, target=None, **objects):
     """A stage with the bot on it; at the end, what the bot did wrong fails the test."""
     stage = Stage(tmp_path)
-    stage.world.app = stage.app(**({"target": target} if target else {}))
+    if target is not None:
+        stage.world.app = stage.app(target=target)
     _check_everything(monkeypatch, stage)
     await stage.start(**objects)
     yield stage

@@ -247,7 +247,7 @@ def test_capacity_that_a_controller_of_the_cluster_gives_up_by_itself_is_not_ask
     on_argo = app(target=Argo("mochiapp"))
     assert buttons(release(Phase.DONE), on_argo, quorum=True) == (Verb.ROLL_BACK,)
     said = refusal(release(Phase.DONE), Verb.RELEASE_CAPACITY, OLA, on_argo)
-    assert said == "Argo Rollouts itself scales down the pods of the version before mochi #7."
+    assert said == "The pods of the version before mochi #7 are scaled down by Argo Rollouts itself."
 
 
 def test_every_cause_comes_about():
