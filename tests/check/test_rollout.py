@@ -62,7 +62,7 @@ async def test_a_team_on_argo_rollouts_that_is_set_up_rightly_has_no_warning(che
         ),
         (
             ("services", "patch", True),
-            "Greenlight may not patch Service mochi/mochiapp and Service mochi/mochiapp-preview: no release is",
+            "Greenlight may not patch Service mochi/mochiapp: no release is",
         ),
         (("replicasets", "list", False), "Greenlight may not list replicasets in mochi: no release is possible."),
         (("rollouts", "watch", False), "Greenlight may not watch rollouts in mochi: no release is possible."),

@@ -42,7 +42,7 @@ def nudges_of(bot):
     """What their notes said, in order."""
     path = f"/metadata/annotations/{NUDGED.replace('/', '~1')}"
     changes = [operation for kind, _, patch in bot.door.sent if kind == "Rollout" for operation in patch]
-    return [json.loads(operation["value"]) for operation in changes if operation["path"] == path]
+    return [json.loads(each["value"]) for each in changes if (each["op"], each["path"]) == ("add", path)]
 
 
 def are_two_seconds_apart(moments):
