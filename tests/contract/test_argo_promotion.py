@@ -91,7 +91,7 @@ async def test_a_newer_version_is_never_live_without_being_approved(bot, install
         if when == WHEN[0]:
             await rollout.set_image("purple")
             if not still:
-                await rollout.until(lambda each: is_paused(each) and works_towards(each) != green)
+                await rollout.woken(lambda each: is_paused(each) and works_towards(each) != green)
             held.let_go.set()
             await votes(bot)
         else:
@@ -105,7 +105,7 @@ async def test_a_newer_version_is_never_live_without_being_approved(bot, install
                 await rollout.until(lambda each: not is_paused(each))
                 await rollout.set_image("purple")
         controller.thaw()
-        purple = await rollout.until(lambda each: is_paused(each) and works_towards(each) not in {"", green})
+        purple = await rollout.woken(lambda each: is_paused(each) and works_towards(each) not in {"", green})
         bot.clock.skip(seconds=12)
         await bot.sees(lambda moment: not moment.release.phase.open or moment.release.phase is Phase.BAKING)
         await rollout.annotate()  # one more look of the controller's
