@@ -579,21 +579,6 @@ def test_an_image_that_somebody_set_upon_ours_is_theirs_and_is_not_written_over(
     assert comes_next(look) is REVERTED
 
 
-def test_a_release_that_never_came_up_takes_out_what_it_was_to_take_the_place_of():
-    """Nobody else does: the release that it replaced is over."""
-    look = view("paused", REVERTING, label=PURPLE_LABEL, staged=False)
-    assert comes_next(look) is REVERT
-    write = look.plan(REVERT, actor="sam")
-    assert {"op": "replace", "path": "/spec/template", "value": json.loads(blue().template)} in write.patch
-
-
-def test_a_release_that_never_came_up_leaves_what_is_live_alone():
-    look = view("live-with-deadline", REVERTING, label=PURPLE_LABEL, staged=False)
-    live = replace(look.release.previous, selector={"app": "mochiapp", HASH: GREEN}, label="mochi-2")
-    look = look.of(replace(look.release, previous=live))
-    assert comes_next(look) is REVERTED
-
-
 # What the controller was told, and has shown no effect of
 
 

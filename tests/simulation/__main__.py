@@ -4,15 +4,13 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Sequence
 
 import click
 
 from simulation import mutants
-from simulation.backends import BACKENDS
 from simulation.coverage import missing
 from simulation.runs import Result, family, many, one, planned, silence, sweep
-from simulation.stories import told
+from simulation.stories import STORIES
 
 FAILURES_SHOWN = 5
 ENOUGH = 10_000
@@ -23,21 +21,16 @@ ENOUGH = 10_000
 @click.option("--runs", default=20_000, show_default=True)
 @click.option("--seed", default="1", help="A number for many runs, or the name of one run, to see it.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True)
-@click.option("--backend", default="both", show_default=True, type=click.Choice(["both", *BACKENDS]))
 @click.option("--mutant", default="", type=click.Choice(["", *mutants.MUTANTS]), help="Break the bot like this.")
-def main(runs: int, seed: str, processes: int, backend: str, mutant: str) -> None:
+def main(runs: int, seed: str, processes: int, mutant: str) -> None:
     silence(for_good=True)
-    backends = tuple(BACKENDS) if backend == "both" else (backend,)
-    sys.exit(again(seed, mutant) if "-" in seed else several(runs, int(seed), processes, backends, mutant))
+    sys.exit(again(seed, mutant) if "-" in seed else several(runs, int(seed), processes, mutant))
 
 
-def several(runs: int, seed: int, processes: int, backends: Sequence[str], mutant: str) -> int:
+def several(runs: int, seed: int, processes: int, mutant: str) -> int:
     began, result = time.monotonic(), Result()
-    # Each point at which one of the stories can crash, then whatever chance wants, until there are enough.
-    families = itertools.chain(
-        (sweep(story.name, seed, backend) for backend in backends for story in told(backend)),
-        (family(seed, number, backend) for number in range(runs // 20) for backend in backends),
-    )
+    # Each point at which one of the five stories can crash, then whatever chance wants, until there are enough.
+    families = itertools.chain((sweep(story, seed) for story in STORIES), (family(seed, n) for n in range(runs // 20)))
     for each in many(families, processes, mutant):
         result.add(each)
         if len(result.failed) >= FAILURES_SHOWN or result.runs >= runs:
@@ -51,7 +44,7 @@ def several(runs: int, seed: int, processes: int, backends: Sequence[str], mutan
     )
     for name, why in list(result.failed.items())[:FAILURES_SHOWN]:
         click.echo(f"\n{planned(name).story}: {why}\n    see it: make simulate SEED={name}")
-    never = missing(result, backends) if runs >= ENOUGH else []
+    never = missing(result) if runs >= ENOUGH else []
     for what in never:
         click.echo(f"It never happened: {what}.")
     return 1 if result.failed or never else 0

@@ -20,7 +20,6 @@ from bot.release.machine import Decision, Order
 from bot.release.record import Phase
 from bot.release.snapshot import Snapshot, Traffic
 from bot.store import Store
-from simulation.argo import mutants as argo
 from simulation.memory import MemoryStore
 
 Changes = tuple[Any, str, Any]
@@ -245,9 +244,7 @@ MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
         candidates_without_pods_are_ready,
         two_writes_are_one,
     )
-} | argo.MUTANTS
-ON_ARGO = frozenset(argo.MUTANTS)
-"""They do harm on Argo Rollouts only, the others on plain Kubernetes."""
+}
 
 
 @contextmanager

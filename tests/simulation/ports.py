@@ -69,7 +69,7 @@ class Api:
 
     async def patch(self, kind: Kind, namespace: str, name: str, patch: Patch) -> Json:
         world, bot, what = self._world, self._bot, f"patch {kind.name}/{name}"
-        request = (kind.resource, name, tuple(patch))
+        request = (kind.plural, name, tuple(patch))
         world.oracles.sent(bot, *request)
         bot.in_flight = request
         await self._stop_at(f"before {what}")
@@ -165,10 +165,6 @@ class People:
         self._world.oracles.roles_read(self._bot, ids, found)
         await self._bot.loop.stop_at("after reading roles")
         return found
-
-    async def members(self, ids: Collection[int]) -> Mapping[int, Person]:
-        members = self._world.guild.members
-        return {each: members[each] for each in ids if each in members}
 
 
 class Registry:
@@ -299,15 +295,12 @@ class Session:
 
 
 _QUERIES: dict[str, dict[str, frozenset[str]]] = {}
-_ANY: frozenset[str] = frozenset()
 
 
 def _wanted(item: Json, query: str) -> bool:
     if query and query not in _QUERIES:
         key, among, values = query.partition(" in ")
-        pairs = [(key, values.strip("()"))] if among else [each.partition("=")[::2] for each in query.split(",")]
-        _QUERIES[query] = {key: frozenset(values.split(",")) if values else _ANY for key, values in pairs}
+        pairs = [(key, values.strip("()"))] if among else [each.split("=") for each in query.split(",")]
+        _QUERIES[query] = {key: frozenset(values.split(",")) for key, values in pairs}
     present = labels(item)
-    return not query or all(
-        present.get(key) in values if values else key in present for key, values in _QUERIES[query].items()
-    )
+    return not query or all(present.get(key) in values for key, values in _QUERIES[query].items())

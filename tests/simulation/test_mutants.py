@@ -1,20 +1,16 @@
 """Each way in which the bot is broken on purpose is seen: a mutant that lives means that an oracle is missing."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
 from bot.release.record import Phase
-from bot.release.verbs import Verb
-from simulation.backends import BACKENDS
-from simulation.guild import BO, SAM
-from simulation.meddlers import Meddler
+from simulation.meddlers import DEEDS, Meddler
 from simulation.memory import Shelf
-from simulation.mutants import MUTANTS, ON_ARGO, at_work
+from simulation.mutants import MUTANTS, at_work
 from simulation.oracles import Violation
-from simulation.runs import named, planned, some
-from simulation.stories import STORIES, is_in, presses
+from simulation.runs import planned, some
+from simulation.stories import STORIES
 from simulation.world import World
 
 SEED = 1
@@ -22,58 +18,25 @@ FAMILIES = 100
 LIVES = 400
 
 
-def deed(backend: str, name: str, phase: Phase, *, at_once: bool = False, wait: float = 0) -> Meddler:
-    return Meddler(name, BACKENDS[backend].deeds[name][0], at_once, frozenset({phase}), wait)
-
-
-native_deed, argo_deed = partial(deed, "native"), partial(deed, "argo")
+def deed(name: str, phase: Phase, *, at_once: bool = False, wait: float = 0) -> Meddler:
+    return Meddler(name, DEEDS[name][0], at_once, frozenset({phase}), wait)
 
 
 RARE = {
     "a late switch is not waited for": (
-        "native",
         "rolled back",
-        [native_deed("everybody takes his vote back", Phase.PROMOTING, at_once=True)],
+        [deed("everybody takes his vote back", Phase.PROMOTING, at_once=True)],
         {"a write comes late": 0.5},
     ),
     "candidates without pods are ready": (
-        "native",
         "promoted",
-        [native_deed("pods of the candidate die", Phase.READY, wait=1.5)],
+        [deed("pods of the candidate die", Phase.READY, wait=1.5)],
         {},
     ),
     "who took it back is overruled": (
-        "native",
         "promoted",
-        [native_deed("the traffic is moved back", Phase.PROMOTING, wait=0.05)],
+        [deed("the traffic is moved back", Phase.PROMOTING, wait=0.05)],
         {"an answer is lost": 0.6},
-    ),
-    "the next promotion overrules who took it back": (
-        "argo",
-        "promoted",
-        [argo_deed("the traffic is moved back", Phase.PROMOTING, wait=0.2)],
-        {"an answer is lost": 0.6},
-    ),
-    "the way back goes through the controller": (
-        "argo",
-        "promoted",
-        [
-            argo_deed("the controller dies", Phase.BAKING, wait=1),
-            presses(SAM, 1, Verb.ROLL_BACK, is_in(1, Phase.BAKING), patience=10),
-        ],
-        {},
-    ),
-    "a late nudge is one more": (
-        "argo",
-        "promoted",
-        [argo_deed("the controller freezes", Phase.PROMOTING, at_once=True)],
-        {"a write comes late": 0.9, "an answer is slow": 0.1},
-    ),
-    "what was replaced is left over": (
-        "argo",
-        "superseded",
-        [presses(BO, 2, Verb.ABANDON, is_in(2, Phase.STAGING))],
-        {"a write is lost": 0.5},
     ),
 }
 """Several things have to meet for these, so here they do more often than chance would have them."""
@@ -81,10 +44,10 @@ SLOW = {"no version of the record", "what comes late is let in"}
 """Seen after some hundred lives: `make simulate ARGUMENTS="--mutant '…'"`."""
 
 
-def families(backend: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+def families() -> Iterator[tuple[str, tuple[int, ...]]]:
     """Calm lives, and sharp ones, in which somebody strikes at the switch; each without a crash and with two."""
     for number in range(4 * FAMILIES):
-        name = named(SEED, number, backend)
+        name = f"{SEED}-{number}"
         plan = planned(name)
         if (plan.sharp or plan.calm) and not plan.sql:
             yield name, (60 + number % 97, 160 + number % 89)
@@ -93,7 +56,7 @@ def families(backend: str) -> Iterator[tuple[str, tuple[int, ...]]]:
 @pytest.mark.parametrize("mutant", sorted(MUTANTS.keys() - RARE.keys() - SLOW))
 def test_a_mutant_is_seen(mutant):
     """And the bot as it is lives well in the very lives that show it."""
-    for each in families("argo" if mutant in ON_ARGO else "native"):
+    for each in families():
         failed = some([each], mutant).failed
         if failed:
             print(f"{mutant}: make simulate SEED={next(iter(failed))}: {failed}")  # noqa: T201 - pytest shows it with -s
@@ -114,8 +77,8 @@ def test_a_mutant_that_seldom_does_harm_is_seen(mutant):
 
 
 def lived(mutant: str, number: int, *, mutated: bool) -> list[str]:
-    backend, story, actors, weather = RARE[mutant]
-    world = World(f"{SEED}-{mutant}-{number}", Shelf(), backend)
+    story, actors, weather = RARE[mutant]
+    world = World(f"{SEED}-{mutant}-{number}", Shelf())
     world.actors, world.weather = [*STORIES[story].wishes(), *actors], dict(weather)
     with at_work(mutant if mutated else ""):
         try:
