@@ -11,10 +11,9 @@ import yaml
 from bot.clusters.adoption import BEFORE
 from bot.clusters.argo.discovery import behind
 from bot.clusters.claim import STORE
-from bot.clusters.cluster import LABEL
+from bot.clusters.cluster import ACTOR_NOTE, LABEL, RELEASE_NOTE
 from bot.clusters.links import best_link
 from bot.clusters.rights import rules
-from bot.clusters.view import ACTOR_NOTE, RELEASE_NOTE
 from bot.policy import read_policy
 from bot.release.image import parse
 from bot.settings import Environment

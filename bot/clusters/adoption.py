@@ -17,6 +17,7 @@ from bot.clusters.errors import Unfit
 from bot.clusters.reading import (
     HASH,
     Selector,
+    annotations,
     container,
     grace_period,
     has_pre_stop,
@@ -196,7 +197,7 @@ def _narrow(present: Selector, live: Json, idle: Json, found: Found) -> Selector
 
 def _given_back(service: Json, present: Selector) -> Selector | None:
     """The selector before an adoption that is still in force (an earlier release was replaced before it went live)."""
-    text = (service["metadata"].get("annotations") or {}).get(BEFORE)
+    text = annotations(service).get(BEFORE)
     try:
         before = json.loads(text) if text else None
     except (ValueError, RecursionError):

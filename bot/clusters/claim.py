@@ -8,7 +8,7 @@ as all writes are: of two that claim at once, one is refused, looks again, and s
 
 from bot.clusters.api import Json
 from bot.clusters.errors import Unfit
-from bot.clusters.reading import name
+from bot.clusters.reading import annotations, name
 
 STORE = "greenlight.dev/store"
 """Annotation of the active Service: the identity of the store that releases it."""
@@ -16,7 +16,7 @@ STORE = "greenlight.dev/store"
 
 def claimed_by(service: Json) -> str | None:
     """The identity of a store, None when nobody has claimed it (or whoever had was told to give it up)."""
-    return (service["metadata"].get("annotations") or {}).get(STORE) or None
+    return annotations(service).get(STORE) or None
 
 
 def check_claim(service: Json, store_id: str) -> None:

@@ -17,8 +17,24 @@ from bot.release.snapshot import Snapshot
 
 LABEL = "greenlight.dev/release"
 """In pod templates and selectors: the release. Immutable per release, so traffic can never reach another version."""
+RELEASE_NOTE = "greenlight.dev/released"
+ACTOR_NOTE = "greenlight.dev/by"
+"""Annotations of the active Service: which release was last given the traffic, and by whom."""
 
-__all__ = ["LABEL", "Cluster", "ClusterError", "Link", "Links", "Outside", "Start", "View", "Write", "label_of"]
+__all__ = [
+    "ACTOR_NOTE",
+    "LABEL",
+    "RELEASE_NOTE",
+    "Cluster",
+    "ClusterError",
+    "Link",
+    "Links",
+    "Outside",
+    "Start",
+    "View",
+    "Write",
+    "label_of",
+]
 
 
 @dataclass(frozen=True)

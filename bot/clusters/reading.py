@@ -23,6 +23,10 @@ def labels(item: Json) -> Mapping[str, str]:
     return item["metadata"].get("labels") or {}
 
 
+def annotations(item: Json) -> Mapping[str, str]:
+    return item["metadata"].get("annotations") or {}
+
+
 def selector(service: Json) -> Selector:
     return service["spec"].get("selector") or {}
 

@@ -23,6 +23,23 @@ def trouble(deployment: Json, pods: Iterable[Json]) -> tuple[str | None, bool]:
     return worst if worst[0] else _of_deployment(deployment)
 
 
+def image_doubt(pods: Iterable[Json], called: str, digests: frozenset[str], asked: str, *, certain: bool) -> str | None:
+    """About a pod of which the node reports that the container `called` runs another image than the one that was
+    resolved (`digests`, none for one that was not): it blocks.
+
+    `certain`: so does one whose node reports none, which pods do until they have started.
+    """
+    for pod in pods if digests else ():
+        statuses = (pod.get("status") or {}).get("containerStatuses") or []
+        runs = next((status.get("imageID") or "" for status in statuses if status.get("name") == called), "")
+        digest = runs.rpartition("@")[2]
+        if digest.startswith("sha256:") and digest not in digests:
+            return f"pod {name(pod)} runs an image that is not {asked}"
+        if not digest.startswith("sha256:") and certain:
+            return f"pod {name(pod)} does not say which image it runs"
+    return None
+
+
 def _of_pod(pod: Json) -> tuple[str | None, bool]:
     status = pod.get("status") or {}
     statuses = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]

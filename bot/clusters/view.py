@@ -12,11 +12,12 @@ from bot.clusters import patches
 from bot.clusters.adoption import BEFORE
 from bot.clusters.api import DEPLOYMENT, SERVICE, Json, Kind
 from bot.clusters.claim import STORE, check_claim, claimed_by
-from bot.clusters.cluster import LABEL, Write
+from bot.clusters.cluster import ACTOR_NOTE, LABEL, RELEASE_NOTE, Write
 from bot.clusters.errors import ClusterError, Pending
 from bot.clusters.reading import (
     HASH,
     Selector,
+    annotations,
     changed_by,
     container,
     fingerprint,
@@ -31,14 +32,12 @@ from bot.clusters.reading import (
     selector,
     template_labels,
 )
-from bot.clusters.trouble import trouble
+from bot.clusters.trouble import image_doubt, trouble
 from bot.release.app import App
 from bot.release.machine import Order
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Side, Snapshot, Traffic
 
-RELEASE_NOTE = "greenlight.dev/released"
-ACTOR_NOTE = "greenlight.dev/by"
 NARROWED_FOR = "greenlight.dev/narrowed-for"
 """The release that rests upon the narrowed selector, in the Service's annotations."""
 
@@ -161,7 +160,7 @@ class NativeView:
     @property
     def _undone(self) -> bool:
         """The switch was made, though its answer never came, and somebody took it back: one approval is one switch."""
-        notes = self.service["metadata"].get("annotations") or {}
+        notes = annotations(self.service)
         return self.release.phase is Phase.PROMOTING and notes.get(RELEASE_NOTE) == self.release.label
 
     @cached_property
@@ -226,20 +225,8 @@ class NativeView:
         return Side(called, present, wanted, ready, complete, shown, failed, template=fingerprint(slot))
 
     def _doubt(self, slot: Json, pods: Sequence[Json], *, certain: bool) -> str | None:
-        """About a pod whose node reports another image than the one that was resolved: it blocks.
-
-        `certain`: so does one whose node reports none, which pods do until they have started.
-        """
-        wanted, called = self.release.digests, self._container(slot).get("name")
-        for pod in pods if wanted else ():
-            statuses = (pod.get("status") or {}).get("containerStatuses") or []
-            runs = next((status.get("imageID") or "" for status in statuses if status.get("name") == called), "")
-            digest = runs.rpartition("@")[2]
-            if digest.startswith("sha256:") and digest not in wanted:
-                return f"pod {name(pod)} runs an image that is not {self.release.asked}"
-            if not digest.startswith("sha256:") and certain:
-                return f"pod {name(pod)} does not say which image it runs"
-        return None
+        called = self._container(slot).get("name", "")
+        return image_doubt(pods, called, self.release.digests, self.release.asked, certain=certain)
 
     # What to write
 
@@ -262,7 +249,7 @@ class NativeView:
         """Before there is a pod that the former selector would let in: an earlier release may have sent it, to give it
         back, and never have heard of that. Any change of the Service has it refused when it arrives.
         """
-        notes = self.service["metadata"].get("annotations") or {}
+        notes = annotations(self.service)
         if self.release.previous.before is None or notes.get(NARROWED_FOR) == self.release.label:
             return None
         why = f"keep {{}} narrowed to the pods of {self.release.previous.slot}"

@@ -8,8 +8,8 @@ from installed import Mochi
 
 from bot.clusters.api import Patch
 from bot.clusters.argo.patches import NUDGED
-from bot.clusters.argo.reading import HASH, annotations, template_of
-from bot.clusters.reading import selector
+from bot.clusters.argo.reading import HASH, template_of
+from bot.clusters.reading import annotations, selector
 from watching import until
 from world import REPOSITORY, digest
 

@@ -11,7 +11,8 @@ from rollout import hashes, is_paused
 from targets import frozen
 
 from bot.clusters.argo.patches import NUDGED, WRITTEN
-from bot.clusters.argo.reading import annotations, template_label
+from bot.clusters.argo.reading import template_label
+from bot.clusters.reading import annotations
 from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import KIM, SAM

@@ -6,9 +6,8 @@ import pytest
 from installed import names, ready, selectors
 
 import mochi
-from bot.clusters.cluster import LABEL
+from bot.clusters.cluster import ACTOR_NOTE, LABEL, RELEASE_NOTE
 from bot.clusters.reading import container, replicas, selector, template_labels
-from bot.clusters.view import ACTOR_NOTE, RELEASE_NOTE
 from bot.release.record import Phase
 from bot.release.snapshot import Traffic
 from bot.release.verbs import Verb

@@ -30,7 +30,6 @@ from bot.clusters.argo.reading import (
     AUTHOR,
     HASH,
     active_service,
-    annotations,
     container,
     is_owned_by,
     preview_service,
@@ -44,7 +43,7 @@ from bot.clusters.argo.versions import Versions
 from bot.clusters.argo.view import RolloutView
 from bot.clusters.cluster import Links, Outside, Start, Write
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
-from bot.clusters.reading import SERVICE_NAME, labels, name, selector
+from bot.clusters.reading import SERVICE_NAME, annotations, labels, name, selector
 from bot.clusters.shape import sound
 from bot.clusters.watch import Watch
 from bot.release.app import App

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from bot.clusters.api import Json
 from bot.clusters.argo import patches
-from bot.clusters.argo.reading import annotations, moment
+from bot.clusters.argo.reading import moment
+from bot.clusters.reading import annotations
 
 WITHIN = timedelta(seconds=2)
 """After this a write that shows no effect may be lost."""

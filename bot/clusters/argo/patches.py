@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from bot.clusters.api import Json
-from bot.clusters.argo.reading import WORKLOAD_GENERATION, annotations, container, template_label, template_of, workload
+from bot.clusters.argo.reading import WORKLOAD_GENERATION, container, template_label, template_of, workload
 from bot.clusters.cluster import LABEL
 from bot.clusters.patches import Operations, add_annotations, pointer
+from bot.clusters.reading import annotations
 
 WRITTEN = "greenlight.dev/written"
 """Annotation of whoever has the pod template, changed together with it: JSON, the `generation` that this made, and

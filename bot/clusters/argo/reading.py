@@ -12,8 +12,8 @@ from typing import Any
 from bot.clusters.api import Json
 from bot.clusters.cluster import LABEL
 from bot.clusters.errors import Unfit
+from bot.clusters.reading import annotations, labels, name, owners
 from bot.clusters.reading import container as container_of
-from bot.clusters.reading import labels, name, owners
 
 HASH = "rollouts-pod-template-hash"
 """Label of a version's ReplicaSet and pods; the controller writes it into the selectors of the two Services."""
@@ -25,10 +25,6 @@ AUTHOR = "greenlight.dev/author"
 INJECTED = "rollout.argoproj.io/ephemeral-metadata"
 """Annotation of a ReplicaSet: what of `activeMetadata` or `previewMetadata` is in its pod template, as JSON."""
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
-
-
-def annotations(item: Json) -> Json:
-    return item["metadata"].get("annotations") or {}
 
 
 def blue_green(rollout: Json) -> Json:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from bot.clusters.api import Json
-from bot.clusters.argo.reading import WORKLOAD_GENERATION, annotations, workload
+from bot.clusters.argo.reading import WORKLOAD_GENERATION, workload
+from bot.clusters.reading import annotations
 
 PAUSE = "BlueGreenPause"
 INCONCLUSIVE = "InconclusiveAnalysisRun"

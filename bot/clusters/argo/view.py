@@ -20,17 +20,15 @@ from bot.clusters.argo.state import State, said
 from bot.clusters.argo.versions import Versions
 from bot.clusters.argocd import keeper
 from bot.clusters.claim import STORE, check_claim, claimed_by
-from bot.clusters.cluster import Write, label_of
+from bot.clusters.cluster import ACTOR_NOTE, RELEASE_NOTE, Write, label_of
 from bot.clusters.errors import ClusterError, Pending
 from bot.clusters.reading import Selector, changed_by, is_ready, name, pods_behind, replicas, selector
-from bot.clusters.trouble import trouble
+from bot.clusters.trouble import image_doubt, trouble
 from bot.release.app import App
 from bot.release.machine import Order
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Side, Snapshot, Traffic
 
-RELEASE_NOTE = "greenlight.dev/released"
-ACTOR_NOTE = "greenlight.dev/by"
 GOES_WITHIN = timedelta(seconds=5)
 """Of a ReplicaSet whose deadline is nearer than this it is not sure that it still has its pods when a write arrives."""
 SCALED_EVERY, SCALED_WITHIN = timedelta(seconds=15), timedelta(minutes=1)
@@ -202,24 +200,11 @@ class RolloutView:
         return len(pods_behind(self.objects.slices, name(service)) & names)
 
     def _doubt(self, pods: Sequence[Json], *, certain: bool) -> str | None:
-        """About a pod whose node reports another image than the one that was resolved: it blocks.
-
-        `certain`: so does one whose node reports none, which pods do until they have started.
-        """
-        wanted = self.release.digests
         try:
             called = container(self.objects.holder, self.app.argo.container)[1]["name"]
         except ClusterError:
             return None
-        for pod in pods if wanted else ():
-            statuses = (pod.get("status") or {}).get("containerStatuses") or []
-            runs = next((status.get("imageID") or "" for status in statuses if status.get("name") == called), "")
-            digest = runs.rpartition("@")[2]
-            if digest.startswith("sha256:") and digest not in wanted:
-                return f"pod {name(pod)} runs an image that is not {self.release.asked}"
-            if not digest.startswith("sha256:") and certain:
-                return f"pod {name(pod)} does not say which image it runs"
-        return None
+        return image_doubt(pods, called, self.release.digests, self.release.asked, certain=certain)
 
     @property
     def _why_it_stands_still(self) -> str | None:
