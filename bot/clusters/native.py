@@ -22,6 +22,7 @@ from bot.clusters.api import (
 from bot.clusters.application import application_of
 from bot.clusters.argocd import keeper, keeps_image
 from bot.clusters.cluster import LABEL, Links, Outside, Start, Write
+from bot.clusters.doubtful import listed, present
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing
 from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name, replicas
 from bot.clusters.shape import all_sound, sound
@@ -133,14 +134,14 @@ class NativeCluster:
         (service, preview, first, second), (slices, candidates, previous, autoscaled) = await asyncio.gather(
             asyncio.gather(
                 self._api.get(SERVICE, app.namespace, target.service),
-                self._present(SERVICE, app.namespace, target.preview, doubts),
-                self._present(DEPLOYMENT, app.namespace, target.slots[0], doubts),
-                self._present(DEPLOYMENT, app.namespace, target.slots[1], doubts),
+                present(self._api, SERVICE, app.namespace, target.preview, doubts),
+                present(self._api, DEPLOYMENT, app.namespace, target.slots[0], doubts),
+                present(self._api, DEPLOYMENT, app.namespace, target.slots[1], doubts),
             ),
             asyncio.gather(
-                self._listed(ENDPOINT_SLICE, app.namespace, both, doubts),
-                self._listed(POD, app.namespace, f"{LABEL}={release.label}", doubts),
-                self._listed(POD, app.namespace, _written(release.previous.widest), doubts),
+                listed(self._api, ENDPOINT_SLICE, app.namespace, both, doubts),
+                listed(self._api, POD, app.namespace, f"{LABEL}={release.label}", doubts),
+                listed(self._api, POD, app.namespace, _written(release.previous.widest), doubts),
                 self._autoscaled(app.namespace, wanted=release.phase is Phase.STAGING),
             ),
         )
@@ -187,32 +188,6 @@ class NativeCluster:
             return sound(kind, await self._api.get(kind, namespace, called))
         except Missing:
             return None
-
-    async def _present(self, kind: Kind, namespace: str, called: str, doubts: list[ClusterError]) -> Json | None:
-        """None when somebody deleted it: what is not there must not keep anybody from going back to what is.
-
-        None as well, and a doubt more, when it cannot be told.
-        """
-        try:
-            return sound(kind, await self._api.get(kind, namespace, called))
-        except Missing:
-            return None
-        except ClusterError as error:
-            doubts.append(error)
-            return None
-
-    async def _listed(self, kind: Kind, namespace: str, labels: str, doubts: list[ClusterError]) -> list[Json]:
-        """Those that can be read, and a doubt more when there are others."""
-        found: list[Json] = []
-        try:
-            for item in (await self._api.list(kind, namespace, labels=labels)).items:
-                try:
-                    found.append(sound(kind, item))
-                except Malformed as error:
-                    doubts.append(error)
-        except ClusterError as error:
-            doubts.append(error)
-        return found
 
     async def _autoscaled(self, namespace: str, *, wanted: bool = True) -> frozenset[str] | None:
         """None while it cannot be told: whoever goes back does not need to know.

@@ -42,6 +42,7 @@ from bot.clusters.argo.state import State, reported_active
 from bot.clusters.argo.versions import Versions
 from bot.clusters.argo.view import RolloutView
 from bot.clusters.cluster import Links, Outside, Start, Write
+from bot.clusters.doubtful import listed, present
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
 from bot.clusters.reading import SERVICE_NAME, annotations, labels, name, selector
 from bot.clusters.shape import sound
@@ -265,11 +266,11 @@ class ArgoCluster:
         both = f"{SERVICE_NAME} in ({','.join(filter(None, (active, preview)))})"
         read = await asyncio.gather(
             self._service(app, active),
-            self._present(SERVICE, app.namespace, preview, doubts),
-            self._present(DEPLOYMENT, app.namespace, holder, doubts),
-            self._listed(REPLICA_SET, app.namespace, HASH, doubts),
-            self._listed(POD, app.namespace, HASH, doubts),
-            self._listed(ENDPOINT_SLICE, app.namespace, both, doubts),
+            self._named(SERVICE, app.namespace, preview, doubts),
+            self._named(DEPLOYMENT, app.namespace, holder, doubts),
+            listed(self._api, REPLICA_SET, app.namespace, HASH, doubts),
+            listed(self._api, POD, app.namespace, HASH, doubts),
+            listed(self._api, ENDPOINT_SLICE, app.namespace, both, doubts),
         )
         return _Beside(*read)
 
@@ -284,30 +285,9 @@ class ArgoCluster:
                 "create it there, or name another in the Rollout.",
             ) from error
 
-    async def _present(self, kind: Kind, namespace: str, called: str, doubts: list[ClusterError]) -> Json | None:
-        """None when it has no name or somebody deleted it. None as well, and a doubt more, when it cannot be told."""
-        if not called:
-            return None
-        try:
-            return sound(kind, await self._api.get(kind, namespace, called))
-        except Missing:
-            return None
-        except ClusterError as error:
-            doubts.append(error)
-            return None
-
-    async def _listed(self, kind: Kind, namespace: str, wanted: str, doubts: list[ClusterError]) -> list[Json]:
-        """Those that can be read, and a doubt more when there are others."""
-        found: list[Json] = []
-        try:
-            for item in (await self._api.list(kind, namespace, labels=wanted)).items:
-                try:
-                    found.append(sound(kind, item))
-                except Malformed as error:
-                    doubts.append(error)
-        except ClusterError as error:
-            doubts.append(error)
-        return found
+    async def _named(self, kind: Kind, namespace: str, called: str, doubts: list[ClusterError]) -> Json | None:
+        """None as well where the Rollout names none."""
+        return await present(self._api, kind, namespace, called, doubts) if called else None
 
 
 async def _seldom(watch: Watch, pause: float) -> None:
