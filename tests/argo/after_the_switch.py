@@ -100,7 +100,7 @@ async def _(scene: Scene) -> Mochiapp:
 )
 async def _(scene: Scene) -> Mochiapp:
     app = await scene.install(keep_old_for=1)
-    await app.promoted(GREEN)
+    await app.promoted(GREEN, kept=False)
     await app.until(lambda s: len(s.pods) == 2 and s.ready_behind(ACTIVE) == 2)
     return app
 

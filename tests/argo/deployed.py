@@ -246,12 +246,16 @@ class Mochiapp:
         await self.stage(image, release)
         return await self.paused_on(image)
 
-    async def promoted(self, image: str = GREEN, release: str = "mochi-2") -> State:
-        """Live, and the set before it has its deadline."""
+    async def promoted(self, image: str = GREEN, release: str = "mochi-2", *, kept: bool = True) -> State:
+        """Live, and the set before it has its deadline, or is gone when it is not `kept` any longer than a moment."""
         before = await self.previewing(image, release)
         status, body = await self.approve(before)
         assert status == HTTPStatus.OK, body
-        return await self._at(lambda s: s.healthy_on(before.current) and s.deadline(before.live))
+
+        def over(state: State) -> object:
+            return state.deadline(before.live) if kept else state.replicas(before.live) == 0
+
+        return await self._at(lambda s: s.healthy_on(before.current) and over(s))
 
     async def _at(self, holds: Callable[[State], object]) -> State:
         await self.until(holds)

@@ -175,11 +175,9 @@ async def test_the_template_alone_is_only_a_preview_after_the_delay(install):
     """Why the card says before the press that the previous set is gone: this way back needs its own approval."""
     app = await install(keep_old_for=1)
     blue = await app.state()
-    green = (await app.promoted(GREEN)).current
-    await app.until(lambda s: s.replicas(blue.live) == 0)
-    await app.idle()
+    green = (await app.promoted(GREEN, kept=False)).current
     await app.write_template(blue.template)
-    state = await app.paused_on(BLUE)
+    state = await app.nudged_until(lambda s: s.paused_on(BLUE))
     assert (state.current, state.live) == (blue.live, green)
 
 

@@ -80,6 +80,15 @@ class Rollout:
             [{"op": "replace", "path": f"{CONTAINER}/image", "value": f"{REPOSITORY}:{tag}"}], manager
         )
 
+    async def bring_up(self, tag: str) -> None:
+        """Sets the image; returns when the controller, which must be at work, has a preview of it paused."""
+        written = await self.set_image(tag)
+        await self.woken(
+            lambda each: each["metadata"]["generation"] >= written["metadata"]["generation"]
+            and works_towards(each)
+            and is_paused(each)
+        )
+
     async def set_variable(self, key: str, value: str) -> Json:
         change = {"op": "add", "path": f"{CONTAINER}/env", "value": [{"name": key, "value": value}]}
         return await self._json([change], "kubectl-set")
@@ -91,17 +100,14 @@ class Rollout:
         return await self._installed.patch(self.path, {"spec": changes}, manager="kubectl-edit")
 
     async def promote(self) -> Json:
-        """`kubectl argo rollouts promote`: whatever is there now."""
-        return await self._status(pauseConditions=None)
-
-    async def promote_full(self) -> Json:
-        return await self._status(promoteFull=True)
+        """`kubectl argo rollouts promote`: whatever is there now. Returns when the controller has taken it up."""
+        await self._status(pauseConditions=None)
+        return await self.woken(lambda each: not is_paused(each) and not each["status"].get("controllerPause"))
 
     async def abort(self) -> Json:
-        return await self._status(abort=True)
-
-    async def retry(self) -> Json:
-        return await self._status(abort=False)
+        """Returns when the controller has taken it up."""
+        await self._status(abort=True)
+        return await self.woken(lambda each: each["status"].get("abortedAt"))
 
     async def annotate(self) -> Json:
         return await self._installed.annotate(self.path)
@@ -149,6 +155,14 @@ def works_towards(rollout: Json) -> str:
 
 def nudges(rollout: Json) -> str:
     return str(annotations(rollout).get(NUDGED, ""))
+
+
+NOTE = f"/metadata/annotations/{NUDGED.replace('/', '~1')}"
+
+
+def is_nudge(patch: Patch) -> bool:
+    """Of what the bot wrote: that it only wakes the controller, which may be due whenever one is busy."""
+    return any((each["op"], each["path"]) == ("add", NOTE) for each in patch)
 
 
 def hashes(moments: list[list[Json]]) -> list[str]:

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from rollout import hashes, is_paused
+from rollout import NOTE, hashes, is_nudge, is_paused
 from targets import frozen
 
-from bot.clusters.argo.patches import NUDGED, WRITTEN
+from bot.clusters.argo.patches import WRITTEN
 from bot.clusters.argo.reading import template_label
 from bot.clusters.reading import annotations
 from bot.release.record import Phase
@@ -41,9 +41,8 @@ def to_status(bot):
 
 def nudges_of(bot):
     """What their notes said, in order."""
-    path = f"/metadata/annotations/{NUDGED.replace('/', '~1')}"
-    changes = [operation for kind, _, patch in bot.door.sent if kind == "Rollout" for operation in patch]
-    return [json.loads(each["value"]) for each in changes if (each["op"], each["path"]) == ("add", path)]
+    changes = [each for kind, _, patch in bot.door.sent if kind == "Rollout" and is_nudge(patch) for each in patch]
+    return [json.loads(each["value"]) for each in changes if (each["op"], each["path"]) == ("add", NOTE)]
 
 
 def are_two_seconds_apart(moments):

@@ -26,7 +26,7 @@ async def at_rest(bot):
 async def test_a_version_that_somebody_else_brings_up_waits_for_the_same_approvals(bot, installed, rollout):
     blue = await installed.serving(REPLICAS)
     await at_rest(bot)
-    await rollout.set_image("green")
+    await rollout.bring_up("green")
     release = await bot.has(1)
     assert release.begun_by.startswith("kubectl-set at ")
     await bot.reaches(Phase.READY)
@@ -43,14 +43,14 @@ async def test_what_others_bring_up_is_noticed_after_a_release_of_ours_has_come_
     bot.clock.skip(hours=2)
     await bot.reaches(Phase.DONE, retired=True)
     await at_rest(bot)
-    await rollout.set_image("purple")
+    await rollout.bring_up("purple")
     assert (await bot.has(2)).asked == "mochi:purple"
     await bot.reaches(Phase.READY)
 
 
 async def test_a_version_that_was_rejected_is_taken_away_and_not_adopted_again(bot, installed, rollout):
     before = (await rollout.get())["spec"]["template"]["spec"]["containers"][0]["image"]
-    await rollout.set_image("green")
+    await rollout.bring_up("green")
     await bot.has(1)
     await bot.reaches(Phase.READY)
     await bot.ask(Verb.REJECT, KIM, "the logo is wrong")
@@ -62,7 +62,7 @@ async def test_a_version_that_was_rejected_is_taken_away_and_not_adopted_again(b
 
 async def test_a_promotion_by_somebody_else_closes_the_release_and_a_rollback_still_works(bot, installed, rollout):
     blue = await installed.serving(REPLICAS)
-    await rollout.set_image("green")
+    await rollout.bring_up("green")
     await bot.has(1)
     await bot.reaches(Phase.READY)
     await rollout.promote()
@@ -87,6 +87,6 @@ async def test_i12_an_app_at_rest_reads_nothing_whatever_else_happens_in_its_nam
             await bot.controller.turn()
         await at_rest(bot)
     assert bot.door.read == []
-    await rollout.set_image("green")
+    await rollout.bring_up("green")
     await bot.has(1)
     assert bot.door.read != []

@@ -62,8 +62,7 @@ async def test_a_pause_of_another_version_is_never_promoted(bot, installed, roll
         await rollout.until_set("green", lambda each: each["status"].get("availableReplicas") == 1)
         held.let_go.set()
         await rollout.until(lambda each: not is_paused(each) and not each["status"].get("controllerPause"))
-        await rollout.set_image("purple")
-        await rollout.until(is_paused)
+        await rollout.bring_up("purple")
         bot.clock.skip(seconds=12)  # until when a switch of ours might still arrive
         ended = await bot.reaches(Phase.ABANDONED)
         assert ended.cause is Cause.FOREIGN
@@ -134,7 +133,7 @@ async def test_a_change_that_keeps_the_image_is_another_version_too(bot, install
         await rollout.set_variable("MOCHI_FLAVOUR", "salt")
         held.let_go.set()
         ended = await bot.reaches(Phase.ABANDONED)
-        await rollout.until(lambda each: is_paused(each) and works_towards(each))
+        await rollout.woken(lambda each: is_paused(each) and works_towards(each))
         assert len(hashes(await service.so_far())) == 1
     assert "kubectl-set" in ended.reason
     assert promotions(bot) == []

@@ -60,7 +60,7 @@ async def test_a_version_that_arrives_during_the_approval_voids_it(bot, installe
     blue = await installed.serving(REPLICAS)
     await bot.deploy("green")
     await bot.reaches(Phase.READY)
-    await rollout.set_image("purple")
+    await rollout.bring_up("purple")
     ended = await bot.reaches(Phase.ABANDONED)
     assert "kubectl-set" in ended.reason
     assert await installed.serving(REPLICAS) == blue

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from installed import ready
-from rollout import hash_of, hashes, is_paused, works_towards
+from rollout import hash_of, hashes, is_nudge, is_paused, works_towards
 
 import mochi
 from bot.clusters.argo.reading import deadline, template_of
@@ -23,7 +23,7 @@ def backend(on_rollout):
 
 
 def writes(bot, since):
-    return [kind for kind, _, _ in bot.door.sent[since:]]
+    return [kind for kind, _, patch in bot.door.sent[since:] if not is_nudge(patch)]
 
 
 async def went_home(bot, installed, rollout, blue):
@@ -156,11 +156,10 @@ async def test_a_way_back_through_a_smaller_preview_grows_before_it_gets_the_tra
 
 async def test_a_version_that_somebody_prepares_beside_the_live_one_is_no_part_of_it(bot, installed, rollout):
     """It stays what they made of it, also when the live one goes back."""
-    blue, before = await installed.serving(2), await rollout.live()
+    blue = await installed.serving(2)
     await bot.release("green")
     green = await installed.serving(2, instead_of=blue)
-    await rollout.set_image("purple")
-    await rollout.until(lambda each: is_paused(each) and works_towards(each) not in {"", before})
+    await rollout.bring_up("purple")
     await bot.ask(Verb.ROLL_BACK, SAM)
     assert await installed.serving(2, instead_of=green) == blue
     await bot.reaches(Phase.REVERTED)
@@ -173,8 +172,7 @@ async def test_a_version_that_somebody_prepares_does_not_stand_in_the_way_of_goi
     before = await rollout.live()
     await bot.release("green")
     await rollout.until_set("blue", lambda each: replicas(each) == 0)
-    await rollout.set_image("purple")
-    await rollout.until(is_paused)
+    await rollout.bring_up("purple")
     async with installed.record_endpoints() as serving:
         await bot.ask(Verb.ROLL_BACK, SAM)
         await went_home(bot, installed, rollout, before)
