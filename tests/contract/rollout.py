@@ -84,9 +84,11 @@ class Rollout:
         """Sets the image; returns when the controller, which must be at work, has a preview of it paused."""
         written = await self.set_image(tag)
         await self.woken(
-            lambda each: each["metadata"]["generation"] >= written["metadata"]["generation"]
-            and works_towards(each)
-            and is_paused(each)
+            lambda each: (
+                each["metadata"]["generation"] >= written["metadata"]["generation"]
+                and works_towards(each)
+                and is_paused(each)
+            )
         )
 
     async def set_variable(self, key: str, value: str) -> Json:
