@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bot.clusters.cluster import LABEL, label_of
 from bot.release.errors import Refused
-from bot.release.image import parse
+from bot.release.image import is_same, parse
 from bot.release.record import Release, Version
 from bot.store import Event, Outdated, Store
 
@@ -55,7 +55,7 @@ class Opening:
             return dataclasses.replace(version, label=adopted.label)
         # Whoever sets another image leaves the stamp of an earlier release where it stands in a pod template.
         stamped = await self.release_of(version) if version.label else None
-        if stamped is not None and not _is_same_image(stamped.image, version.image):
+        if stamped is not None and not is_same(stamped.image, version.image):
             return dataclasses.replace(version, label="")
         return version
 
@@ -63,13 +63,6 @@ class Opening:
         """None for a version that was there before Greenlight."""
         label = label_of(version)
         return await self._store.labelled(label) if label else None
-
-
-def _is_same_image(one: str, other: str) -> bool:
-    try:
-        return one == other or parse(one) == parse(other)
-    except Refused:
-        return False
 
 
 def short(image: str) -> str:

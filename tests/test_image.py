@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.release.errors import Refused
-from bot.release.image import NAME_LIMIT, REFERENCE_LIMIT, Image, is_digest, parse, resolve_text, shown
+from bot.release.image import NAME_LIMIT, REFERENCE_LIMIT, Image, is_digest, is_same, parse, resolve_text, shown
 
 HEX = "1a2b3c4d5e6f" + "0" * 52
 DIGEST = f"sha256:{HEX}"
@@ -308,3 +308,21 @@ def assert_safe_to_show(sentence):
     assert sentence.count("`") % 2 == 0
     outside = re.sub(r"`[^`]*`", "", sentence)
     assert not set(outside) & set("@<>*_|~#[]\\")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("nginx:1", "docker.io/library/nginx:1", True),
+        (f"{HOME}@{DIGEST}", f"mirror.example.net/cache/mochi@{DIGEST}", True),
+        (f"{HOME}:green@{DIGEST}", f"{HOME}@{DIGEST}", True),
+        ("Not An Image", "Not An Image", True),
+        (f"{HOME}:green", f"{HOME}:blue", False),
+        (f"{HOME}:green", "mirror.example.net/mochi:green", False),
+        (f"{HOME}:green", f"{HOME}@{DIGEST}", False),
+        (f"{HOME}@{DIGEST}", f"{HOME}@sha256:{'0' * 64}", False),
+        ("Not An Image", f"{HOME}:green", False),
+    ],
+)
+def test_two_names_of_one_image(one, other, same):
+    assert is_same(one, other) is is_same(other, one) is same

@@ -135,6 +135,19 @@ def parse(text: str) -> Image:
         raise Refused(f"{shown(text)} is not an image. {why}") from None
 
 
+def is_same(one: str, other: str) -> bool:
+    """Whether two references from a cluster mean one image: by whatever name of its registry, and by its digest also
+    behind another registry, which an admission policy may have put before it.
+    """
+    digest = one.partition("@")[2]
+    if one == other or (digest and digest == other.partition("@")[2]):
+        return True
+    try:
+        return parse(one) == parse(other)
+    except Refused:
+        return False
+
+
 def resolve_text(text: str, default: Image | str, allowed: Iterable[str] = (), app: str = "this app") -> Image:
     """What a person typed for an app, as an image of one of the app's repositories.
 

@@ -9,7 +9,6 @@ from bot.clusters.argo.reading import (
     HASH,
     fingerprint,
     image_of,
-    is_same_image,
     pod_hash,
     template_label,
     template_of,
@@ -18,6 +17,7 @@ from bot.clusters.argo.state import State, current_hash, is_observed, observed_g
 from bot.clusters.argocd import keeps_image
 from bot.clusters.errors import Unfit
 from bot.clusters.reading import changed_by, is_over, selector
+from bot.release.image import is_same
 
 CONTROLLER = "rollouts-controller"
 """As the API server records it in managedFields."""
@@ -89,7 +89,7 @@ class Objects:
         Whoever edits the template later keeps the stamp in it, so its image decides, and then who was first.
         """
         stamped = [each for each in self.replica_sets if label and template_label(each) == label]
-        made = [each for each in stamped if is_same_image(image_of(each, wanted), image)]
+        made = [each for each in stamped if is_same(image_of(each, wanted), image)]
         return min(((_made_at(each), pod_hash(each)) for each in made), default=("", ""))[1]
 
     def pods_of(self, wanted: str) -> Sequence[Json]:

@@ -75,12 +75,6 @@ def image_of(holder: Json, wanted: str | None) -> str:
         return ""
 
 
-def is_same_image(one: str, other: str) -> bool:
-    """Also where an admission policy has put another registry before the same digest."""
-    digest = one.partition("@")[2]
-    return one == other or (digest != "" and digest == other.partition("@")[2])
-
-
 def fingerprint(template: Json) -> str:
     """Of a whole pod template: any change of it is another one. The label that only ReplicaSets have is left out."""
     metadata = template.get("metadata") or {}
