@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bot import controller
 from bot.clusters.errors import Away, ClusterError, Forbidden, Pending, Stale
-from bot.controller import RECORDED_WITHIN, RESYNC, RETRY
+from bot.controller import drawing
+from bot.controller.loop import RECORDED_WITHIN, RESYNC
+from bot.controller.pauses import RETRY
 from bot.release.record import Phase
 from bot.release.verbs import Verb
 from bot.store import StoreError
@@ -432,7 +433,7 @@ async def test_a_card_is_not_drawn_while_traffic_is_about_to_be_moved(world, loo
 
 
 async def test_a_card_waits_no_longer_than_a_second_for_the_traffic(world, loop, monkeypatch):
-    monkeypatch.setattr(controller, "CARDS_WAIT", 0.001)
+    monkeypatch.setattr(drawing, "CARDS_WAIT", 0.001)
     release = await waiting_for_leo(world)
     gate = Gate(world.api)
     await world.desk.vote(release, LEO, approve=True)

@@ -31,7 +31,7 @@ class Bot:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._news = parts.controller._cards = News()
+        self._news = parts.controller._drawing._cards = News()
 
     async def deploy(self, app: str) -> None:
         await self.parts.desk.deploy(self.parts.desk.apps[app], "green", ANN)

@@ -21,7 +21,7 @@ class Broken:
 def everything_else_is_down(world) -> None:
     world.shelf.away = RegistryError("the registry is away")
     world.crowd.away = True
-    world.controller._cards = Broken()
+    world.controller._drawing._cards = Broken()
 
 
 async def staging(world):

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from bot import ballot_box, controller, desk
+from bot import ballot_box, desk
 from bot.clusters import patches, view
 from bot.clusters.cluster import LABEL
-from bot.controller import Controller
+from bot.controller import Controller, journal
 from bot.desk import Desk
 from bot.release import approvals, machine
 from bot.release.approvals import Ballots
@@ -49,7 +49,7 @@ def journal_after_the_write() -> Iterator[Changes]:
 
     async def late(self, release, write, refused):
         await send(self, release, write, refused)
-        await self._store.note(release, controller._intent(release, self.mutant, write))
+        await self._store.note(release, journal.intent(release, self.mutant, write))
 
     yield Controller, "_begin", begin
     yield Controller, "_send", late

@@ -15,12 +15,15 @@ from functools import partial
 
 import structlog
 
-from bot.ahead import Ahead, Expected
 from bot.clusters.cluster import Cluster, View, Write
 from bot.clusters.errors import Away, ClusterError, Forbidden, Malformed, Missing, Pending, Stale, Unfit
+from bot.controller import journal
+from bot.controller.ahead import Ahead, Expected
+from bot.controller.drawing import Drawing
+from bot.controller.pauses import RETRY, Pauses
 from bot.ports import Adopting, Cards, Clock, People, Unreachable
 from bot.release.app import App
-from bot.release.approvals import Ballots, tally
+from bot.release.approvals import Ballots
 from bot.release.machine import Decision, advance, decide, fulfil, observe, sent
 from bot.release.record import Person, Phase, Release
 from bot.release.snapshot import Snapshot
@@ -30,12 +33,6 @@ log = structlog.get_logger()
 
 STEPS = 30
 """Decisions in one attempt; a release needs a dozen, more would be two rules at odds."""
-RETRY = timedelta(seconds=3)
-"""After trouble; doubled each time that the same trouble is met, up to `LONGEST`, or `LONGEST_SWITCHING`."""
-LONGEST = timedelta(minutes=1)
-LONGEST_SWITCHING = timedelta(seconds=12)
-"""While traffic waits to be moved."""
-SWITCHING = {Phase.PROMOTING, Phase.BAKING, Phase.REVERTING}
 RESYNC = timedelta(minutes=1)
 """An open release is looked at this often even if nothing is heard."""
 LAST_WRITE = 4.0
@@ -44,8 +41,6 @@ ROLES_WITHIN = 5.0
 """Seconds for reading the voters' roles."""
 RECORDED_WITHIN = timedelta(seconds=2)
 """For storing an intent; what was looked at longer ago is not acted upon (see `SETTLE`)."""
-CARDS_WAIT = 1.0
-"""Seconds at most for which cards are not drawn while traffic is about to be moved: drawing takes turns from that."""
 NO_ROLES = "Discord roles cannot be checked right now"
 
 _Work = Callable[[App], Awaitable[datetime | None]]
@@ -79,7 +74,7 @@ class Controller:
         self._store = store
         self._cluster = cluster
         self._people = people
-        self._cards = cards
+        self._drawing = Drawing(cards)
         self._clock = clock
         self._adopting = adopting
         self._bell = asyncio.Event()
@@ -93,16 +88,13 @@ class Controller:
         """By app, why it could not be told whether there is another version."""
         self._refused: set[str] = set()
         """Apps of which a write failed: no event in the namespace tells that it would be taken now, only time does."""
-        self._pauses: dict[str, tuple[str, timedelta]] = {}
-        """By app, the trouble that it is in and how long it waits for that to be over."""
+        self._pauses = Pauses(clock)
         self._looked: dict[str, datetime] = {}
         """When each app was last looked at afresh: events that keep coming must not keep that away."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self._sending: set[str] = set()
         """Apps of which a write is on its way."""
         self._expected: dict[str, Expected] = {}
-        self._undrawn: dict[str, dict[str, Release]] = {}
-        """By app whose cards wait, by label, what is to be drawn then."""
         self._stopping = False
         self._probes: list[asyncio.Event] = []
         self.moments: dict[str, Moment] = {}
@@ -116,7 +108,7 @@ class Controller:
 
     def wake(self, app: str) -> None:
         """Somebody wants something of the app: look at it soon."""
-        self._pauses.pop(app, None)
+        self._pauses.over(app)
         self._ring(app)
 
     def _ring(self, app: str) -> None:
@@ -131,14 +123,13 @@ class Controller:
         looks at the cluster, and at these voters' roles, until it is.
         """
         expected = self._expected[release.app] = Expected(release, frozenset(voters))
-        self._undrawn.setdefault(release.app, {})
-        asyncio.get_running_loop().call_later(CARDS_WAIT, self._draw, release.app)
+        self._drawing.wait(release.app)
         self._ring(release.app)
         try:
             yield
         except StoreError as error:  # nothing is moved upon it
             expected.trouble = str(error)
-            self._draw(release.app)
+            self._drawing.go_on(release.app)
             raise
         finally:
             expected.recorded.set()
@@ -161,18 +152,7 @@ class Controller:
 
     def redraw(self, release: Release) -> None:
         """Its card may be out of date."""
-        if release.app in self._undrawn:
-            self._undrawn[release.app][release.label] = release
-            return
-        try:
-            self._cards.changed(release)
-        except Exception:  # Discord never decides about traffic, nor does whoever draws for it
-            log.exception("card not drawn", release=release)
-
-    def _draw(self, app: str) -> None:
-        """What waited."""
-        for release in self._undrawn.pop(app, {}).values():
-            self.redraw(release)
+        self._drawing.draw(release)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -227,7 +207,7 @@ class Controller:
             moment = self.moments.get(app.name)
             if moment:
                 self._show(app, moment.release, trouble=f"something broke on our side (ref {reference})")
-            self._due[app.name] = self._later(app.name, repr(error), moment.release if moment else None)
+            self._due[app.name] = self._pauses.later(app.name, repr(error), moment.release if moment else None)
         finally:
             del self._running[app.name]
             self._bell.set()
@@ -253,7 +233,7 @@ class Controller:
         except Pending as error:
             if (moved := await self._as_stored(app, release)) is not None:  # it may have moved on until here
                 self._show(app, moved)
-            return self._later(app.name, str(error), release)
+            return self._pauses.later(app.name, str(error), release)
         except (ClusterError, StoreError) as error:
             return await self._stuck(app, release, error)
         finally:
@@ -261,8 +241,8 @@ class Controller:
                 ahead.cancel()
                 if ahead.expected.trouble:
                     self.report(ahead.expected.release, ahead.expected.trouble)
-            self._draw(app.name)
-        self._pauses.pop(app.name, None)
+            self._drawing.go_on(app.name)
+        self._pauses.over(app.name)
         self._refused.discard(app.name)
         again = await self.look_beside(app) if app.adopts else None
         return min(filter(None, (until, again)), default=None)
@@ -284,9 +264,9 @@ class Controller:
             self._unadopted[app.name] = str(error)
             if isinstance(error, (Unfit, Missing, Forbidden, Malformed)):
                 return None  # whoever mends it changes something
-            return self._later(beside, str(error), None)
+            return self._pauses.later(beside, str(error), None)
         self._unadopted.pop(app.name, None)
-        self._pauses.pop(beside, None)
+        self._pauses.over(beside)
         if opened is not None:
             if newest is not None:
                 self.redraw(newest)
@@ -320,7 +300,7 @@ class Controller:
         shown = await self._as_stored(app, shown)
         if shown is not None:
             self._show(app, shown, trouble=str(error))
-        return self._later(app.name, str(error), shown)
+        return self._pauses.later(app.name, str(error), shown)
 
     async def _as_stored(self, app: App, known: Release | None) -> Release | None:
         """The newest release; while it cannot be read, what was read last is the best that is known."""
@@ -329,14 +309,6 @@ class Controller:
         with contextlib.suppress(StoreError):
             return await self._store.newest(app.name) or known
         return known
-
-    def _later(self, app: str, trouble: str, release: Release | None) -> datetime:
-        """When to try again: the longer the same trouble lasts, the later."""
-        known, pause = self._pauses.get(app, ("", RETRY))
-        longest = LONGEST_SWITCHING if release and release.phase in SWITCHING else LONGEST
-        pause = min(2 * pause, longest) if known == trouble else RETRY
-        self._pauses[app] = (trouble, pause)
-        return self._clock.now() + pause
 
     async def _move(
         self, app: App, release: Release, ballots: Ballots, ahead: Ahead | None, *, unheard: bool
@@ -367,16 +339,16 @@ class Controller:
             if decision.look:
                 view, checked = await self._look(app, release, ballots, ahead)
                 if checked.votes != ballots.votes:
-                    lost = _lost(app, release, ballots, checked)
+                    lost = journal.lost(app, release, ballots, checked)
                     stored = await self._store.recount(stored, checked.votes, *lost)
                     release = replace(release, version=stored.version)
                 ballots = checked
             elif decision.phase is not None:
-                pending.append(_moved(release, decision))
+                pending.append(journal.moved(release, decision))
                 release = advance(release, decision, now)
                 log.info("phase", release=release, reason=release.reason)
             elif decision.order is not None:
-                plan = partial(view.of(release).plan, decision.order, actor=_actor(release))
+                plan = partial(view.of(release).plan, decision.order, actor=journal.actor(release))
                 write = await self._planned(plan, stored, release, pending)
                 if write is None:
                     release = fulfil(release, decision.order)
@@ -418,7 +390,7 @@ class Controller:
         self, release: Release, pending: Sequence[Event], order: str, write: Write, seen: Snapshot
     ) -> Release:
         """Store what leads to the write, and that it is about to be sent."""
-        release = await self._store.update(release, *pending, _intent(release, order, write))
+        release = await self._store.update(release, *pending, journal.intent(release, order, write))
         trouble = self._trouble(release)  # over once it is written
         self._show(self._apps[release.app], release, seen, trouble=trouble)
         return release
@@ -493,7 +465,9 @@ class Controller:
             raise
         else:
             took = (self._clock.now() - began) / timedelta(milliseconds=1)
-            await self._store.note(release, Event("written", f"{write.why} ({took:.0f} ms)", actor=_actor(release)))
+            await self._store.note(
+                release, Event("written", f"{write.why} ({took:.0f} ms)", actor=journal.actor(release))
+            )
             log.info("written", release=release, write=write.why, ms=round(took))
         finally:
             self._sending.discard(release.app)
@@ -521,43 +495,3 @@ class Controller:
             until = until or (before.until if before.release.phase is release.phase else None)
         self.moments[app.name] = Moment(release, seen, reason, until, trouble)
         self.redraw(release)
-
-
-def _actor(release: Release) -> str:
-    """Who is behind what is done now, for the journal and for an annotation in the cluster."""
-    if release.phase is Phase.REVERTING and release.by:
-        return release.by.name
-    return ", ".join(person.name for person in release.approvers) or release.author.name
-
-
-def _lost(app: App, release: Release, before: Ballots, after: Ballots) -> list[Event]:
-    """A line for everybody whose approval counted and, roles read afresh, no longer does."""
-    counted, counts = (
-        {person.id: person.name for person in tally(app.approval, release.author, ballots.votes).approvers}
-        for ballots in (before, after)
-    )
-    text = "no longer counts: left, or lost the role"
-    return [Event("vote", f"the approval of {name} {text}") for key, name in counted.items() if key not in counts]
-
-
-def _intent(release: Release, order: str, write: Write) -> Event:
-    patch = [dict(operation) for operation in write.patch]
-    detail = {"order": order, "kind": write.kind, "name": write.name, "image": release.image, "patch": patch}
-    return Event("intent", "", actor=_actor(release), detail=detail)
-
-
-def _moved(release: Release, decision: Decision) -> Event:
-    phase = decision.phase or release.phase
-    who = ", ".join(person.name for person in decision.approvers)
-    told = {
-        Phase.READY: "ready: approval is asked for",
-        Phase.PROMOTING: f"approved by {who}",
-        Phase.BAKING: "live",
-        Phase.DONE: "done: the watch is over",
-        Phase.REVERTING: "going back",
-        Phase.REVERTED: "back as it was",
-        Phase.ABANDONED: "left as it is",
-    }.get(phase, phase.value)
-    by = decision.by.name if decision.by else "greenlight"
-    text = f"{told}: {decision.reason}" if decision.reason else told
-    return Event(f"phase:{phase.value}", text, actor=by, detail={"cause": decision.cause} if decision.cause else {})
