@@ -202,6 +202,19 @@ async def test_i12_events_do_not_hurry_a_write_that_was_refused_and_people_do(wo
     assert "mochi" in world.controller._woken
 
 
+async def test_what_is_heard_while_a_refused_write_is_taken_after_all_is_looked_at(world):
+    """Else what the write brought about, such as the first pod behind a Service, would be seen a minute later."""
+    await world.desk.deploy(world.app, "green", ANN)
+    world.api.fault = policy
+    await world.controller.attempt(world.app)
+    world.controller._woken.clear()
+    world.api.fault = None
+    world.api.after = lambda _: world.controller.changed("", NAMESPACE)
+    await world.controller.attempt(world.app)
+    assert not world.controller.moments["mochi"].trouble
+    assert "mochi" in world.controller._woken
+
+
 async def test_a_rollback_that_is_refused_is_tried_again_every_few_seconds(world):
     await world.release_live()
 
@@ -227,7 +240,7 @@ async def test_a_person_who_asks_for_something_is_not_kept_waiting_by_trouble_th
 async def test_what_time_brings_up_while_traffic_is_watched_begins_with_a_fresh_look(world, loop):
     """A watch that has fallen silent, and is not found out yet, still shows pods that are gone."""
     await world.release_live()
-    for watch in world.backend._watches.values():
+    for watch in world.backend._watches.all:
         await watch._list()
     world.controller.wake("mochi")
     await met(lambda: at_rest(world))

@@ -53,7 +53,7 @@ async def test_an_evicted_pod_of_the_candidate_counts_for_nothing(world):
 async def test_what_is_over_is_not_seen_out_of_the_cache_either(world):
     release = await world.deploy("green")
     among_the_pods(world, pod("mochiapp-green-1-evicted", "Failed", app="mochi", **{LABEL: release.label}))
-    for watch in world.backend._watches.values():
+    for watch in world.backend._watches.all:
         await watch._list()
     view = world.backend.seen(world.app, release)
     assert "mochiapp-green-1-evicted" not in {each["metadata"]["name"] for each in view.pods}

@@ -258,7 +258,7 @@ def test_an_adoption_that_would_lose_endpoints_is_refused(view):
 async def test_an_interrupted_watch_is_not_believed(world):
     """Its objects may be long over: it is looked afresh, and if that fails the card says so."""
     release = await world.deploy()
-    for watch in world.backend._watches.values():
+    for watch in world.backend._watches.all:
         await watch._list()
     assert world.backend.seen(world.app, release) is not None
     watch.trouble = ClusterError("silent")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from bot.clusters import adoption
 from bot.clusters.addresses import optional, read_links
@@ -23,11 +22,11 @@ from bot.clusters.application import application_of
 from bot.clusters.argocd import keeper, keeps_image
 from bot.clusters.cluster import LABEL, Links, Outside, Start, Write
 from bot.clusters.doubtful import listed, present
-from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing
+from bot.clusters.errors import ClusterError, Malformed, Missing
 from bot.clusters.reading import HASH, SERVICE_NAME, Selector, is_over, name, replicas
 from bot.clusters.shape import all_sound, sound
 from bot.clusters.view import NativeView
-from bot.clusters.watch import Watch
+from bot.clusters.watches import Watches
 from bot.release.app import App
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Traffic
@@ -55,33 +54,28 @@ class NativeCluster:
         self._store_id = store_id
         self._autoscalers: dict[str, frozenset[str] | None] = {}
         """By namespace, what the last look found autoscaled: autoscalers are not watched."""
-        self._watches = {
-            (namespace, kind.name): Watch(api, kind, namespace, partial(changed, namespace))
-            for namespace in {app.namespace for app in apps}
-            for kind in WATCHED
-        }
+        self._watches = Watches(api, (app.namespace for app in apps), WATCHED, changed)
 
     async def follow(self) -> None:
         """Keep the cache current, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for watch in self._watches.values():
-                group.create_task(watch.run())
+        await self._watches.run()
 
     @property
     def trouble(self) -> str | None:
         """Why nothing is heard of the cluster at the moment; None while any of its namespaces is listened to."""
-        heard = any(watch.listed.is_set() and watch.trouble is None for watch in self._watches.values())
-        first = next((str(watch.trouble) for watch in self._watches.values() if watch.trouble), "not listed yet")
-        return None if heard else first
+        return self._watches.trouble
 
     async def start(self, app: App) -> Start:
         found = await self.found(app)
-        troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
-        unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
         begun = adoption.start(app, found, self._store_id)
         idle = next(slot for slot in found.slots if name(slot) == begun.slot)
         kept = keeps_image(idle, app.native.container, await application_of(self._api, idle))
-        return replace(begun, unheard=unheard, put_back="" if kept is None else str(kept), kept_by=keeper(idle))
+        return replace(
+            begun,
+            unheard=self._watches.forbidden(app.namespace),
+            put_back="" if kept is None else str(kept),
+            kept_by=keeper(idle),
+        )
 
     async def found(self, app: App) -> adoption.Found:
         """The app's objects, read afresh. Raises `Missing` with the fix when one is not there."""
@@ -104,20 +98,20 @@ class NativeCluster:
 
     def seen(self, app: App, release: Release) -> NativeView | None:
         """None as well while a watch is interrupted: what is cached may be long over."""
-        services, deployments, pods, slices = (self._watches[app.namespace, kind.name] for kind in WATCHED)
-        known = services.objects
-        if not all(watch.listed.is_set() and not watch.trouble for watch in (services, deployments, pods, slices)):
+        heard = self._watches.heard(app.namespace)
+        if heard is None:
             return None
-        if app.native.service not in known or app.native.preview not in known:
+        services, deployments, pods, slices = heard
+        if app.native.service not in services or app.native.preview not in services:
             return None
         return NativeView(
             app,
             release,
-            service=known[app.native.service],
-            preview=known[app.native.preview],
-            slots=[deployments.objects[slot] for slot in app.native.slots if slot in deployments.objects],
-            pods=_alive(pods.objects.values()),
-            slices=list(slices.objects.values()),
+            service=services[app.native.service],
+            preview=services[app.native.preview],
+            slots=[deployments[slot] for slot in app.native.slots if slot in deployments],
+            pods=_alive(pods.values()),
+            slices=list(slices.values()),
             autoscaled=self._autoscalers.get(app.namespace),
             store_id=self._store_id,
             read_at=self._now(),
@@ -164,16 +158,16 @@ class NativeCluster:
         if doubts and not _knows_the_way_back(view):
             raise doubts[0]
         self._autoscalers[app.namespace] = autoscaled
-        for kind, items in ((SERVICE, (service, preview)), (DEPLOYMENT, slots)):
-            for item in filter(None, items):
-                self._watches[app.namespace, kind.name].put(item)
+        self._watches.put(app.namespace, SERVICE, (service, preview))
+        self._watches.put(app.namespace, DEPLOYMENT, slots)
         return view
 
     async def send(self, write: Write) -> None:
-        written = await self._api.patch(WRITTEN[write.kind], write.namespace, write.name, write.patch)
+        kind = WRITTEN[write.kind]
+        written = await self._api.patch(kind, write.namespace, write.name, write.patch)
         # It is written, whatever became of the answer; the watch tells what it was.
         with suppress(Malformed):
-            self._watches[write.namespace, write.kind].put(sound(WRITTEN[write.kind], written))
+            self._watches.put(write.namespace, kind, (sound(kind, written),))
 
     async def outside(self, app: App, newest: Release | None) -> Outside | None:  # noqa: ARG002 - as others know it
         """Never: which of two Deployments is meant to be released next, only its owner knows."""

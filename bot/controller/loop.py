@@ -88,6 +88,8 @@ class Controller:
         """By app, why it could not be told whether there is another version."""
         self._refused: set[str] = set()
         """Apps of which a write failed: no event in the namespace tells that it would be taken now, only time does."""
+        self._unheeded: set[str] = set()
+        """Those of them in whose namespace something happened since the last attempt began."""
         self._pauses = Pauses(clock)
         self._looked: dict[str, datetime] = {}
         """When each app was last looked at afresh: events that keep coming must not keep that away."""
@@ -137,9 +139,11 @@ class Controller:
     def changed(self, cluster: str, namespace: str) -> None:
         """Something happened in the namespace: wakes its apps, but those that have nothing left to do or must wait."""
         for app in self._apps.values():
-            if (app.cluster, app.namespace) != (cluster, namespace) or app.name in self._refused:
+            if (app.cluster, app.namespace) != (cluster, namespace):
                 continue
-            if app.name not in self._resting:
+            if app.name in self._refused:
+                self._unheeded.add(app.name)
+            elif app.name not in self._resting:
                 self._ring(app.name)
             elif app.adopts:
                 self._stirred.add(app.name)
@@ -218,6 +222,7 @@ class Controller:
         `unheard`: it is time that brought it here, no event, so the cache may have missed something.
         """
         release: Release | None = None
+        self._unheeded.discard(app.name)
         ahead = await self._ahead(app)
         try:
             polled = await self._store.polled(app.name)
@@ -244,6 +249,8 @@ class Controller:
             self._drawing.go_on(app.name)
         self._pauses.over(app.name)
         self._refused.discard(app.name)
+        if app.name in self._unheeded:
+            self._ring(app.name)
         again = await self.look_beside(app) if app.adopts else None
         return min(filter(None, (until, again)), default=None)
 

@@ -80,7 +80,7 @@ async def test_i12_an_app_at_rest_reads_nothing_whatever_else_happens_in_its_nam
     bot.door.read.clear()
     namespace = installed.target.namespace
     [backend] = bot.cluster._used
-    heard = backend._watches[namespace, "Service"].objects
+    _, _, heard, _, _ = backend._watches.heard(namespace)
     for name in ("stranger", "another"):
         await installed.target.apply([mochi._service(namespace, name, {"app": name})])
         while name not in heard:

@@ -144,7 +144,7 @@ def agree(world: World, release: Release) -> bool:
 
 async def cached(world: World) -> None:
     """Fill the watch cache with what is so now; it then stays as it is, like one that hears nothing any more."""
-    for watch in world.backend._watches.values():
+    for watch in world.backend._watches.all:
         await watch._list()
 
 

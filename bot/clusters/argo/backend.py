@@ -47,6 +47,7 @@ from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unf
 from bot.clusters.reading import SERVICE_NAME, annotations, labels, name, selector
 from bot.clusters.shape import sound
 from bot.clusters.watch import Watch
+from bot.clusters.watches import Watches
 from bot.release.app import App
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Traffic
@@ -77,40 +78,31 @@ class ArgoCluster:
         self._rollouts: dict[str, Json] = {}
         """By app, as it was read last: it names the other objects, which are then read beside it."""
         self._applications = Applications(api)
-        self._watches = {
-            (namespace, kind.name): Watch(api, kind, namespace, partial(changed, namespace))
-            for namespace in {app.namespace for app in apps}
-            for kind in WATCHED
-        }
+        namespaces = {app.namespace for app in apps}
+        self._watches = Watches(api, namespaces, WATCHED, changed)
         self._analyses = {
-            namespace: Watch(api, ANALYSIS_RUN, namespace, partial(changed, namespace))
-            for namespace in {app.namespace for app in apps}
+            namespace: Watch(api, ANALYSIS_RUN, namespace, partial(changed, namespace)) for namespace in namespaces
         }
         """Whoever may not read them does without."""
 
     async def follow(self) -> None:
         """Keep the cache current, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for watch in self._watches.values():
-                group.create_task(watch.run())
+            group.create_task(self._watches.run())
             for watch in self._analyses.values():
                 group.create_task(watch.run(partial(_seldom, watch)))
 
     @property
     def trouble(self) -> str | None:
         """Why nothing is heard of the cluster at the moment; None while any of its namespaces is listened to."""
-        heard = any(watch.listed.is_set() and watch.trouble is None for watch in self._watches.values())
-        first = next((str(watch.trouble) for watch in self._watches.values() if watch.trouble), "not listed yet")
-        return None if heard else first
+        return self._watches.trouble
 
     async def start(self, app: App) -> Start:
         self._applications.forget(app.name)
         objects, (rollouts, ingresses) = await asyncio.gather(self.found(app), self._around(app))
         services = [each for each in (objects.active, objects.preview) if each is not None]
         fit(app, Found(objects.rollout, rollouts, services, ingresses, objects.workload))
-        troubles = (self._watches[app.namespace, kind.name].trouble for kind in WATCHED)
-        unheard = next((str(trouble) for trouble in troubles if isinstance(trouble, Forbidden)), "")
-        return replace(start(app, objects, self._store_id), unheard=unheard)
+        return replace(start(app, objects, self._store_id), unheard=self._watches.forbidden(app.namespace))
 
     async def found(self, app: App) -> Objects:
         """The app's objects, read afresh. Raises `Unfit` or `Missing` with the fix when one is not there."""
@@ -129,10 +121,10 @@ class ArgoCluster:
 
     def _heard(self, app: App) -> Objects | None:
         """The app's objects, but for a Deployment that holds the pod template; None while a watch is interrupted."""
-        watches = [self._watches[app.namespace, kind.name] for kind in WATCHED]
-        if not all(watch.listed.is_set() and not watch.trouble for watch in watches):
+        heard = self._watches.heard(app.namespace)
+        if heard is None:
             return None
-        rollouts, replica_sets, services, pods, slices = (watch.objects for watch in watches)
+        rollouts, replica_sets, services, pods, slices = heard
         rollout = rollouts.get(app.argo.rollout)
         if rollout is None or active_service(rollout) not in services:
             return None
@@ -170,22 +162,17 @@ class ArgoCluster:
             objects = view.objects
         if doubts and not _knows_the_way_back(view):
             raise doubts[0]
-        for kind, items in (
-            (ROLLOUT, [objects.rollout]),
-            (SERVICE, [objects.active, objects.preview]),
-            (REPLICA_SET, objects.replica_sets),
-        ):
-            for item in filter(None, items):
-                self._watches[app.namespace, kind.name].put(item)
+        self._watches.put(app.namespace, ROLLOUT, (objects.rollout,))
+        self._watches.put(app.namespace, SERVICE, (objects.active, objects.preview))
+        self._watches.put(app.namespace, REPLICA_SET, objects.replica_sets)
         return view
 
     async def send(self, write: Write) -> None:
         written = await self._api.patch(WRITTEN[write.kind], write.namespace, write.name, write.patch)
         kind = ROLLOUT if write.kind == ROLLOUT_STATUS.name else WRITTEN[write.kind]
-        if (write.namespace, kind.name) in self._watches:
-            # It is written, whatever became of the answer; the watch tells what it was.
-            with suppress(Malformed):
-                self._watches[write.namespace, kind.name].put(sound(kind, written))
+        # It is written, whatever became of the answer; the watch tells what it was.
+        with suppress(Malformed):
+            self._watches.put(write.namespace, kind, (sound(kind, written),))
 
     async def outside(self, app: App, newest: Release | None) -> Outside | None:
         """A version that the controller works towards, that is not live, and that is not `newest`'s.
