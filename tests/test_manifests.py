@@ -273,3 +273,14 @@ def test_s15_the_role_on_argo_rollouts_is_exactly_what_the_example_needs(on_argo
 def test_everything_of_the_example_on_argo_rollouts_is_of_the_apps_namespace(on_argo):
     items = everything([file for file in FILES if file.parent == ON_ARGO])
     assert {item["metadata"]["namespace"] for item in items} == {on_argo.namespace}
+
+
+def test_the_pod_for_copying_the_database_is_greenlights_own_to_the_volume(pod, container):
+    copying = shipped("Pod", "greenlight-volume")["spec"]
+    [files] = copying["containers"]
+    assert copying["securityContext"] == pod["securityContext"]
+    assert files["securityContext"] == container["securityContext"]
+    assert files["image"] == container["image"]
+    [volume] = copying["volumes"]
+    assert volume in pod["volumes"]
+    assert all(mount in container["volumeMounts"] for mount in files["volumeMounts"])

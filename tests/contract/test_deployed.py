@@ -162,6 +162,13 @@ async def test_its_pod_is_let_in_under_restricted_pod_security(deployed):
     assert found["metadata"]["name"] == "greenlight"
 
 
+async def test_the_pod_for_copying_the_database_is_let_in_too(deployed):
+    pod = yaml.safe_load((DEPLOY / "examples" / "volume.yaml").read_text("utf-8"))
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    async with deployed.session.post(path, json=pod, params=DRY_RUN) as answer:
+        assert answer.status == HTTPStatus.CREATED, await answer.text()
+
+
 def _root(pod: Json) -> None:
     pod["securityContext"].update(runAsUser=0, runAsNonRoot=False)
 
