@@ -53,7 +53,7 @@ simulate: $(VENV)/has-dev ## let the bot live RUNS lives among crashes and meddl
 test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver and registry; needs Go, and ten minutes once
 	sh tests/registry/install.sh $(CLUSTER)/bin
 	sh tests/cluster/build.sh $(CLUSTER)/bin
-	GREENLIGHT_REQUIRE_CLUSTER=1 GREENLIGHT_REQUIRE_REGISTRY=1 $(PYTEST) -m "cluster or registry" $(ARGUMENTS)
+	GREENLIGHT_REQUIRE_CLUSTER=1 GREENLIGHT_REQUIRE_REGISTRY=1 $(PYTEST) -n 2 --dist worksteal -m "cluster or registry" $(ARGUMENTS)
 
 ARGO_VERSIONS ?= $(notdir $(wildcard tests/cluster/argo/*))
 
