@@ -17,8 +17,8 @@ def select(service: Json, wanted: Selector, notes: Mapping[str, str]) -> Operati
     """Point a Service at other pods, only if it is exactly as it was read; `notes` become annotations."""
     present = selector(service)
     return (
-        _test("/metadata/resourceVersion", service["metadata"]["resourceVersion"]),
-        _test("/spec/selector", dict(present)),
+        unchanged("/metadata/resourceVersion", service["metadata"]["resourceVersion"]),
+        unchanged("/spec/selector", dict(present)),
         *({"op": "remove", "path": pointer("spec", "selector", key)} for key in present if key not in wanted),
         *_add(("spec", "selector"), {key: value for key, value in wanted.items() if present.get(key) != value}),
         *add_annotations(service, notes),
@@ -30,9 +30,9 @@ def stage(deployment: Json, image: str, label: str, count: int | None, wanted_co
     index, present = container(deployment, wanted_container)
     path = ("spec", "template", "spec", "containers", str(index))
     return (
-        _test("/metadata/uid", deployment["metadata"]["uid"]),
-        _test(pointer(*path, "name"), present["name"]),
-        _test(pointer(*path, "image"), present["image"]),
+        unchanged("/metadata/uid", deployment["metadata"]["uid"]),
+        unchanged(pointer(*path, "name"), present["name"]),
+        unchanged(pointer(*path, "image"), present["image"]),
         *_unchanged_label(deployment),
         {"op": "replace", "path": pointer(*path, "image"), "value": image},
         {"op": "add", "path": pointer("spec", "template", "metadata", "labels", LABEL), "value": label},
@@ -45,10 +45,10 @@ def scale(deployment: Json, count: int, wanted_container: str | None) -> Operati
     index, present = container(deployment, wanted_container)
     path = ("spec", "template", "spec", "containers", str(index), "image")
     return (
-        _test("/metadata/uid", deployment["metadata"]["uid"]),
-        _test(pointer(*path), present["image"]),
+        unchanged("/metadata/uid", deployment["metadata"]["uid"]),
+        unchanged(pointer(*path), present["image"]),
         *_unchanged_label(deployment),
-        _test("/spec/replicas", replicas(deployment)),
+        unchanged("/spec/replicas", replicas(deployment)),
         {"op": "replace", "path": "/spec/replicas", "value": count},
     )
 
@@ -68,12 +68,13 @@ def add_annotations(item: Json, notes: Mapping[str, str]) -> Operations:
 
 def _unchanged_label(deployment: Json) -> Operations:
     label = template_labels(deployment).get(LABEL)
-    return () if label is None else (_test(pointer("spec", "template", "metadata", "labels", LABEL), label),)
+    return () if label is None else (unchanged(pointer("spec", "template", "metadata", "labels", LABEL), label),)
 
 
 def _add(path: tuple[str, ...], values: Mapping[str, str]) -> Operations:
     return tuple({"op": "add", "path": pointer(*path, key), "value": value} for key, value in values.items())
 
 
-def _test(path: str, value: Any) -> Mapping[str, Any]:
+def unchanged(path: str, value: Any) -> Mapping[str, Any]:
+    """The operation that refuses the whole patch unless `value` still stands there."""
     return {"op": "test", "path": path, "value": value}

@@ -16,7 +16,7 @@ from enum import StrEnum
 from bot.release.app import App, Switch
 from bot.release.approvals import Ballots, Tally, tally
 from bot.release.record import Cause, Person, Phase, Release
-from bot.release.snapshot import Side, Snapshot, Traffic
+from bot.release.snapshot import Side, Snapshot, Traffic, Verdict
 
 DRAIN = timedelta(seconds=30)
 """How long a side that had traffic keeps its pods: kube-proxy may need a second, and open connections stay on the old
@@ -295,9 +295,11 @@ def _baking(case: _Case) -> Decision:
         return _back(Cause.EMPTY, f"no pod of {side.name} has been ready since {case.release.empty_since:%H:%M:%S} UTC")
     if not side.ready:
         return _wait("no pod answers", _empty_until(case))
-    if case.now >= end:
-        return Decision(phase=Phase.DONE)
-    return _wait("", end)
+    if case.now < end:
+        return _wait("", end)
+    if running := [check.name for check in case.seen.checks if check.verdict is Verdict.RUNNING]:
+        return Decision(reason=f"{running[0]} is still running")  # it may yet be given up; its end is heard
+    return Decision(phase=Phase.DONE)
 
 
 def _done(case: _Case) -> Decision:

@@ -24,7 +24,7 @@ from examples import (
 from bot.release.app import Approval, Requirement, Switch, Timing
 from bot.release.machine import DRAIN, SETTLE, Decision, Order, advance, decide
 from bot.release.record import Cause, Phase
-from bot.release.snapshot import FRESH_FOR, Traffic
+from bot.release.snapshot import FRESH_FOR, Check, Traffic, Verdict
 
 APPROVAL = app().approval
 BUTTON = app(approval=replace(APPROVAL, switch=Switch.BUTTON))
@@ -468,6 +468,17 @@ def test_the_watch_lasts_as_long_as_it_should():
 def test_a_side_that_answers_again_is_not_taken_back():
     recovered = release(Phase.BAKING, empty_since=NOW - TIMING.grace)
     assert decided(recovered, snapshot(candidate=side(1), **LIVE)).phase is None
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_watch_does_not_end_before_a_check_has(verdict):
+    """What Argo Rollouts still measures may yet make it take the traffic back."""
+    over = release(Phase.BAKING, since=NOW - TIMING.bake_for, **WENT_LIVE)
+    decision = decided(over, replace(snapshot(**LIVE), checks=(Check("post-promotion analysis", "argo", verdict),)))
+    if verdict is Verdict.RUNNING:
+        assert decision == Decision(reason="post-promotion analysis is still running")
+    else:
+        assert decision.phase is Phase.DONE
 
 
 def test_a_watch_does_not_end_while_nothing_answers():

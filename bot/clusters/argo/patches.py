@@ -13,7 +13,7 @@ from typing import Any
 from bot.clusters.api import Json
 from bot.clusters.argo.reading import WORKLOAD_GENERATION, container, template_label, template_of, workload
 from bot.clusters.cluster import LABEL
-from bot.clusters.patches import Operations, add_annotations, pointer
+from bot.clusters.patches import Operations, add_annotations, pointer, unchanged
 from bot.clusters.reading import annotations
 
 WRITTEN = "greenlight.dev/written"
@@ -31,9 +31,9 @@ def stage(rollout: Json, holder: Json, image: str, label: str, wanted: str | Non
     index, present = container(holder, wanted)
     path = ("spec", "template", "spec", "containers", str(index))
     return (
-        _test("/metadata/uid", holder["metadata"]["uid"]),
-        _test(pointer(*path, "name"), present["name"]),
-        _test(pointer(*path, "image"), present["image"]),
+        unchanged("/metadata/uid", holder["metadata"]["uid"]),
+        unchanged(pointer(*path, "name"), present["name"]),
+        unchanged(pointer(*path, "image"), present["image"]),
         *(_as_read(rollout, "status", key) for key in _PROGRESS if holder is rollout),
         {"op": "replace", "path": pointer(*path, "image"), "value": image},
         *_stamp_template(holder, label),
@@ -52,8 +52,8 @@ def stage_anew(
     metadata = made.get("metadata") or {}
     made["metadata"] = {**metadata, "annotations": {**(metadata.get("annotations") or {}), LABEL: label}}
     return (
-        _test("/metadata/uid", holder["metadata"]["uid"]),
-        _test("/spec/template", template_of(holder)),
+        unchanged("/metadata/uid", holder["metadata"]["uid"]),
+        unchanged("/spec/template", template_of(holder)),
         *(_as_read(rollout, "status", key) for key in _PROGRESS if holder is rollout),
         {"op": "replace", "path": "/spec/template", "value": made},
         *_written(holder, now),
@@ -63,8 +63,8 @@ def stage_anew(
 def put_back(holder: Json, template: Json, now: datetime) -> Operations:
     """Write a whole pod template, only in the place of the one that was read."""
     return (
-        _test("/metadata/uid", holder["metadata"]["uid"]),
-        _test("/spec/template", template_of(holder)),
+        unchanged("/metadata/uid", holder["metadata"]["uid"]),
+        unchanged("/spec/template", template_of(holder)),
         {"op": "replace", "path": "/spec/template", "value": template},
         *_written(holder, now),
     )
@@ -73,7 +73,7 @@ def put_back(holder: Json, template: Json, now: datetime) -> Operations:
 def promote(rollout: Json) -> Operations:
     """To `/status`: end the pause of the very version and template that were read, and no other pause."""
     return (
-        _test("/metadata/uid", rollout["metadata"]["uid"]),
+        unchanged("/metadata/uid", rollout["metadata"]["uid"]),
         _as_read(rollout, "status", "currentPodHash"),
         _as_read(rollout, "status", "pauseConditions"),
         *_template_as_read(rollout),
@@ -88,15 +88,15 @@ def nudge(rollout: Json, what: str, times: int, now: datetime) -> Operations:
     note = json.dumps({"for": what, "times": times, "at": now.isoformat()})
     known = annotations(rollout)
     # One that comes late must not be taken for another, nor take the place of the next.
-    as_read = (_test(pointer("metadata", "annotations", NUDGED), known.get(NUDGED)),) if known else ()
-    return (_test("/metadata/uid", rollout["metadata"]["uid"]), *as_read, *add_annotations(rollout, {NUDGED: note}))
+    as_read = (unchanged(pointer("metadata", "annotations", NUDGED), known.get(NUDGED)),) if known else ()
+    return (unchanged("/metadata/uid", rollout["metadata"]["uid"]), *as_read, *add_annotations(rollout, {NUDGED: note}))
 
 
 def _written(holder: Json, now: datetime) -> Operations:
     """Only upon the generation that was read, so that the next one is known to be this."""
     generation = holder["metadata"].get("generation")
     note = json.dumps({"generation": (generation or 0) + 1, "at": now.isoformat()})
-    return (_test("/metadata/generation", generation), *add_annotations(holder, {WRITTEN: note}))
+    return (unchanged("/metadata/generation", generation), *add_annotations(holder, {WRITTEN: note}))
 
 
 _PROGRESS = ("currentPodHash", "stableRS", "pauseConditions", "controllerPause", "abort")
@@ -104,11 +104,13 @@ _PROGRESS = ("currentPodHash", "stableRS", "pauseConditions", "controllerPause",
 
 def _template_as_read(rollout: Json) -> Operations:
     if not workload(rollout):
-        return (_test("/spec/template", template_of(rollout)),)
+        return (unchanged("/spec/template", template_of(rollout)),)
     # The template is in another object; which one of its generations the controller has taken up stands here.
     return (
         _as_read(rollout, "spec", "workloadRef"),
-        _test(pointer("metadata", "annotations", WORKLOAD_GENERATION), annotations(rollout).get(WORKLOAD_GENERATION)),
+        unchanged(
+            pointer("metadata", "annotations", WORKLOAD_GENERATION), annotations(rollout).get(WORKLOAD_GENERATION)
+        ),
         _as_read(rollout, "status", "workloadObservedGeneration"),
     )
 
@@ -121,13 +123,9 @@ def _stamp_template(holder: Json, label: str) -> Operations:
         return ({"op": "add", "path": "/spec/template/metadata/annotations", "value": {LABEL: label}},)
     path = pointer("spec", "template", "metadata", "annotations", LABEL)
     known = template_label(holder)
-    return (*((_test(path, known),) if known else ()), {"op": "add", "path": path, "value": label})
+    return (*((unchanged(path, known),) if known else ()), {"op": "add", "path": path, "value": label})
 
 
 def _as_read(item: Json, part: str, key: str) -> Mapping[str, Any]:
     """What is not there is tested for `null`, which the API server takes for the same."""
-    return _test(pointer(part, key), (item.get(part) or {}).get(key))
-
-
-def _test(path: str, value: Any) -> Mapping[str, Any]:
-    return {"op": "test", "path": path, "value": value}
+    return unchanged(pointer(part, key), (item.get(part) or {}).get(key))
