@@ -11,6 +11,7 @@ import yaml
 import mochi
 from bot.clusters.argo.reading import HASH
 from bot.clusters.cluster import LABEL
+from bot.clusters.patches import pointer
 from bot.release.app import App, Argo
 from mochi_rollout import mochi_rollout
 
@@ -21,7 +22,9 @@ ROLLOUT_ROLE = Path(__file__).parents[2] / "deploy" / "examples" / "mochi-argo" 
 
 
 class Backend(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
+
     target: str
     """Where the app runs, as its table in `greenlight.toml` has it."""
 
@@ -37,6 +40,9 @@ class Backend(Protocol):
         """Whether the active Service, with all the selectors that it had in turn, gave its traffic to the release with
         this label once, and took it back to what had it before, and to nothing else.
         """
+
+    def is_switch(self, path: str, patch: list[Json], label: str) -> bool:
+        """Whether this JSON Patch to this path of the API server gives the traffic to the release with this label."""
 
 
 class OnDeployments:
@@ -59,6 +65,10 @@ slots       = ["mochiapp-blue", "mochiapp-green"]"""
         narrow = {"app": "mochi", "color": "blue"}
         return selectors == [{"app": "mochi"}, narrow, {"app": "mochi", LABEL: label}, narrow]
 
+    def is_switch(self, path: str, patch: list[Json], label: str) -> bool:
+        to_it = {"op": "add", "path": pointer("spec", "selector", LABEL), "value": label}
+        return path.endswith(f"/services/{mochi.ACTIVE}") and to_it in patch
+
 
 @dataclass(frozen=True)
 class OnRollout:
@@ -70,8 +80,11 @@ class OnRollout:
     adopt: bool = False
     """What others bring up becomes a release: most tests are about what it does to the release that is there."""
 
-    name = "rollout"
     target = 'rollout     = "mochiapp"'
+
+    @property
+    def name(self) -> str:
+        return "rollout-of-a-deployment" if self.in_deployment else "rollout"
 
     def policy(self, app: App) -> App:
         return replace(app, target=Argo("mochiapp", adopt=self.adopt))
@@ -93,6 +106,9 @@ class OnRollout:
         plain = all(selector == {"app": "mochi", HASH: selector[HASH]} for selector in selectors)
         return plain and len(hashes) == 3 and hashes[0] == hashes[2] != hashes[1]
 
+    def is_switch(self, path: str, patch: list[Json], label: str) -> bool:
+        return path.endswith("/rollouts/mochiapp/status")  # nothing else is ever written there
+
 
 def with_workload(rollout: Json) -> list[Json]:
     """A Deployment without pods that has the Rollout's pod template, and the Rollout that takes it from there."""
@@ -109,3 +125,4 @@ def with_workload(rollout: Json) -> list[Json]:
 
 
 BACKENDS: tuple[Backend, ...] = (OnDeployments(), OnRollout())
+WITH_WORKLOAD = OnRollout(in_deployment=True)

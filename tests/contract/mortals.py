@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from backends import Backend
+from installed import Mochi
 from nursery import Birth, ask
 from targets import Sandbox
 from team import APPROVE, START_WITHIN, VETO, WORLD, Team, until
 
 import mochi
-from bot.clusters.cluster import LABEL
-from bot.clusters.patches import pointer
 from bot.clusters.reading import labels, matches, selector
 from sandbox.bot_process import ROOT
 from sandbox.discord import Message
@@ -95,8 +95,10 @@ class Onlooker:
 
 
 class Mortals(Team):
-    def __init__(self, target: Sandbox, folder: Path, nursery: Nursery, memory: bytes, point: Point | None) -> None:
-        super().__init__(target, folder)
+    def __init__(
+        self, target: Sandbox, folder: Path, nursery: Nursery, memory: bytes, point: Point | None, backend: Backend
+    ) -> None:
+        super().__init__(target, folder, backend)
         self.sandbox = target
         self.point = point
         self.met: Counter[str] = Counter()
@@ -137,6 +139,11 @@ class Mortals(Team):
         return self.met[kind]
 
     # Life and death
+
+    async def install(self) -> None:
+        """Blue is live; a Rollout's controller knows it, or the first release might find it at work."""
+        await self.target.apply(self.backend.manifests(self.target.namespace, self.image("blue")))
+        await Mochi(self.target).serving(2)
 
     async def start_bot(self) -> None:
         if not self._environment:
@@ -282,9 +289,7 @@ class Mortals(Team):
 
         writes = [write for write in self.sandbox.cluster.server.writes if write.user_agent == "greenlight"]
         taken = [(write.path, json.loads(write.body)) for write in writes if write.status == 200]
-        switch = {"op": "add", "path": pointer("spec", "selector", LABEL), "value": label}
-        moved = [patch for path, patch in taken if path.endswith(f"/{mochi.ACTIVE}") and switch in patch]
-        assert len(moved) == switches, at
+        assert sum(self.backend.is_switch(path, patch, label) for path, patch in taken) == switches, at
 
         journal = self.rows("SELECT kind, detail FROM events ORDER BY id")
         intents = [json.loads(detail)["patch"] for kind, detail in journal if kind == "intent"]

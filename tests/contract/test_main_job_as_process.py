@@ -2,17 +2,17 @@
 
 import pytest
 import role
-from backends import BACKENDS
+from backends import BACKENDS, WITH_WORKLOAD
 from installed import Mochi, names, ready, selectors
 from team import APPROVE, Team
 
 import mochi
 
 
-@pytest.fixture(params=BACKENDS, ids=lambda each: each.name)
+@pytest.fixture(params=(*BACKENDS, WITH_WORKLOAD), ids=lambda each: each.name)
 def backend(request, target):
-    """What the app runs on. All tests are the same for both."""
-    if request.param.name == "rollout" and target.name == "real":
+    """What the app runs on. All tests are the same for all."""
+    if request.param.name.startswith("rollout") and target.name == "real":
         request.getfixturevalue("rollouts_controller")
     return request.param
 

@@ -1,19 +1,19 @@
 """SIGKILL at every effect of the main job, before it and after it, with the bot as its own process; then it is started
-again, and people go on. The release ends as it should, with one switch at most, and the card tells the truth.
+again, and people go on. The release ends as it should, with one switch at most, and the card tells the truth. On two
+Deployments and on a Rollout, by the same tests.
 """
 
 import asyncio
 import secrets
 
 import pytest
+from backends import BACKENDS
 from mortals import Mortals, Nursery, Point
 from targets import Sandbox
 from team import VETO
 
-import mochi
-
 AT_ONCE = 3
-SAMPLED = 11
+SAMPLED = 17
 """Of so many points of a story one is tried in every test run; all of them on `make test-cluster`."""
 
 
@@ -37,9 +37,14 @@ async def is_rejected(team):
 
 STORIES = {
     goes_back: {"store": 15, "cluster": 5, "Discord": 10},
-    is_rejected: {"store": 10, "cluster": 5, "Discord": 6},
+    is_rejected: {"store": 10, "cluster": 3, "Discord": 6},
 }
 """With the least number of effects of each kind that a story has: one that is over sooner proves nothing."""
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda each: each.name)
+def backend(request):
+    return request.param
 
 
 @pytest.fixture
@@ -49,16 +54,16 @@ async def nursery():
 
 
 @pytest.fixture
-def lives(nursery, tmp_path, empty_memory):
+def lives(nursery, tmp_path, empty_memory, backend):
     """Plays a story, killing the bot at the point; what it met on the way."""
 
     async def lived(story, point):
         folder = tmp_path / secrets.token_hex(4)
         folder.mkdir()
         target = Sandbox(f"mochi-{secrets.token_hex(4)}")
-        team = Mortals(target, folder, nursery, empty_memory.read_bytes(), point)
+        team = Mortals(target, folder, nursery, empty_memory.read_bytes(), point, backend)
         async with target.running(), team.at_work():
-            await target.apply(mochi.mochi(target.namespace, live_image=team.image("blue")))
+            await team.install()
             try:
                 await team.start_bot()
                 await story(team)
