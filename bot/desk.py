@@ -152,6 +152,7 @@ class Desk:
             previous=start.live,
             created_at=now,
             since=now,
+            replaces=_labels(ended) if ended else (),
             notes=(*asked.notes, *start.warnings),
         )
         said = f"{author.name} asked for {asked.called}", f"{asked.image} is {asked.reference}"
@@ -471,6 +472,11 @@ def _check_drained(newest: Release | None, now: datetime) -> None:
 
 def _by(release: Release) -> str | None:
     return release.author.name if release.author.is_known else None
+
+
+def _labels(replaced: Release) -> tuple[str, ...]:
+    """Of all releases that may have left something where a release in its place begins."""
+    return (replaced.label, *(() if replaced.staged else replaced.replaces))
 
 
 def _is_live(release: Release) -> bool:

@@ -40,7 +40,7 @@ LEO = Person(13, "leo", frozenset({LEAD}))
 SAM = Person(14, "sam", frozenset({ON_CALL}))
 BO = Person(15, "bo", frozenset({DEVELOPER, QC, LEAD}))
 GUEST = Person(16, "guest")
-TAGS = ("blue", "green", "purple", "crash", "slow", "nopull", "flaky")
+TAGS = ("blue", "green", "purple", "crash", "slow", "nopull", "flaky", "never")
 
 
 def digest(tag: str) -> str:

@@ -128,6 +128,8 @@ class Release:
     by: Person | None = None
     reason: str = ""
     replaced_by: int | None = None
+    replaces: tuple[str, ...] = ()
+    """The labels of releases whose place it takes: until it is staged itself, what they staged is what is there."""
     restores: int | None = None
     """The number of the live release that this one takes back by deploying anew what was live before it."""
     pod_template: str = ""

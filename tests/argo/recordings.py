@@ -76,7 +76,7 @@ def release(seen: Objects, phase: Phase, *, label: str = GREEN_LABEL, **changes:
         since=NOW,
         phase=phase,
         staged=True,
-        template="" if phase is Phase.STAGING else fingerprint(template_of(seen.holder)),
+        template="" if phase is Phase.STAGING else fingerprint(template_of(seen.holder), seen.rollout),
     )
     return replace(sound, **changes)
 

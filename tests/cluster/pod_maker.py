@@ -31,7 +31,7 @@ GONE_OR_CHANGED = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.FORBIDD
 
 
 class PodMaker:
-    """Every pod of the cluster becomes what its image's tag says: crash, nopull, slow, flaky, else ready at once.
+    """Every pod of the cluster becomes what its image's tag says: crash, nopull, slow, flaky, never; else ready.
 
     `digests` maps digest to tag, for images named by digest; it may be filled at any time before the pods are made.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-Outcome = Literal["ready", "slow", "flaky", "crash", "nopull"]
+Outcome = Literal["ready", "slow", "flaky", "never", "crash", "nopull"]
 Json = dict[str, Any]
 EVER = None  # nothing more happens
 MOST_BACK_OFF = 10.0  # seconds between two restarts; a kubelet's own limit is five minutes
@@ -21,7 +21,7 @@ def outcome_of(image: str, digests: dict[str, str]) -> Outcome:
     last = image.rpartition("/")[2]
     tag = digests.get(digest, "") if at else last.partition(":")[2]
     match tag:
-        case "slow" | "flaky" | "crash" | "nopull":
+        case "slow" | "flaky" | "never" | "crash" | "nopull":
             return tag
     return "ready"
 
@@ -53,6 +53,8 @@ class Report:
         elif outcome == "slow":
             yield self._running(ready=False), slow_for
             yield self._running(ready=True), EVER
+        elif outcome == "never":
+            yield self._running(ready=False), EVER
         elif outcome == "flaky":
             yield self._running(ready=True), flaky_after
             yield self._running(ready=False), EVER

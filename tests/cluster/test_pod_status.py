@@ -32,6 +32,7 @@ def ready(status: dict) -> tuple[str, str]:
     [
         ("mochi:crash", "crash"),
         ("registry.example.com:5000/mochi:nopull", "nopull"),
+        ("mochi:never", "never"),
         ("registry.example.com:5000/mochi", "ready"),
         ("mochi:crash-fixed", "ready"),
         (f"registry.example.com/mochi@{DIGEST}", "slow"),

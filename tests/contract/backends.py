@@ -41,6 +41,9 @@ class Backend(Protocol):
         this label once, and took it back to what had it before, and to nothing else.
         """
 
+    def went_there(self, selectors: list[Selector], label: str) -> bool:
+        """Whether it gave it to that release once, and to nothing else."""
+
     def is_switch(self, path: str, patch: list[Json], label: str) -> bool:
         """Whether this JSON Patch to this path of the API server gives the traffic to the release with this label."""
 
@@ -64,6 +67,9 @@ slots       = ["mochiapp-blue", "mochiapp-green"]"""
     def went_there_and_back(self, selectors: list[Selector], label: str) -> bool:
         narrow = {"app": "mochi", "color": "blue"}
         return selectors == [{"app": "mochi"}, narrow, {"app": "mochi", LABEL: label}, narrow]
+
+    def went_there(self, selectors: list[Selector], label: str) -> bool:
+        return selectors[1:] == [{"app": "mochi", LABEL: label}]
 
     def is_switch(self, path: str, patch: list[Json], label: str) -> bool:
         to_it = {"op": "add", "path": pointer("spec", "selector", LABEL), "value": label}
@@ -105,6 +111,10 @@ class OnRollout:
         hashes = [selector[HASH] for selector in selectors]
         plain = all(selector == {"app": "mochi", HASH: selector[HASH]} for selector in selectors)
         return plain and len(hashes) == 3 and hashes[0] == hashes[2] != hashes[1]
+
+    def went_there(self, selectors: list[Selector], label: str) -> bool:
+        hashes = [selector[HASH] for selector in selectors]
+        return len(hashes) == 2 and hashes[0] != hashes[1]
 
     def is_switch(self, path: str, patch: list[Json], label: str) -> bool:
         return path.endswith("/rollouts/mochiapp/status")  # nothing else is ever written there

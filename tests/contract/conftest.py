@@ -17,7 +17,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "cluster"))  # the real control plane and what goes with it
 
-from backends import Backend, OnDeployments, OnRollout  # noqa: E402 - the line above is for what follows
+from backends import BACKENDS, Backend, OnDeployments, OnRollout  # noqa: E402 - the line above is for what follows
 from installed import Mochi  # noqa: E402
 from rollout import Rollout, harmful  # noqa: E402
 from staff import Greenlight, greenlight  # noqa: E402
@@ -107,6 +107,15 @@ def on_rollout(
     if target.name == "real":
         request.getfixturevalue("rollouts_controller")
     return OnRollout(strategy, spec)
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda each: each.name)
+def either(request: pytest.FixtureRequest, target: Target) -> Backend:
+    """Each backend in turn, with its controller at work: for tests that are the same on all."""
+    made: Backend = request.param
+    if isinstance(made, OnRollout) and target.name == "real":
+        request.getfixturevalue("rollouts_controller")
+    return made
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ Json = dict[str, Any]
 
 SLOW = 1.0
 """Seconds until a pod of the image `slow` is ready."""
+NEVER = 86400.0
+"""Seconds that no test lasts."""
 NEXT_CRASH = 11
 """Seconds between the first and the second restart of a crashing container in the sandbox."""
 
@@ -68,7 +70,7 @@ class Sandbox:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self._digests: dict[str, str] = {}
-        behaviours = {**INSTANT, "slow": Behaviour(ready_after=SLOW)}
+        behaviours = {**INSTANT, "slow": Behaviour(ready_after=SLOW), "never": Behaviour(ready_after=NEVER)}
         self.cluster = Cluster(now=wall_clock, behaviours=behaviours, digests=self._digests)
         self._users = 0
 

@@ -78,7 +78,7 @@ class Objects:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(template_of(self.holder))
+        return fingerprint(template_of(self.holder), self.rollout)
 
     def replica_set(self, wanted: str) -> Json | None:
         return next((each for each in self.replica_sets if wanted and pod_hash(each) == wanted), None)

@@ -75,12 +75,15 @@ def image_of(holder: Json, wanted: str | None) -> str:
         return ""
 
 
-def fingerprint(template: Json) -> str:
-    """Of a whole pod template: any change of it is another one. The label that only ReplicaSets have is left out."""
+def fingerprint(template: Json, rollout: Json) -> str:
+    """Of a whole pod template and whose it is: any change of it is another one, and in a Rollout that was made anew it
+    is another one without any. The label that only ReplicaSets have is left out.
+    """
     metadata = template.get("metadata") or {}
     kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH}
     bare = {**template, "metadata": {"labels": kept, "annotations": metadata.get("annotations") or {}}}
-    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()[:16]
+    said = json.dumps([rollout["metadata"]["uid"], bare], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def pod_hash(item: Json) -> str:

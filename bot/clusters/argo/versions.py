@@ -87,11 +87,9 @@ class Versions:
 
     @property
     def is_left_over(self) -> bool:
-        """The template asks for a release that this one replaced and of which, never staged itself, it was to take the
-        place.
-        """
-        known = {"", self.release.label, self.release.previous.label}
-        return not self.release.staged and template_label(self.objects.holder) not in known
+        """The template asks for a release of which this one, never staged itself, was to take the place."""
+        stamp = template_label(self.objects.holder)
+        return not self.release.staged and stamp != self.release.previous.label and stamp in self.release.replaces
 
     @property
     def is_to_go(self) -> bool:
@@ -101,7 +99,8 @@ class Versions:
     @cached_property
     def is_put_back(self) -> bool:
         """It is the previous version's, as it was written back."""
-        return self.previous_template is not None and fingerprint(self.previous_template) == self.objects.fingerprint
+        template, objects = self.previous_template, self.objects
+        return template is not None and fingerprint(template, objects.rollout) == objects.fingerprint
 
     @cached_property
     def template_is_previous(self) -> bool:
