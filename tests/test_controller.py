@@ -416,6 +416,22 @@ async def test_what_was_looked_at_long_before_the_vote_was_stored_is_looked_at_a
     assert (await world.phase(), len(world.switches())) == (Phase.READY, 1)
 
 
+async def test_whoever_never_finishes_recording_keeps_nothing_else_from_being_done(world, loop):
+    """The pods of what is live are gone while somebody's rollback hangs in the store: it goes back all the same."""
+    release = await world.release_live()
+    with world.controller.expecting(release):
+        for pod in world.cluster.objects.items("pods", NAMESPACE):
+            if pod["metadata"]["labels"]["color"] == "green":
+                world.cluster.kubelet.probe(NAMESPACE, pod["metadata"]["name"], passes=False)
+        world.cluster.settle()
+        await met(lambda: not world.serving() and at_rest(world))
+        world.cluster.advance(world.app.timing.grace.total_seconds() + 1)
+        world.controller.wake("mochi")
+        await met(lambda: world.controller.moments["mochi"].release.phase is Phase.REVERTED)
+    world.cluster.settle()
+    assert world.serving() == {"blue"}
+
+
 async def test_discord_that_goes_away_while_the_vote_is_stored_postpones_the_switch(world, loop):
     """Roles were read, but whether all votes are on record is asked when they are counted."""
     release = await waiting_for_leo(world)

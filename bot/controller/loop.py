@@ -281,14 +281,19 @@ class Controller:
         return None
 
     async def _ahead(self, app: App) -> Ahead | None:
-        """What was read until that is recorded upon which this attempt will act; None when it acts upon nothing new."""
+        """What was read until that is recorded upon which this attempt will act; None when it acts upon nothing new. What
+        takes longer to record is acted upon when it is: whoever recorded it rings then.
+        """
         expected = self._expected.pop(app.name, None)
         if expected is None or expected.recorded.is_set():
             return None
         began, people = self._clock.now(), self._people.people(expected.voters) if expected.voters else None
         ahead = Ahead(expected, began, self._cluster.look(app, expected.release), people)
         try:
-            await expected.recorded.wait()
+            async with asyncio.timeout(RECORDED_WITHIN.total_seconds()):
+                await expected.recorded.wait()
+        except TimeoutError:
+            ahead.cancel()
         except BaseException:
             ahead.cancel()
             raise

@@ -34,6 +34,8 @@ GOES_WITHIN = timedelta(seconds=5)
 SCALED_EVERY, SCALED_WITHIN = timedelta(seconds=15), timedelta(minutes=1)
 """How often, and for how long after it was to give pods up, it is looked whether the controller has."""
 NOT_TAKEN_UP = "Argo Rollouts has not taken up the last change yet"
+WHY_ABORTED = ("RolloutAborted", "ProgressDeadlineExceeded")
+"""How a message begins that tells it; the second is the first that the controller has for `progressDeadlineAbort`."""
 SILENT = (
     "Argo Rollouts does not answer, though it was nudged three times: is its controller running? "
     "(kubectl get pods -n argo-rollouts)"
@@ -300,7 +302,7 @@ class RolloutView:
             return ""
         # Whoever sets `abort` is a moment ahead of what the controller says of it.
         why = said(self.objects.rollout)
-        why = "Argo Rollouts aborted it" + (f" ({why})" if why.startswith("RolloutAborted") else "")
+        why = "Argo Rollouts aborted it" + (f" ({why})" if why.startswith(WHY_ABORTED) else "")
         if self._traffic is Traffic.CANDIDATE:
             return f"{why}; the traffic was not taken back"
         return why
