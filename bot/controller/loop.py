@@ -281,8 +281,9 @@ class Controller:
         return None
 
     async def _ahead(self, app: App) -> Ahead | None:
-        """What was read until that is recorded upon which this attempt will act; None when it acts upon nothing new. What
-        takes longer to record is acted upon when it is: whoever recorded it rings then.
+        """What was read until that is recorded upon which this attempt will act; None when it acts upon nothing new.
+
+        What takes longer to record is acted upon when it is: whoever recorded it rings then.
         """
         expected = self._expected.pop(app.name, None)
         if expected is None or expected.recorded.is_set():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.release.app import App, Switch
+from bot.release.app import App, Native, Switch
 from bot.release.approvals import Ballots, Tally, tally
 from bot.release.record import Cause, Person, Phase, Release
 from bot.release.snapshot import Side, Snapshot, Traffic, Verdict
@@ -87,6 +87,11 @@ class _Case:
     def empty_too_long(self) -> bool:
         since = self.release.empty_since
         return since is not None and self.now >= since + self.app.timing.grace
+
+    @property
+    def gave_pods_up(self) -> bool:
+        """We did, of the version before: a release controller of the cluster's own keeps them as long as it wants."""
+        return self.release.retired and isinstance(self.app.target, Native)
 
     @property
     def settles_at(self) -> datetime | None:
@@ -330,7 +335,7 @@ def _reverting(case: _Case) -> Decision:
     if not side.present:
         return _leave(f"{side.name}, the version to go back to, was changed by {case.seen.previous_changed_by}")
     # A side that is started anew waits until it can carry all, unless what is live carries nothing.
-    anew = release.retired or case.seen.restarting
+    anew = case.gave_pods_up or case.seen.restarting
     if side.ready and (side.complete or not anew or not case.seen.candidate.ready):
         return Decision(order=Order.REVERT)
     why = case.seen.pending or side.trouble or side.progress

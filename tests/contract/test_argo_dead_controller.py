@@ -11,7 +11,9 @@ from rollout import hashes, works_towards
 from targets import dead, frozen
 
 import mochi
+from bot.clusters.api import ROLLOUT, ROLLOUT_STATUS
 from bot.clusters.argo.reading import deadline, template_of
+from bot.clusters.errors import Forbidden
 from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import ANN, KIM, SAM
@@ -115,3 +117,29 @@ async def test_pods_that_outlive_their_deadline_without_it_carry_the_traffic_for
         await bot.reaches(Phase.REVERTED)
         assert all(ready(moment) for moment in await serving.so_far())
     assert await installed.serving(2) == blue
+
+
+async def refuses_rollouts(kind, name, patch):
+    if kind in {ROLLOUT, ROLLOUT_STATUS}:
+        raise Forbidden("an admission webhook did not answer")
+
+
+@pytest.mark.parametrize("strategy", [{"scaleDownDelaySeconds": 6}])
+async def test_whoever_may_not_write_the_rollout_takes_the_traffic_home_all_the_same(
+    bot, installed, rollout, controller
+):
+    """Whether the pods stay is one thing, whether people are served is another."""
+    blue = await installed.serving(2)
+    await bot.release("green")
+    green = await installed.serving(2, instead_of=blue)
+    goes_at = deadline(await rollout.until_set("blue", deadline))
+    async with dead(controller):
+        await past(goes_at)
+        bot.door.before = refuses_rollouts
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        assert await installed.serving(2, instead_of=green) == blue
+        moment = await bot.sees(lambda moment: moment.trouble)
+        assert "did not answer" in moment.trouble
+        bot.door.before = None
+        bot.clock.skip(minutes=2)
+    await bot.reaches(Phase.REVERTED)

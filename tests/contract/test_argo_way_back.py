@@ -121,6 +121,55 @@ async def past(moment):
     await asyncio.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
 
 
+@pytest.mark.parametrize("strategy", [{"scaleDownDelaySeconds": 86400}])
+async def test_pods_that_argo_keeps_longer_than_the_app_asks_for_get_the_traffic_at_once(bot, installed, rollout):
+    """They were never given up, so nobody waits until the last of them is ready again."""
+    blue = await installed.serving(2)
+    await bot.release("green")
+    green = await installed.serving(2, instead_of=blue)
+    await bot.stays_live()
+    bot.clock.skip(hours=1)
+    await bot.reaches(Phase.DONE, retired=True)
+    ill = frozenset(sorted(blue)[:1])
+    await rollout.fail(ill)
+    await rollout.until_set("blue", lambda each: each["status"].get("readyReplicas") == 1)
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    assert await installed.serving(1, instead_of=green) == blue - ill
+    await rollout.recover(ill)
+    await bot.reaches(Phase.REVERTED)
+
+
+async def test_it_is_over_though_a_pod_of_the_version_before_never_gets_ready_again(bot, installed, rollout):
+    """As one that no node has room for: Argo Rollouts takes the version for stable all the same, and so it may."""
+    blue, before = await installed.serving(2), await rollout.live()
+    await bot.release("green")
+    green = await installed.serving(2, instead_of=blue)
+    await rollout.fail(frozenset(sorted(blue)[:1]))
+    await rollout.until_set("blue", lambda each: each["status"].get("readyReplicas") == 1)
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    await installed.serving(1, instead_of=green)
+    await bot.reaches(Phase.REVERTED)
+    assert works_towards(await rollout.get()) == await rollout.live() == before
+
+
+@pytest.mark.parametrize("strategy", [SHORT])
+@pytest.mark.parametrize("spec", [{"minReadySeconds": 4}])
+async def test_it_is_over_though_not_all_pods_that_come_up_again_get_ready(bot, installed, rollout):
+    """What is live answers nothing, so the first pod that is ready gets the traffic."""
+    await installed.serving(2)
+    await rollout.woken(lambda each: (each["status"].get("blueGreen") or {}).get("activeSelector"))
+    before = await rollout.live()
+    await bot.release("green")
+    await rollout.until_set("blue", lambda each: replicas(each) == 0)
+    green = await installed.serving(2)
+    await rollout.fail(green)
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    anew = await installed.serving(2, mochi.PREVIEW, instead_of=green)
+    await rollout.fail(frozenset(sorted(anew)[:1]))
+    await bot.reaches(Phase.REVERTED)
+    assert works_towards(await rollout.get()) == await rollout.live() == before
+
+
 SMALL = {"previewReplicaCount": 1}
 
 

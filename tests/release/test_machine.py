@@ -21,7 +21,7 @@ from examples import (
     snapshot,
 )
 
-from bot.release.app import Approval, Requirement, Switch, Timing
+from bot.release.app import Approval, Argo, Requirement, Switch, Timing
 from bot.release.machine import DRAIN, SETTLE, Decision, Order, advance, decide
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import FRESH_FOR, Check, Traffic, Verdict
@@ -230,6 +230,13 @@ def test_a_version_that_its_controller_starts_anew_gets_the_traffic_once_it_carr
     assert decided(back, partly) == Decision(reason="blue has 1 of 3 pods ready", until=until)
     assert decided(back, told(partly, restarting=False)) == Decision(order=Order.REVERT)
     assert decided(back, told(partly, candidate=side(0))) == Decision(order=Order.REVERT)
+
+
+def test_pods_that_a_controller_of_its_own_keeps_are_never_given_up_by_us():
+    """A release that is over long ago counts as retired; whoever went on to keep its pods has kept them."""
+    back, partly = release(Phase.REVERTING, retired=True), snapshot(previous=side(1), **LIVE)
+    assert decided(back, partly).reason == "blue has 1 of 3 pods ready"
+    assert decided(back, partly, policy=app(target=Argo("mochiapp"))) == Decision(order=Order.REVERT)
 
 
 def test_a_controller_that_was_told_to_start_the_version_before_is_not_told_again():

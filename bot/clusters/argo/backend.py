@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ from bot.clusters.argo.versions import Versions
 from bot.clusters.argo.view import RolloutView
 from bot.clusters.cluster import Links, Outside, Start, Write
 from bot.clusters.doubtful import listed, present
-from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Unfit
+from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Stale, Unfit
 from bot.clusters.reading import SERVICE_NAME, annotations, labels, name, selector
 from bot.clusters.shape import sound
 from bot.clusters.watch import Watch
@@ -53,6 +53,8 @@ from bot.release.record import Phase, Release
 from bot.release.snapshot import Traffic
 
 WATCHED = (ROLLOUT, REPLICA_SET, SERVICE, POD, ENDPOINT_SLICE)
+BARRED_FOR = timedelta(minutes=1)
+"""After a write to a Rollout has failed: so long the traffic goes home without one that only helps it."""
 NOT_THERE = 300.0
 """Seconds until it is asked for again whether AnalysisRuns may be watched by now: nothing rests upon them."""
 WRITTEN = {kind.name: kind for kind in (SERVICE, DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS)}
@@ -77,6 +79,8 @@ class ArgoCluster:
         self._store_id = store_id
         self._rollouts: dict[str, Json] = {}
         """By app, as it was read last: it names the other objects, which are then read beside it."""
+        self._barred_until: dict[str, datetime] = {}
+        """By app of which a write to the Rollout has failed."""
         self._applications = Applications(api)
         namespaces = {app.namespace for app in apps}
         self._watches = Watches(api, namespaces, WATCHED, changed)
@@ -117,7 +121,11 @@ class ArgoCluster:
         objects = self._heard(app)
         if objects is None or workload(objects.rollout):
             return None
-        return RolloutView(app, release, objects, self._store_id, read_at=self._now(), fresh=False)
+        return self._view(app, release, objects, self._now(), fresh=False)
+
+    def _view(self, app: App, release: Release, objects: Objects, read_at: datetime, *, fresh: bool) -> RolloutView:
+        barred = read_at < self._barred_until.get(app.name, read_at)
+        return RolloutView(app, release, objects, self._store_id, read_at, fresh, barred)
 
     def _heard(self, app: App) -> Objects | None:
         """The app's objects, but for a Deployment that holds the pod template; None while a watch is interrupted."""
@@ -155,7 +163,7 @@ class ArgoCluster:
         if release.phase is Phase.REVERTING:
             self._applications.forget(app.name)
         objects = await self._read(app, doubts)
-        view = RolloutView(app, release, objects, self._store_id, read_at, fresh=True)
+        view = self._view(app, release, objects, read_at, fresh=True)
         if view.is_torn:
             doubts.clear()
             view = replace(view, objects=await self._read(app, doubts))
@@ -168,7 +176,14 @@ class ArgoCluster:
         return view
 
     async def send(self, write: Write) -> None:
-        written = await self._api.patch(WRITTEN[write.kind], write.namespace, write.name, write.patch)
+        try:
+            written = await self._api.patch(WRITTEN[write.kind], write.namespace, write.name, write.patch)
+        except Stale:  # somebody was quicker: that says nothing of the next one
+            raise
+        except ClusterError:
+            if write.kind != SERVICE.name:
+                self._barred_until[write.app] = self._now() + BARRED_FOR
+            raise
         kind = ROLLOUT if write.kind == ROLLOUT_STATUS.name else WRITTEN[write.kind]
         # It is written, whatever became of the answer; the watch tells what it was.
         with suppress(Malformed):

@@ -51,6 +51,8 @@ class RolloutView:
     """Of the store that remembers the release: only the one that has claimed the active Service writes anything."""
     read_at: datetime
     fresh: bool
+    barred: bool = False
+    """A write to the Rollout has failed a moment ago: the traffic does not wait for another."""
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -93,7 +95,7 @@ class RolloutView:
     def upkeep(self) -> Write | None:
         """Have the controller look again when it shows no effect of what it was told."""
         what = self._owed
-        if what is None or not what.needs_nudge:
+        if what is None or not what.needs_nudge or (self.barred and self._may_go_home):
             return None
         check_claim(self.objects.active, self.store_id)
         patch = patches.nudge(self.objects.rollout, what.what, what.nudges + 1, self.read_at)
@@ -343,8 +345,9 @@ class RolloutView:
 
     def _revert(self, actor: str) -> Write:
         """The traffic first: that needs one write to the Service and no controller. Then what the Rollout asks for."""
-        if self._traffic is Traffic.CANDIDATE and self._previous_side.ready:
-            return self._keep_pods() or self._grow() or self._give_back(actor)
+        if self._may_go_home:
+            helps = None if self.barred else self._keep_pods() or self._grow()
+            return helps or self._give_back(actor)
         application = self._keeper
         if application and self._traffic is Traffic.CANDIDATE:
             raise ClusterError(
@@ -355,6 +358,13 @@ class RolloutView:
         if write is None:
             raise Pending(self._pending or self._previous_side.progress)
         return write
+
+    @property
+    def _may_go_home(self) -> bool:
+        """One write to the active Service would do."""
+        goes, side = self.release.phase is Phase.REVERTING and self._traffic is Traffic.CANDIDATE, self._previous_side
+        anew = self._versions.is_restarting and self._candidate_side.ready > 0
+        return goes and side.ready > 0 and (side.complete or not anew)
 
     def _give_back(self, actor: str) -> Write:
         notes = {RELEASE_NOTE: label_of(self.release.previous), ACTOR_NOTE: actor}
