@@ -4,12 +4,12 @@ import json
 
 import pytest
 import yaml
+from checked_team import BOT, ArgoTeam, Team
 
 import mochi
 from bot.check.finding import State
 from bot.clusters.api import APPLICATION, DEPLOYMENT, ROLLOUT, SERVICE
 from bot.clusters.argocd import LAST_APPLIED, OPTIONS, TRACKED
-from conftest import BOT, ArgoTeam, Team
 from world import NAMESPACE
 
 HASH = "rollouts-pod-template-hash"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checked_team import BOT, ArgoTeam
 
 import mochi
 from bot.check.finding import State
 from bot.clusters.api import INGRESS, ROLLOUT, SERVICE
 from bot.clusters.claim import STORE
 from bot.policy import read_policy
-from conftest import BOT, ArgoTeam
 from mochi_rollout import CONTAINER
 from world import NAMESPACE
 
