@@ -10,6 +10,7 @@ import yaml
 
 from bot.clusters.adoption import BEFORE
 from bot.clusters.argo.discovery import behind
+from bot.clusters.argo.patches import NUDGED, WRITTEN
 from bot.clusters.claim import STORE
 from bot.clusters.cluster import ACTOR_NOTE, LABEL, RELEASE_NOTE
 from bot.clusters.links import best_link
@@ -172,18 +173,25 @@ def test_s15_nobody_is_bound_to_the_role_but_greenlight(on_argo):
     assert shipped("Deployment")["metadata"]["namespace"] == account["namespace"]
 
 
-@pytest.mark.parametrize("resource", ["services", "deployments"])
-def test_s16_the_policies_are_about_greenlight_and_name_what_its_role_names(app, resource):
+@pytest.mark.parametrize("resource", ["services", "deployments", "rollouts"])
+def test_s16_the_policies_are_about_greenlight_and_name_what_its_roles_let_it_change(resource):
     policy = shipped("ValidatingAdmissionPolicy", f"greenlight-{resource}")["spec"]
     account = shipped("ServiceAccount")["metadata"]
     user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
     assert [each["expression"] for each in policy["matchConditions"]] == [f"request.userInfo.username == '{user}'"]
     [named] = [each["expression"] for each in policy["variables"] if each["name"] == resource]
-    [rule] = [rule for rule in rules([app]) if rule["resources"] == [resource] and "resourceNames" in rule]
-    assert re.findall(r"'(.+)'", named) == [f"{app.namespace}/{name}" for name in rule["resourceNames"]]
+    roles = [shipped("Role"), shipped("Role", on_argo=True)]
+    changed = [
+        f"{role['metadata']['namespace']}/{name}"
+        for role in roles
+        for rule in role["rules"]
+        if rule["resources"] == [resource] and "patch" in rule["verbs"]
+        for name in rule["resourceNames"]
+    ]
+    assert re.findall(r"'(.+)'", named) == changed != []
 
 
-@pytest.mark.parametrize("resource", ["services", "deployments"])
+@pytest.mark.parametrize("resource", ["services", "deployments", "rollouts"])
 def test_s16_a_policy_that_cannot_be_asked_refuses(resource):
     """Its binding refuses and does not only warn; it needs no object that could be missing."""
     policy = shipped("ValidatingAdmissionPolicy", f"greenlight-{resource}")["spec"]
@@ -198,7 +206,7 @@ def test_s16_a_policy_that_cannot_be_asked_refuses(resource):
 def test_s16_what_greenlight_writes_is_what_the_policies_let_it_write():
     text = (DEPLOY / "5-admission.yaml").read_text("utf-8")
     allowed = re.search(r"variables\.annotations\.all\(key, key\.startsWith\('(.+?)'\)", text)[1]
-    assert all(note.startswith(allowed) for note in (STORE, BEFORE, RELEASE_NOTE, ACTOR_NOTE))
+    assert all(note.startswith(allowed) for note in (STORE, BEFORE, RELEASE_NOTE, ACTOR_NOTE, WRITTEN, NUDGED))
     assert {*re.findall(r"key == '(greenlight\.dev/\w+)'", text)} == {LABEL}
 
 

@@ -93,7 +93,12 @@ def _role(found: Survey, account: Account) -> Iterator[_Document]:
     targets = [app.app.native for app in found.apps]
     services = [name for each in targets for name in (each.service, each.preview)]
     services += [name for each in found.rolled for name in each.rollout.services]
-    named = {"services": services, "deployments": [name for each in targets for name in each.slots]}
+    named = {
+        "services": services,
+        "deployments": [name for each in targets for name in each.slots],
+        "workloads": [each.rollout.workload for each in found.rolled if each.rollout.workload],
+        "rollouts": [each.rollout.name for each in found.rolled],
+    }
     names = "; ".join(f"{kind} {_quoted(found.namespace, some)}" for kind, some in named.items() if some)
     yield (
         _ROLE.format(names=names),

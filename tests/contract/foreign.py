@@ -57,3 +57,29 @@ OF_A_DEPLOYMENT = {
     "label": ({"metadata": {"labels": {"team": "other"}}}, "may not change labels, annotations, finalizers or owners"),
     "annotation": ({"metadata": {"annotations": {"greenlight.dev/by": "me"}}}, "may not change labels, annotations, "),
 }
+OF_METADATA = {
+    "somebody's annotation": ({"metadata": {"annotations": {"example.com/a": "b"}}}, "under greenlight.dev/ only."),
+    "label": ({"metadata": {"labels": {"team": "other"}}}, "finalizers or owners of a "),
+    "finalizer": ({"metadata": {"finalizers": ["example.com/kept"]}}, "finalizers or owners of a "),
+}
+OF_A_ROLLOUT = {
+    **OF_METADATA,
+    "strategy": ({"spec": {"strategy": {"blueGreen": {"autoPromotionEnabled": True}}}}, "and not spec.strategy."),
+    "pause": ({"spec": {"paused": True}}, "and not spec.paused."),
+    "replicas": ({"spec": {"replicas": 9}}, "and not spec.replicas."),
+    "restart": ({"spec": {"restartAt": "2026-01-05T09:00:00Z"}}, "and not spec.restartAt."),
+}
+OF_ITS_STATUS = {
+    "abort": ({"status": {"abort": True}}, "and not change status.abort."),
+    "promotion without a pause": ({"status": {"promoteFull": True}}, "and not change status.promoteFull."),
+    "another pause": (
+        {"status": {"pauseConditions": [{"reason": "CanaryPauseStep", "startTime": "2026-01-05T09:00:00Z"}]}},
+        "and not change status.pauseConditions.",
+    ),
+    "what is stable": ({"status": {"stableRS": "5b478b88f9"}}, "and not change status.stableRS."),
+}
+OF_ITS_WORKLOAD = {
+    **OF_METADATA,
+    "strategy": ({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}, "and not spec.strategy."),
+    "pause": ({"spec": {"paused": True}}, "and not spec.paused."),
+}

@@ -28,12 +28,18 @@ async def is_gone(rollout):
 
 
 async def is_made_anew(installed, rollout, **spec):
-    """As it was at first, but for what is named; returns it when it has a version that is live."""
+    """As it was at first, but for what is named; returns when that is live."""
     made = manifest(installed.target.namespace, image=f"{REPOSITORY}:blue")
     await installed.target.apply([{**made, "spec": {**made["spec"], **spec}}])
-    shown = await rollout.woken(lambda each: works_towards(each) and each["status"].get("stableRS"))
+    await rollout.woken(is_live)
     await installed.serving(REPLICAS)
-    return shown
+
+
+def is_live(rollout):
+    """Whatever comes before all pods are available is a first version too, and goes live without a pause."""
+    status = rollout.get("status") or {}
+    active = (status.get("blueGreen") or {}).get("activeSelector", "")
+    return works_towards(rollout) == active != "" and status.get("availableReplicas") == REPLICAS
 
 
 def promotions(bot):

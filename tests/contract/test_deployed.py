@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from typing import Any
 import aiohttp
 import pytest
 import role
+import staff
 import yaml
-from foreign import IMAGE_ONLY, OF_A_DEPLOYMENT, OF_A_SERVICE
+from backends import ROLLOUT_ROLE, OnRollout
+from foreign import IMAGE_ONLY, OF_A_DEPLOYMENT, OF_A_ROLLOUT, OF_A_SERVICE, OF_ITS_STATUS, OF_ITS_WORKLOAD
 from installed import MERGE, STRATEGIC, Mochi, names
+from rollout import Rollout
 from staff import PATIENCE
 from targets import Real
 from team import APPROVE, Team
@@ -27,9 +31,12 @@ from team import APPROVE, Team
 import mochi
 from bot.clusters.api import SERVICE, KubeApi
 from bot.clusters.errors import Forbidden
+from bot.release.record import Phase
+from bot.release.verbs import Verb
 from built import BIN_DIR
 from control_plane import ControlPlane
 from watching import until
+from world import KIM, REPOSITORY, SAM, TAGS, digest, example
 
 pytestmark = pytest.mark.cluster
 
@@ -48,8 +55,8 @@ SELECT, SCALE = {"spec": {"selector": {"x": "y"}}}, {"spec": {"replicas": 5}}
 class Deployed(Real):
     """The example's namespace, in which Greenlight has the rights that are shipped, under the policies that are."""
 
-    def __init__(self, plane: ControlPlane, maker: Any) -> None:
-        super().__init__(role.SHIPPED_FOR, plane, maker)
+    def __init__(self, plane: ControlPlane, maker: Any, namespace: str = role.SHIPPED_FOR) -> None:
+        super().__init__(namespace, plane, maker)
         self.user = USER
 
     @asynccontextmanager
@@ -59,7 +66,6 @@ class Deployed(Real):
         self._maker.check()
 
     async def kubeconfig(self, rules: list[Json]) -> Json:
-        assert rules == role.rules()
         return self.plane.kubeconfig(self.plane.token_for(NAMESPACE, ACCOUNT))
 
 
@@ -375,3 +381,101 @@ async def test_s15_the_main_job_is_done_with_what_is_shipped(greenlight, deploye
     service = await installed.service()
     foreign = itertools.filterfalse(lambda key: key.startswith("greenlight.dev/"), service["metadata"]["annotations"])
     assert [*foreign] == ["kubectl.kubernetes.io/last-applied-configuration"]
+
+
+# On Argo Rollouts
+
+
+ON_ARGO = "mochi-argo"
+COMMENTED = """  # - apiGroups: [apps]
+  #   resources: [deployments]
+  #   resourceNames: [mochiapp]
+  #   verbs: [get, patch]
+"""
+WORKLOADS = """- name: workloads # those that hold the pod template of a Rollout (workloadRef)
+      expression: "[]\""""
+
+
+@pytest.fixture(scope="module")
+def applied_for_rollouts(kubectl, applied, rollouts_controller, tmp_path_factory) -> None:
+    """As the example has it, and with what its comments say of a pod template in a Deployment."""
+    rights, policies = ROLLOUT_ROLE.read_text("utf-8"), (DEPLOY / "5-admission.yaml").read_text("utf-8")
+    assert COMMENTED in rights
+    assert WORKLOADS in policies
+    folder = tmp_path_factory.mktemp("deploy")
+    (folder / "role.yaml").write_text(rights.replace(COMMENTED, COMMENTED.replace("  # ", "  ")))
+    named = WORKLOADS.replace("[]", f"['{ON_ARGO}/mochiapp']")
+    (folder / "5-admission.yaml").write_text(policies.replace(WORKLOADS, named))
+    kubectl("create", "namespace", ON_ARGO)
+    kubectl("apply", "-f", folder)
+
+
+@pytest.fixture(params=[OnRollout(), OnRollout(in_deployment=True)], ids=lambda each: each.name)
+async def on_rollout(request, plane, maker, applied_for_rollouts) -> AsyncIterator[OnRollout]:
+    """With mochi there, blue and live."""
+    backend = request.param
+    async with Deployed(plane, maker, ON_ARGO).running() as target:
+        target.knows({digest(tag): tag for tag in TAGS})
+        await target.apply(backend.manifests(ON_ARGO, f"{REPOSITORY}:blue"))
+        made = Mochi(target)
+        await made.serving(2)
+        yield backend
+        for path in (f"/apis/argoproj.io/v1alpha1/namespaces/{ON_ARGO}/rollouts", made.deployments, made.services):
+            async with target.session.delete(path, raise_for_status=True):
+                pass
+        await until(target.session, made.pods, lambda pods: not pods, within=30)
+
+
+@pytest.fixture
+async def rollout(plane, maker, on_rollout) -> AsyncIterator[Rollout]:
+    async with Deployed(plane, maker, ON_ARGO).running() as target:
+        yield Rollout(Mochi(target))
+
+
+async def forbidden(plane: ControlPlane, path: str, patch: Json) -> str:
+    """Why Greenlight may not do this, once the API server has heard of Role and policies."""
+    async with session(plane, plane.token_for(NAMESPACE, ACCOUNT)) as greenlight, asyncio.timeout(PATIENCE):
+        while True:
+            status, message = await patched(greenlight, path, patch, MERGE)
+            if status == HTTPStatus.FORBIDDEN and "denied request" in message:
+                return message
+
+
+@pytest.mark.parametrize(("patch", "sentence"), _each(OF_A_ROLLOUT))
+async def test_s16_of_a_rollout_it_changes_the_pod_template_and_its_own_annotations_alone(
+    plane, rollout, patch, sentence
+):
+    assert sentence in await forbidden(plane, rollout.path, patch)
+
+
+@pytest.mark.parametrize(("patch", "sentence"), _each(OF_ITS_STATUS))
+async def test_s16_of_the_status_of_a_rollout_it_changes_nothing_but_the_pause(plane, rollout, patch, sentence):
+    """What Argo Rollouts takes for an order stands there too."""
+    assert sentence in await forbidden(plane, f"{rollout.path}/status", patch)
+
+
+@pytest.mark.parametrize("on_rollout", [OnRollout(in_deployment=True)], indirect=True)
+@pytest.mark.parametrize(("patch", "sentence"), _each(OF_ITS_WORKLOAD))
+async def test_s16_of_the_deployment_of_a_rollout_it_changes_the_pod_template_alone(plane, rollout, patch, sentence):
+    path = f"/apis/apps/v1/namespaces/{ON_ARGO}/deployments/mochiapp"
+    assert sentence in await forbidden(plane, path, patch)
+
+
+async def test_s15_a_release_on_a_rollout_is_done_with_what_is_shipped(
+    on_rollout, rollout, deployed, empty_memory, tmp_path
+):
+    """Live, back by the Service, rejected: every write that there is."""
+    memory, kubeconfig = tmp_path / "greenlight.db", tmp_path / "kubeconfig"
+    shutil.copy(empty_memory, memory)
+    kubeconfig.write_text(json.dumps(await deployed.kubeconfig([])))
+    app = replace(on_rollout.policy(example()), namespace=ON_ARGO)
+    async with staff.greenlight(app, kubeconfig, memory) as bot:
+        await bot.release("green")
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await bot.reaches(Phase.REVERTED)
+        bot.clock.skip(minutes=1)
+        await bot.deploy("purple")
+        await bot.reaches(Phase.READY)
+        await bot.ask(Verb.REJECT, KIM)
+        await bot.reaches(Phase.REVERTED)
+        assert {kind for kind, _, _ in bot.door.sent} >= {"Service", "Rollout/status"}

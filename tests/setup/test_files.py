@@ -334,9 +334,9 @@ async def test_the_role_for_a_rollout_names_what_only_the_rollout_tells(rolled, 
     }
 
 
-async def test_the_names_for_the_policies_have_the_services_of_a_rollout_and_no_deployments(rolled):
+async def test_the_names_for_the_policies_have_a_rollout_and_its_services_and_no_deployments(rolled):
     text = manifests(rolled.found, rolled.objects, ACCOUNT).replace("\n# ", " ")
-    assert "names them there too: services 'mochi/mochi', 'mochi/mochi-preview'." in text
+    assert "names them there too: services 'mochi/mochi', 'mochi/mochi-preview'; rollouts 'mochi/mochi'." in text
 
 
 async def test_a_registry_with_a_port_is_asked_for_whatever_runs_from_it():
