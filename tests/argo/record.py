@@ -26,8 +26,8 @@ from mochiapp import COLLECTIONS, rollout  # noqa: E402
 from scenes import ROWS, Row, Scene  # noqa: E402
 from state import State  # noqa: E402
 
-from built import BIN_DIR, argo_directory  # noqa: E402
 from control_plane import NODE, ControlPlane, free_port  # noqa: E402
+from places import BIN_DIR, argo_directory  # noqa: E402
 from pod_maker import PodMaker  # noqa: E402
 from rollouts import Rollouts  # noqa: E402
 

@@ -8,12 +8,9 @@ import pytest
 
 import rollouts
 from control_plane import PROGRAMS, ControlPlane
+from places import ARGO, BIN_DIR, argo_directory
 
-CLUSTER_DIR = Path(__file__).parents[2] / ".cluster"
-BIN_DIR = CLUSTER_DIR / "bin"
 REQUIRE = "GREENLIGHT_REQUIRE_CLUSTER"
-ARGO = "GREENLIGHT_ARGO"
-"""Another version of Argo Rollouts than the one that is built with the control plane, as `1.8.5`."""
 
 
 def running() -> Iterator[ControlPlane]:
@@ -34,11 +31,6 @@ def with_rollouts(plane: ControlPlane) -> rollouts.Rollouts:
     made.install()
     made.start()
     return made
-
-
-def argo_directory() -> Path:
-    version = os.environ.get(ARGO, "")
-    return CLUSTER_DIR / f"argo-{version}" if version else BIN_DIR
 
 
 def _there(directory: Path, programs: Iterable[str], sentence: str) -> None:

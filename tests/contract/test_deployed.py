@@ -33,8 +33,8 @@ from bot.clusters.api import SERVICE, KubeApi
 from bot.clusters.errors import Forbidden
 from bot.release.record import Phase
 from bot.release.verbs import Verb
-from built import BIN_DIR
 from control_plane import ControlPlane
+from places import BIN_DIR
 from watching import until
 from world import KIM, REPOSITORY, SAM, TAGS, digest, example
 

@@ -14,7 +14,7 @@ from team import APPROVE, Team
 import mochi
 from bot.clusters.cluster import LABEL
 from bot.clusters.reading import owner, selector
-from built import BIN_DIR
+from places import BIN_DIR
 
 GUIDE = Path(__file__).parents[2] / "docs" / "getting-started.md"
 LIVE, IDLE, PREVIEW = "mochi", "mochi-b", "mochi-preview"
