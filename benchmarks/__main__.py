@@ -1,11 +1,12 @@
-"""`python -m benchmarks`: the table. What is measured and what is aimed at stands in README.md beside this."""
+"""`python -m benchmarks`: the tables. What is measured and what is aimed at stands in README.md beside this."""
 
 import asyncio
 from statistics import median
 
 import click
 
-from benchmarks.people import Row, measure
+from benchmarks import argo
+from benchmarks.people import Row, measure, p99
 
 HIDDEN_FROM = 0.020
 """Seconds of round trip from which on there is something that the bot's own work can hide behind."""
@@ -13,8 +14,19 @@ HIDDEN_FROM = 0.020
 
 @click.command()
 @click.option("--each", default=20, show_default=True, help="Releases that are measured for every round trip.")
-def benchmarks(each: int) -> None:
-    """How long from what people do until the traffic has moved, as ratios to a bare patch in the same run."""
+@click.option("--argo-each", default=20, show_default=True, help="The same on the real control plane.")
+def benchmarks(each: int, argo_each: int) -> None:
+    """How long from what people do until the traffic has moved, as ratios within one run. 0 leaves a table out."""
+    if each:
+        _people(each)
+    if argo_each:
+        try:
+            _argo(argo_each)
+        except argo.NotBuilt:
+            click.echo("Argo Rollouts beside it is left out: the real control plane is not built (make test-cluster).")
+
+
+def _people(each: int) -> None:
     votes, rollbacks = asyncio.run(measure(each))
     click.echo(f"{'':25}{'round trip':>11}{'median':>11}{'p99':>11}{'bare patch':>12}{'ratio':>8}   aimed at")
     for row in votes:
@@ -29,7 +41,24 @@ def benchmarks(each: int) -> None:
 
 def _line(row: Row) -> str:
     figures = (row.rtt, median(row.took), row.p99, median(row.bare))
-    return f"{row.what:25}{''.join(f'{figure * 1000:8.1f} ms' for figure in figures)}{row.ratio:8.2f}x"
+    return f"{row.what:25}{''.join(f'{_ms(figure):>11}' for figure in figures)}{row.ratio:8.2f}x"
+
+
+def _argo(rounds: int) -> None:
+    measured = asyncio.run(argo.measure(rounds))
+    click.echo(f"\nOn a real kube-apiserver with Argo Rollouts {measured.argo}, {rounds} of each, in turn:")
+    click.echo(f"{'':33}{'round trip':>11}{'median':>11}{'p99':>11}{'most':>11}")
+    for rtt, took in measured.took.items():
+        for way in argo.WAYS:
+            figures = (rtt, median(took[way]), p99(took[way]), max(took[way]))
+            click.echo(f"{way:33}{''.join(f'{_ms(figure):>11}' for figure in figures)}")
+        for way, beside, most in argo.AIMED_AT:
+            ratio = median(took[way]) / median(took[beside])
+            click.echo(f"   {way} is {ratio:.2f}x {beside} ≤ {most}x {_met(ratio, most)}")
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
 
 
 def _met(value: float, most: float) -> str:

@@ -35,14 +35,14 @@ def service(namespace: str, name: str, selector: Json) -> Json:
 
 
 async def serve(names: list[str], image: str, digests: dict[str, str]) -> None:
-    """Prints the kubeconfig on one line and serves until its standard input ends."""
+    """Prints its `kubeconfig`, as JSON on one line, and serves until its standard input ends."""
     cluster = Cluster(now=wall_clock, digests=digests)
     await cluster.start()
     for name in names:
         cluster.apply(app(name, image))
     # Another one to write to, which nobody watches over.
     cluster.apply([service("bare", "active", {"color": "blue"})])
-    sys.stdout.write(json.dumps(cluster.kubeconfig()) + "\n")
+    sys.stdout.write(json.dumps({"kubeconfig": cluster.kubeconfig()}) + "\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
     await cluster.stop()

@@ -1,11 +1,14 @@
 """From what people do until the traffic has moved, beside a client that sends nothing but the patch."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
 
-from benchmarks.stage import APPROVE, QUIET_FOR, Stage, stage
+from benchmarks.stage import APPROVE, QUIET_FOR, SLOTS, Json, Stage, process, stage
+from sandbox.registry import Registry
 
 ROUND_TRIPS = (0.0, 0.005, 0.020, 0.080)
 """Seconds, on the connection to Discord and on that to the API server."""
@@ -28,12 +31,24 @@ class Row:
 
     @property
     def p99(self) -> float:
-        return quantiles(self.took, n=100, method="inclusive")[98]
+        return p99(self.took)
+
+
+def p99(took: Sequence[float]) -> float:
+    return quantiles(took, n=100, method="inclusive")[98] if len(took) > 1 else took[0]
 
 
 async def measure(each: int) -> tuple[list[Row], list[Row]]:
     """Votes (B-01) and rollbacks (B-03), `each` for every round trip."""
-    async with stage(each * len(ROUND_TRIPS)) as made:
+    names = [f"app-{number}" for number in range(each * len(ROUND_TRIPS))]
+
+    @asynccontextmanager
+    async def cluster(registry: Registry) -> AsyncIterator[Json]:
+        asked = {"names": names, "image": f"{registry.host}/mochi:blue", "digests": registry.digests}
+        async with process("-m", "benchmarks.cluster", json.dumps(asked)) as said:
+            yield said
+
+    async with stage(cluster, dict.fromkeys(names, SLOTS)) as made:
         shares = [made.apps[start :: len(ROUND_TRIPS)] for start in range(len(ROUND_TRIPS))]
         for app in made.apps:
             await made.discord.people["ann"].slash(made.channel, "deploy", app=app, image="green")

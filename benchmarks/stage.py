@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,15 @@ WORLD = World(
     people={"ann": ("Developer",), "kim": ("QC",), "leo": ("Lead",), "sam": ("On call",), "guest": ()},
 )
 
+Json = dict[str, Any]
+Cluster = Callable[[Registry], AbstractAsyncContextManager[Json]]
+"""Runs while it is entered; gives its `kubeconfig`, and what else is to be known of it."""
+
+SLOTS = """service     = "active"
+preview     = "preview"
+slots       = ["blue", "green"]"""
+"""Of an app on two Deployments, as its table has it."""
+
 
 @dataclass
 class Stage:
@@ -45,6 +57,10 @@ class Stage:
     ports: tuple[DelayedPort, DelayedPort]
     http: aiohttp.ClientSession
     """To the API server, as late as the bot's connections."""
+    kubeconfig: Path
+    """By which others are as late."""
+    cluster: Json
+    """As it is without any delay."""
     patched: list[tuple[str, float]] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -117,9 +133,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(count: int) -> AsyncIterator[Stage]:
-    """With so many apps, none of them released yet."""
-    names = [f"app-{number}" for number in range(count)]
+async def stage(cluster: Cluster, targets: Mapping[str, str]) -> AsyncIterator[Stage]:
+    """With these apps, each in the namespace of its name, none of them released yet; what is said of each is where it
+    runs, as its table has it.
+    """
     with tempfile.TemporaryDirectory(prefix="greenlight-bench-") as folder:
         async with AsyncExitStack() as stack:
             registry = Registry()
@@ -128,19 +145,20 @@ async def stage(count: int) -> AsyncIterator[Stage]:
             discord = DiscordServer(WORLD)
             await discord.start()
             stack.push_async_callback(discord.stop)
-            asked = {"names": names, "image": f"{registry.host}/mochi:blue", "digests": registry.digests}
-            kubeconfig = await stack.enter_async_context(_cluster(asked))
-            server = kubeconfig["clusters"][0]["cluster"]
-            api, people = DelayedPort(server["server"].removeprefix("http://")), DelayedPort(_host(discord.api_url))
+            found = await stack.enter_async_context(cluster(registry))
+            late = deepcopy(found["kubeconfig"])
+            server = late["clusters"][0]["cluster"]
+            scheme, _, there = server["server"].partition("://")
+            api, people = DelayedPort(there), DelayedPort(_host(discord.api_url))
             for port in (api, people):
                 stack.push_async_callback(port.stop)
-            server["server"] = f"http://{await api.start()}"
+            server["server"] = f"{scheme}://{await api.start()}"
             delayed = await people.start()
             # Discord tells where to connect to; that has to be late as well.
             discord.gateway.url = f"ws://{delayed}/gateway"
             place = Path(folder)
-            (place / "kubeconfig").write_text(json.dumps(kubeconfig))
-            (place / "greenlight.toml").write_text(_configuration(discord, registry, names))
+            (place / "kubeconfig").write_text(json.dumps(late))
+            (place / "greenlight.toml").write_text(_configuration(discord, registry, targets))
             settings = {
                 "DISCORD_TOKEN": discord.token,
                 "DISCORD_API_URL": discord.api_url.replace(_host(discord.api_url), delayed),
@@ -153,10 +171,8 @@ async def stage(count: int) -> AsyncIterator[Stage]:
             bot = BotProcess(settings, place / "bot.log")
             await bot.start()
             stack.push_async_callback(bot.stop)
-            headers = {"Authorization": f"Bearer {kubeconfig['users'][0]['user']['token']}"}
-            http = aiohttp.ClientSession(server["server"], headers=headers, raise_for_status=True)
-            await stack.enter_async_context(http)
-            made = Stage(names, discord, registry, bot, (api, people), http)
+            http = await stack.enter_async_context(session(late))
+            made = Stage([*targets], discord, registry, bot, (api, people), http, place / "kubeconfig", found)
 
             def passed(request: bytes, when: float) -> None:
                 if switch := SWITCH.match(request):
@@ -173,32 +189,41 @@ async def stage(count: int) -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def _cluster(asked: object) -> AsyncIterator[dict[str, Any]]:
-    process = await asyncio.create_subprocess_exec(
+async def process(*argv: str) -> AsyncIterator[Json]:
+    """A cluster in Python, until it is left; what it says of itself on its first line."""
+    running = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "benchmarks.cluster",
-        json.dumps(asked),
+        *argv,
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 20,
     )
-    if process.stdin is None or process.stdout is None:
+    if running.stdin is None or running.stdout is None:
         raise RuntimeError("the cluster's process has no pipes")
     try:
-        yield json.loads(await process.stdout.readline())
+        yield json.loads(await running.stdout.readline() or "{}")
     finally:
-        process.stdin.close()
+        running.stdin.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 10)
+            await asyncio.wait_for(running.wait(), 10)
+
+
+def session(kubeconfig: Json) -> aiohttp.ClientSession:
+    """Its user's; paths are relative to the API server."""
+    server, user = kubeconfig["clusters"][0]["cluster"], kubeconfig["users"][0]["user"]
+    authority = server.get("certificate-authority-data")
+    trust = ssl.create_default_context(cadata=b64decode(authority).decode()) if authority else True
+    headers = {"Authorization": f"Bearer {user['token']}"}
+    connector = aiohttp.TCPConnector(ssl=trust)
+    return aiohttp.ClientSession(server["server"], headers=headers, connector=connector, raise_for_status=True)
 
 
 def _host(url: str) -> str:
     return url.partition("://")[2].partition("/")[0]
 
 
-def _configuration(discord: DiscordServer, registry: Registry, names: list[str]) -> str:
+def _configuration(discord: DiscordServer, registry: Registry, targets: Mapping[str, str]) -> str:
     role = discord.role_id
     tables = [
         f"""
@@ -206,9 +231,7 @@ def _configuration(discord: DiscordServer, registry: Registry, names: list[str])
 namespace   = "{name}"
 channel     = {discord.channel_id(CHANNEL)}
 image       = "{registry.host}/mochi"
-service     = "active"
-preview     = "preview"
-slots       = ["blue", "green"]
+{target}
 deployers   = [{role("Developer")}]
 rollbackers = [{role("On call")}]
 notify      = "off"
@@ -216,6 +239,6 @@ approval.require = [{{ roles = [{role("QC")}] }}, {{ roles = [{role("Lead")}] }}
 approval.expires = "2h"
 timing.bake_for = "1h"
 """
-        for name in names
+        for name, target in targets.items()
     ]
     return f'guild = {discord.guild_id}\n{"".join(tables)}\n[registries."{registry.host}"]\ninsecure = true\n'
