@@ -26,8 +26,8 @@ LOST_AFTER = 2.0
 """Seconds after which it is made to look again, as Greenlight does."""
 
 NATIVE, ARGO = (tuple(f"{kind}-{number}" for number in range(8)) for kind in ("native", "argo"))
-"""Apps of Greenlight's, each in the namespace of its name. So many, since what was rolled back takes no other version for
-half a minute."""
+"""Apps of Greenlight's, each in the namespace of its name. So many, since what was rolled back takes no other version
+for half a minute."""
 PLUGIN, STATUS, SERVICE = "plugin", "status", "service"
 """Namespaces that Greenlight does not know: a Rollout each, and a Service alone."""
 

@@ -19,7 +19,8 @@ NAMESPACE = "argo-rollouts"
 """Where the controller looks for the settings of its notifications."""
 SERVED_WITHIN = 20
 PASS = re.compile(
-    rb'msg="(?P<what>Started syncing rollout|persisted to informer|Reconciliation completed)" '
+    rb'msg="(?P<what>Started syncing rollout|persisted to informer|Patched|Reconciliation completed)'
+    rb'(?:: (?:[^"\\]|\\.)*)?" '
     rb"generation=\d+ namespace=(?P<namespace>\S+)"
 )
 
@@ -62,7 +63,7 @@ class Rollouts:
             case b"Started syncing rollout":
                 passes.begun += 1
                 passes.wrote = False
-            case b"persisted to informer":
+            case b"persisted to informer" | b"Patched":  # the first is not said any more from 1.10 on
                 passes.wrote = True
             case b"Reconciliation completed":
                 passes.completed += 1
