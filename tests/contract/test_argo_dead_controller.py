@@ -18,6 +18,8 @@ from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import ANN, KIM, SAM
 
+pytestmark = pytest.mark.argo
+
 
 @pytest.fixture
 def backend(on_rollout):

@@ -17,6 +17,8 @@ from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import KIM, SAM
 
+pytestmark = pytest.mark.argo
+
 SILENT = "Argo Rollouts does not answer, though it was nudged three times"
 WITHIN = timedelta(seconds=2)
 

@@ -11,6 +11,8 @@ import mochi
 from bot.clusters.argo.reading import HASH
 from bot.clusters.reading import selector
 
+pytestmark = pytest.mark.argo
+
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "mochi-argo"
 NOWHERE = "http://127.0.0.1:9"
 """Port 9 is nobody's: what a proxy leads to there is away, on every machine."""

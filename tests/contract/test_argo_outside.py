@@ -9,6 +9,8 @@ from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
 from world import KIM, SAM
 
+pytestmark = pytest.mark.argo
+
 REPLICAS = 2
 
 

@@ -13,6 +13,8 @@ from bot.clusters.api import ROLLOUT_STATUS
 from bot.release.record import Cause, Phase
 from world import KIM, LEO
 
+pytestmark = pytest.mark.argo
+
 
 @pytest.fixture
 def backend(on_rollout):

@@ -12,6 +12,8 @@ from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import ANN, KIM, LEO, SAM
 
+pytestmark = pytest.mark.argo
+
 REPLICAS = 2
 
 

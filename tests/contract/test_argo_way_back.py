@@ -14,6 +14,8 @@ from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import SAM
 
+pytestmark = pytest.mark.argo
+
 SHORT = {"scaleDownDelaySeconds": 1}
 
 

@@ -8,8 +8,13 @@ from team import APPROVE, Team
 
 import mochi
 
+ON = [
+    pytest.param(each, id=each.name, marks=[pytest.mark.argo] if each.name.startswith("rollout") else [])
+    for each in (*BACKENDS, WITH_WORKLOAD)
+]
 
-@pytest.fixture(params=(*BACKENDS, WITH_WORKLOAD), ids=lambda each: each.name)
+
+@pytest.fixture(params=ON)
 def backend(request, target):
     """What the app runs on. All tests are the same for all."""
     if request.param.name.startswith("rollout") and target.name == "real":
