@@ -95,9 +95,12 @@ class _Case:
 
     @property
     def settles_at(self) -> datetime | None:
-        """Until then our own switch may still arrive; None when it has, or there is none on its way."""
+        """Until then our own switch may still arrive; None when it has, or there is none on its way.
+
+        What was read before may not show it, however late that is acted upon.
+        """
         sent = self.release.switch_sent_at
-        on_its_way = sent is not None and not self.release.was_live and self.now < sent + SETTLE
+        on_its_way = sent is not None and not self.release.was_live and self.seen.read_at < sent + SETTLE
         return sent + SETTLE if sent is not None and on_its_way else None
 
     def over(self, within: timedelta) -> bool:
@@ -258,7 +261,7 @@ def _promoting(case: _Case) -> Decision:
         return decision
     # Whatever comes next must know where the traffic is.
     late = case.release.since + case.app.timing.promote_within
-    return _wait(LATE_SWITCH, min(settles_at, late) if decision.phase is Phase.READY else settles_at)
+    return _settle(case, min(settles_at, late) if decision.phase is Phase.READY else settles_at)
 
 
 def _switched(case: _Case) -> Decision:
@@ -330,7 +333,7 @@ def _reverting(case: _Case) -> Decision:
             return Decision(reason=case.seen.pending) if case.seen.pending else Decision(order=Order.REVERT)
         # Nobody takes traffic back from a closed release, so it stays open while its own switch may be on the way.
         if case.settles_at:
-            return _wait(LATE_SWITCH, case.settles_at)
+            return _settle(case, case.settles_at)
         return Decision(phase=Phase.REVERTED)
     if not side.present:
         return _leave(f"{side.name}, the version to go back to, was changed by {case.seen.previous_changed_by}")
@@ -384,6 +387,10 @@ def _empty_until(case: _Case) -> datetime:
 
 def _wait(reason: str, until: datetime) -> Decision:
     return Decision(reason=reason, until=until)
+
+
+def _settle(case: _Case, until: datetime) -> Decision:
+    return _wait(LATE_SWITCH, until) if case.now < until else Decision(look=True)
 
 
 def _leave(reason: str) -> Decision:

@@ -128,6 +128,7 @@ def test_a_switch_that_may_still_arrive_is_waited_for_before_anything_is_given_u
     assert decided(on_its_way, snapshot(), votes).until == NOW - MOMENT + SETTLE
     settled = release(Phase.PROMOTING, switch_sent_at=NOW - SETTLE)
     assert decided(settled, snapshot(), votes).phase is Phase.READY
+    assert decided(settled, snapshot(age=MOMENT), votes).look  # it may have arrived since that look began
 
 
 # A release controller of the cluster's own: what it gave up, what it owes, and whom it obeyed
@@ -540,7 +541,9 @@ def test_a_switch_whose_answer_was_lost_can_still_be_undone_when_it_arrives_late
     assert decided(back, snapshot()).until == NOW - MOMENT + SETTLE
     assert decided(back, snapshot(**LIVE)) == Decision(order=Order.REVERT)
     assert decided(replace(back, live_at=NOW), snapshot()) == Decision(phase=Phase.REVERTED)
-    assert decided(replace(back, switch_sent_at=NOW - SETTLE), snapshot()) == Decision(phase=Phase.REVERTED)
+    settled = replace(back, switch_sent_at=NOW - SETTLE)
+    assert decided(settled, snapshot()) == Decision(phase=Phase.REVERTED)
+    assert decided(settled, snapshot(age=MOMENT)).look  # it may have arrived since that look began
 
 
 @pytest.mark.parametrize("candidate", [side(), side(0), side(0, failed=True), side(present=False)])
