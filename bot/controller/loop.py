@@ -35,6 +35,8 @@ STEPS = 30
 """Decisions in one attempt; a release needs a dozen, more would be two rules at odds."""
 RESYNC = timedelta(minutes=1)
 """An open release is looked at this often even if nothing is heard."""
+GAP = 2 * RESYNC
+"""An open release at which nobody has looked for so long was not looked at."""
 LAST_WRITE = 4.0
 """Seconds for the answer to a write that is on its way when the bot is stopped; then its fate is unknown."""
 ROLES_WITHIN = 5.0
@@ -93,6 +95,8 @@ class Controller:
         self._pauses = Pauses(clock)
         self._looked: dict[str, datetime] = {}
         """When each app was last looked at afresh: events that keep coming must not keep that away."""
+        self._attended: dict[str, tuple[datetime, datetime]] = {}
+        """Since when, without a gap, and when last something could be decided about each app."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self._sending: set[str] = set()
         """Apps of which a write is on its way."""
@@ -348,7 +352,7 @@ class Controller:
                     await self._send(release, write, refused, now)
                 view = await self._cluster.look(app, release)
                 continue
-            decision = decide(release, app, view.snapshot, ballots, now)
+            decision = decide(release, app, view.snapshot, ballots, now, self._looking_since(app, now))
             if decision.look:
                 view, checked = await self._look(app, release, ballots, ahead)
                 if checked.votes != ballots.votes:
@@ -386,6 +390,12 @@ class Controller:
         now = self._clock.now()
         overdue = release.phase.open and now >= self._looked.setdefault(app.name, now) + RESYNC
         return None if unheard or overdue else self._cluster.seen(app, release)
+
+    def _looking_since(self, app: App, now: datetime) -> datetime:
+        since, last = self._attended.get(app.name, (now, now))
+        since = now if now - last > GAP else since
+        self._attended[app.name] = (since, now)
+        return since
 
     async def _keep(self, stored: Release, release: Release, pending: Sequence[Event]) -> Release:
         return await self._store.update(release, *pending) if pending or release != stored else release

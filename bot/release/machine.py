@@ -78,6 +78,7 @@ class _Case:
     seen: Snapshot
     ballots: Ballots
     now: datetime
+    looking_since: datetime | None = None
 
     @property
     def tally(self) -> Tally:
@@ -103,13 +104,30 @@ class _Case:
         on_its_way = sent is not None and not self.release.was_live and self.seen.read_at < sent + SETTLE
         return sent + SETTLE if sent is not None and on_its_way else None
 
+    @property
+    def stuck_at(self) -> datetime:
+        """When a way back that does not come up is given up. That takes somebody who looks: whoever was away for long
+        may not even have begun it.
+        """
+        return max(self.release.since, self.looking_since or self.release.since) + self.app.timing.stage_within
+
     def over(self, within: timedelta) -> bool:
         return self.now >= self.release.since + within
 
 
-def decide(release: Release, app: App, seen: Snapshot, ballots: Ballots, now: datetime) -> Decision:
-    """What comes next. Never an order or a phase change on a snapshot that is not fresh at `now`."""
-    case = _Case(release, app, seen, ballots, now)
+def decide(
+    release: Release,
+    app: App,
+    seen: Snapshot,
+    ballots: Ballots,
+    now: datetime,
+    looking_since: datetime | None = None,
+) -> Decision:
+    """What comes next. Never an order or a phase change on a snapshot that is not fresh at `now`.
+
+    `looking_since`: since when the cluster has been looked at without a gap; None for all the time.
+    """
+    case = _Case(release, app, seen, ballots, now, looking_since)
     foreign = _unexplained(case)
     decision = foreign or _RULES[release.phase](case)
     if decision.acts and not seen.fresh_at(now):
@@ -342,11 +360,11 @@ def _reverting(case: _Case) -> Decision:
     if side.ready and (side.complete or not anew or not case.seen.candidate.ready):
         return Decision(order=Order.REVERT)
     why = case.seen.pending or side.trouble or side.progress
-    if case.over(case.app.timing.stage_within):
+    if case.now >= case.stuck_at:
         return Decision(phase=Phase.ABANDONED, cause=Cause.STUCK, reason=f"could not be taken back: {why}")
     if not side.wanted and not case.seen.pending:
         return Decision(order=Order.REVERT)
-    return _wait(why, release.since + case.app.timing.stage_within)
+    return _wait(why, case.stuck_at)
 
 
 def _reverted(case: _Case) -> Decision:

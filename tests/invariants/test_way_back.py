@@ -7,10 +7,13 @@ from story import ACTIVE, BLUE, GREEN, PREVIEW, agree, by_hand, cached, replicas
 
 from bot.clusters.errors import Away, Forbidden
 from bot.registry import RegistryError
+from bot.release.app import Timing
 from bot.release.machine import DRAIN
 from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
 from world import KIM, LEO, NAMESPACE, REPOSITORY, SAM
+
+LONG = (2 * Timing().stage_within).total_seconds()
 
 
 class Broken:
@@ -287,3 +290,36 @@ async def test_i11_nothing_of_the_live_version_is_ever_scaled_or_changed(world):
     assert (await world.phase(), world.serving()) == (Phase.REVERTED, {"purple"})
     assert not [sent for sent in world.api.writes if sent.name == GREEN]
     assert {sent.name for sent in world.api.writes} <= {ACTIVE, PREVIEW, BLUE}
+
+
+async def a_bot_that_is_down(world):
+    await world.restart()
+    world.cluster.advance(LONG)
+
+
+async def an_api_server_that_is_away(world):
+    for _ in range(int(LONG / 60)):
+        world.cluster.advance(60)
+        await world.controller.attempt(world.app)
+
+
+@pytest.mark.parametrize("away", [a_bot_that_is_down, an_api_server_that_is_away], ids=lambda away: away.__name__)
+async def test_i10_a_cold_way_back_is_not_given_up_for_the_time_in_which_nobody_could_look(world, away):
+    """It needs pods that are started anew, and whoever comes back late has asked for none yet."""
+    await world.release_live()
+    for _ in range(8):
+        await world.advance(minutes=10)
+    assert replicas(world, BLUE) == 0
+
+    def unreachable(call):
+        raise Away("no answer")
+
+    world.api.fault = unreachable
+    await world.desk.ask("mochi", 1, Verb.ROLL_BACK, SAM)
+    await world.controller.attempt(world.app)
+    await away(world)
+    world.api.fault = None
+    await world.run()
+    await world.advance(seconds=30)
+    release = await world.newest()
+    assert (release.phase, world.serving()) == (Phase.REVERTED, {"blue"})

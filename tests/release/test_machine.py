@@ -582,6 +582,17 @@ def test_a_way_back_that_does_not_come_up_in_time_is_said_to_be_stuck(previous):
     assert decision.reason == f"could not be taken back: blue has 0 of {previous.wanted} pods ready"
 
 
+def test_time_in_which_nobody_looked_is_no_patience_with_the_way_back():
+    """A bot that was away for long would otherwise give up what it has never tried."""
+    late, off = release(Phase.REVERTING, age=2 * TIMING.stage_within), snapshot(previous=side(0, 0), **LIVE)
+    assert decide(late, app(), off, NOBODY, NOW, NOW - MOMENT) == Decision(order=Order.REVERT)
+    comes_up = snapshot(previous=side(0, 3), **LIVE)
+    waits = decide(late, app(), comes_up, NOBODY, NOW, NOW - MOMENT)
+    assert waits.until == NOW - MOMENT + TIMING.stage_within
+    assert decide(late, app(), comes_up, NOBODY, NOW, NOW - TIMING.stage_within).cause is Cause.STUCK
+    assert decide(late, app(), comes_up, NOBODY, NOW, late.since - MOMENT).cause is Cause.STUCK
+
+
 def test_a_way_back_that_somebody_changed_is_not_taken():
     decision = decided(release(Phase.REVERTING), snapshot(previous=side(present=False), **LIVE))
     assert went(decision) == (Phase.ABANDONED, Cause.FOREIGN)
