@@ -146,19 +146,25 @@ def owner(pod: Json) -> str:
 
 
 def changed_by(item: Json | None, *path: str) -> str:
-    """Who last wrote the field at `path`, for example `kubectl-edit at 14:02 UTC` (from managedFields).
+    """Who last wrote the field at `path`, for example `kubectl-edit at 14:02 UTC` (from managedFields)."""
+    if item is None:
+        return "somebody who deleted it"
+    latest = last_change(item, *path)
+    return f"{latest[1]} at {latest[0]:%H:%M} UTC" if latest else "somebody"
+
+
+def last_change(item: Json, *path: str) -> tuple[datetime, str] | None:
+    """When the field at `path` was last written, and by whom; None when that is not on record.
 
     Whatever is strange there is passed over: it is a kindness, and keeps nobody from anything.
     """
-    if item is None:
-        return "somebody who deleted it"
     latest: tuple[datetime, str] | None = None
     entries = item["metadata"].get("managedFields")
     for entry in entries if isinstance(entries, list) else ():
         when = _moment(entry.get("time")) if isinstance(entry, dict) and _owns(entry.get("fieldsV1"), path) else None
         if when is not None and (latest is None or when >= latest[0]):
             latest = (when, str(entry.get("manager", "somebody")))
-    return f"{latest[1]} at {latest[0]:%H:%M} UTC" if latest else "somebody"
+    return latest
 
 
 def _moment(text: Any) -> datetime | None:

@@ -26,6 +26,7 @@ from bot.clusters.api import ROLLOUT
 from bot.clusters.argo.patches import NUDGED, WRITTEN
 from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED
 from bot.clusters.argo.start import start
+from bot.clusters.argo.view import NOT_TAKEN_UP
 from bot.clusters.claim import STORE
 from bot.clusters.cluster import LABEL, ClusterError
 from bot.clusters.errors import Malformed, Pending, Unfit
@@ -579,6 +580,21 @@ def test_an_image_that_somebody_set_upon_ours_is_theirs_and_is_not_written_over(
     assert comes_next(look) is REVERTED
 
 
+def test_a_release_that_never_came_up_takes_out_what_it_was_to_take_the_place_of():
+    """Nobody else does: the release that it replaced is over."""
+    look = view("paused", REVERTING, label=PURPLE_LABEL, staged=False)
+    assert comes_next(look) is REVERT
+    write = look.plan(REVERT, actor="sam")
+    assert {"op": "replace", "path": "/spec/template", "value": json.loads(blue().template)} in write.patch
+
+
+def test_a_release_that_never_came_up_leaves_what_is_live_alone():
+    look = view("live-with-deadline", REVERTING, label=PURPLE_LABEL, staged=False)
+    live = replace(look.release.previous, selector={"app": "mochiapp", HASH: GREEN}, label="mochi-2")
+    look = look.of(replace(look.release, previous=live))
+    assert comes_next(look) is REVERTED
+
+
 # What the controller was told, and has shown no effect of
 
 
@@ -678,6 +694,31 @@ def test_nobody_is_nudged_for_what_others_have_written():
     look.objects.rollout["status"]["observedGeneration"] = str(look.objects.rollout["metadata"]["generation"] - 1)
     assert look.upkeep() is None
     assert look.snapshot.again_at is None
+
+
+def put_back_by_others(template, *, waited):
+    """The traffic is home, and somebody has put a version in for good, which the controller has not taken up."""
+    look = view("live-with-deadline", REVERTING)
+    look.objects.active["spec"]["selector"][HASH] = BLUE
+    rollout = look.objects.rollout
+    rollout["spec"]["template"] = json.loads(template)
+    rollout["metadata"]["generation"] += 1
+    when = (NOW - waited * SECOND).isoformat()
+    by = {"manager": "argocd-controller", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {}}}}
+    rollout["metadata"]["managedFields"] = [{**by, "time": when}]
+    return look
+
+
+def test_the_controller_is_nudged_for_what_others_have_written_where_a_way_back_waits_for_just_that():
+    """The commit was reverted and Argo CD has brought it: nobody else would notice that the controller has lost it."""
+    early = put_back_by_others(blue().template, waited=1)
+    assert early.snapshot.pending == NOT_TAKEN_UP
+    assert early.upkeep() is None
+    assert early.snapshot.again_at == NOW + SECOND
+    late = put_back_by_others(blue().template, waited=2)
+    assert json.loads(late.upkeep().patch[-1]["value"])["times"] == 1
+    another = put_back_by_others(blue().template.replace(blue().image, "registry.example.com/mochi:evil"), waited=20)
+    assert another.upkeep() is None
 
 
 @pytest.mark.parametrize("phase", [DONE, REVERTED, ABANDONED])

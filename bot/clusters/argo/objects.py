@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from bot.clusters.api import Json
@@ -16,7 +17,7 @@ from bot.clusters.argo.reading import (
 from bot.clusters.argo.state import State, current_hash, is_observed, observed_generation, stable_hash, state
 from bot.clusters.argocd import keeps_image
 from bot.clusters.errors import Unfit
-from bot.clusters.reading import changed_by, is_over, selector
+from bot.clusters.reading import changed_by, is_over, last_change, selector
 from bot.release.image import is_same
 
 CONTROLLER = "rollouts-controller"
@@ -56,6 +57,11 @@ class Objects:
     @cached_property
     def is_observed(self) -> bool:
         return is_observed(self.rollout, self.workload)
+
+    @property
+    def generation(self) -> int:
+        """Of whoever has the pod template."""
+        return int(self.holder["metadata"].get("generation") or 0)
 
     @property
     def observed_generation(self) -> int:
@@ -108,11 +114,21 @@ class Objects:
         """Who last changed the pod template; the controller only fills in what a template leaves out."""
         return _by_others(self.holder, "spec", "template")
 
+    @property
+    def changed_at(self) -> datetime | None:
+        """When that was; None when it is not on record."""
+        latest = last_change(_without_controller(self.holder), "spec", "template")
+        return latest[0] if latest else None
+
 
 def _by_others(item: Json, *path: str) -> str:
+    return changed_by(_without_controller(item), *path)
+
+
+def _without_controller(item: Json) -> Json:
     entries = item["metadata"].get("managedFields") or []
     others = [entry for entry in entries if not str(entry.get("manager", "")).startswith(CONTROLLER)]
-    return changed_by({**item, "metadata": {**item["metadata"], "managedFields": others}}, *path)
+    return {**item, "metadata": {**item["metadata"], "managedFields": others}}
 
 
 def _made_at(item: Json) -> str:

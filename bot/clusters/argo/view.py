@@ -246,11 +246,19 @@ class RolloutView:
 
     @property
     def _owed_template(self) -> Owed | None:
-        """Unless ours was taken up, and it is another's change that was not."""
-        ours = written(self.objects.holder)
-        if ours is None or self.objects.observed_generation >= ours[0]:
-            return None
-        return owed(self.objects.rollout, f"generation {ours[0]}", ours[1], self.read_at)
+        """Unless ours was taken up, and it is another's change that was not: that is only waited for where somebody
+        else has brought the version back to which the release goes back.
+        """
+        told = written(self.objects.holder)
+        if told is None or self.objects.observed_generation >= told[0]:
+            goes_back = self.release.phase is Phase.REVERTING and not self._versions.is_to_go
+            theirs = self.objects.changed_at if goes_back and self._brought_back else None
+            told = (self.objects.generation, theirs) if theirs else None
+        return told and owed(self.objects.rollout, f"generation {told[0]}", told[1], self.read_at)
+
+    @property
+    def _brought_back(self) -> bool:
+        return self._versions.image == self.release.previous.image
 
     @property
     def _owed_switch(self) -> Owed | None:
