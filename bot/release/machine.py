@@ -344,7 +344,7 @@ def _done(case: _Case) -> Decision:
 
 
 def _reverting(case: _Case) -> Decision:
-    release, side = case.release, case.seen.previous
+    side = case.seen.previous
     if case.seen.traffic is Traffic.PREVIOUS:
         if not case.seen.undone:
             # However long it takes: whatever is closed while its version could still come back is watched by nobody.
