@@ -26,7 +26,7 @@ from bot.release.app import App
 from bot.release.approvals import Ballots
 from bot.release.machine import Decision, advance, decide, fulfil, observe, sent
 from bot.release.record import Person, Phase, Release
-from bot.release.snapshot import Snapshot
+from bot.release.snapshot import Snapshot, Traffic
 from bot.store import Event, Outdated, Store, StoreError
 
 log = structlog.get_logger()
@@ -268,6 +268,9 @@ class Controller:
         try:
             resting = app.name in self._resting
             newest = self._resting[app.name] if resting else await self._store.newest(app.name)
+            if newest and self._is_live_again(app, newest):
+                self._ring(app.name)
+                return None
             opened = None if newest and newest.phase.open else await self._adopting.adopt(app, newest)
         except (ClusterError, StoreError) as error:
             if self._unadopted.get(app.name) != str(error):
@@ -283,6 +286,11 @@ class Controller:
                 self.redraw(newest)
             self.wake(app.name)
         return None
+
+    def _is_live_again(self, app: App, newest: Release) -> bool:
+        """It was taken back, and as far as is heard it has the traffic all the same."""
+        heard = self._cluster.seen(app, newest) if newest.phase is Phase.REVERTED else None
+        return heard is not None and heard.snapshot.traffic is Traffic.CANDIDATE
 
     async def _ahead(self, app: App) -> Ahead | None:
         """What was read until that is recorded upon which this attempt will act; None when it acts upon nothing new.

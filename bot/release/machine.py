@@ -186,6 +186,15 @@ def fulfil(release: Release, order: Order) -> Release:
             return release
 
 
+_TAKEN_FROM: Mapping[Phase, frozenset[Traffic]] = {
+    Phase.STAGING: frozenset({Traffic.CANDIDATE}),
+    Phase.READY: frozenset({Traffic.CANDIDATE}),
+    Phase.PROMOTING: frozenset({Traffic.PREVIOUS, Traffic.CANDIDATE}),
+    Phase.BAKING: frozenset({Traffic.PREVIOUS, Traffic.CANDIDATE}),
+}
+"""Who may have the traffic when a controller gives the candidate up, and what to do about it is the same at once."""
+
+
 def _unexplained(case: _Case) -> Decision | None:
     release, seen = case.release, case.seen
     if not release.phase.open:
@@ -194,7 +203,7 @@ def _unexplained(case: _Case) -> Decision | None:
         why = f"promoted outside by {seen.promoted_by}"
         return Decision(phase=Phase.ABANDONED, cause=Cause.PROMOTED_OUTSIDE, reason=why)
     # A controller that took the traffic back, or was about to, leaves no doubt about what is to be done.
-    if release.phase in {Phase.PROMOTING, Phase.BAKING} and seen.given_up and seen.traffic is not Traffic.OTHER:
+    if seen.given_up and seen.traffic in _TAKEN_FROM.get(release.phase, ()):
         return _back(Cause.FAILED, seen.given_up)
     # One approval is one switch: whoever undid ours is not overruled.
     taken_back = release.phase is Phase.PROMOTING and release.was_live and seen.traffic is Traffic.PREVIOUS
@@ -355,6 +364,10 @@ def _reverting(case: _Case) -> Decision:
         return Decision(phase=Phase.REVERTED)
     if not side.present:
         return _leave(f"{side.name}, the version to go back to, was changed by {case.seen.previous_changed_by}")
+    if case.seen.given_up:  # whatever is written, that controller undoes it
+        return Decision(
+            phase=Phase.ABANDONED, cause=Cause.STUCK, reason=f"could not be taken back: {case.seen.given_up}"
+        )
     # A side that is started anew waits until it can carry all, unless what is live carries nothing.
     anew = case.gave_pods_up or case.seen.restarting
     if side.ready and (side.complete or not anew or not case.seen.candidate.ready):
@@ -369,6 +382,10 @@ def _reverting(case: _Case) -> Decision:
 
 def _reverted(case: _Case) -> Decision:
     release = case.release
+    if case.seen.traffic is Traffic.CANDIDATE and release.cause is not Cause.REPLACED:
+        who = case.seen.promoted_by or case.seen.changed_by
+        why = f"promoted outside by {who}, after it had been taken back"
+        return Decision(phase=Phase.ABANDONED, cause=Cause.PROMOTED_OUTSIDE, reason=why)
     if release.retired:
         return Decision()
     if case.seen.traffic is not Traffic.PREVIOUS:  # a cache that is behind is no reason to leave it at that for good

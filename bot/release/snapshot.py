@@ -87,7 +87,7 @@ class Snapshot:
     undone: bool = True
     """Nothing is left by which the candidate could still take traffic without being asked for again."""
     given_up: str = ""
-    """Why the controller gave the candidate up, as a sentence."""
+    """Why the controller gave the candidate up, as a sentence; of a release that goes back, why it undoes that."""
     promoted_by: str = ""
     """Who promoted the candidate; for when that was not Greenlight."""
     restarting: bool = False

@@ -24,7 +24,7 @@ from recordings import (
 
 from bot.clusters.api import ROLLOUT
 from bot.clusters.argo.patches import NUDGED, WRITTEN
-from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED
+from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED, template_label
 from bot.clusters.argo.start import start
 from bot.clusters.argo.view import NOT_TAKEN_UP
 from bot.clusters.claim import STORE
@@ -583,6 +583,8 @@ def test_an_image_that_somebody_set_upon_ours_is_theirs_and_is_not_written_over(
 def test_a_release_that_never_came_up_takes_out_what_it_was_to_take_the_place_of():
     """Nobody else does: the release that it replaced is over."""
     look = view("paused", REVERTING, label=PURPLE_LABEL, staged=False)
+    assert comes_next(look) is REVERTED
+    look = look.of(replace(look.release, replaces=(template_label(look.objects.holder),)))
     assert comes_next(look) is REVERT
     write = look.plan(REVERT, actor="sam")
     assert {"op": "replace", "path": "/spec/template", "value": json.loads(blue().template)} in write.patch

@@ -1,9 +1,13 @@
 """What Argo Rollouts analyses, as the card is told: with what was measured where that may be read."""
 
 import pytest
+from rollout import hashes
 
+from bot.clusters.reading import replicas
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import Verdict
+from bot.release.verbs import Verb
+from world import SAM
 
 MEASURED = {
     "name": "error-rate",
@@ -58,3 +62,27 @@ async def test_a_gate_that_fails_is_told_with_what_it_measured_as_far_as_that_ma
             assert moment.seen.checks[0].detail == assessed
         ended = await bot.sees(lambda moment: moment.release.phase is Phase.REVERTED)
         assert ended.release.cause is Cause.FAILED
+
+
+@pytest.mark.parametrize("target", ["sandbox"], indirect=True)
+@pytest.mark.parametrize("which", ["prePromotionAnalysis", "postPromotionAnalysis"])
+@pytest.mark.parametrize("strategy", [{"scaleDownDelaySeconds": 1}])
+async def test_a_way_back_that_argo_aborts_ends_and_says_so(bot, installed, rollout, sandbox, which):
+    """Its pods are gone, so it comes up like any other version; what fails there keeps the traffic where it is."""
+    blue = await rollout.live()
+    await bot.release("green")
+    green = await rollout.live()
+    await rollout.until_set("blue", lambda each: replicas(each) == 0)
+    await rollout.set_spec(strategy={"blueGreen": {which: {"templates": [{"templateName": "probe"}]}}})
+    sandbox.cluster.analyses.expect("error-rate", "Failed", value="[0.42]")
+    async with installed.record_service() as service:
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        ended = await bot.reaches(Phase.ABANDONED)
+        bot.clock.skip(minutes=5)
+        for _ in range(5):
+            await bot.controller.turn()
+        assert len(hashes(await service.so_far())) <= 3
+    assert ended.cause is Cause.STUCK
+    assert ended.reason.startswith("could not be taken back: Argo Rollouts aborted mochi:blue (RolloutAborted")
+    assert ended.reason.endswith("once its analysis can pass, deploy mochi:blue")
+    assert await rollout.live() == green != blue

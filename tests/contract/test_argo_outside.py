@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from rollout import works_towards
 
 import mochi
 from bot.release.record import Cause, Phase
@@ -74,6 +75,58 @@ async def test_a_promotion_by_somebody_else_closes_the_release_and_a_rollback_st
     await bot.desk.roll_back(bot.app, SAM)
     await bot.sees(lambda moment: moment.release.phase is Phase.REVERTED)
     assert await installed.serving(REPLICAS, instead_of=green) == blue
+
+
+@pytest.mark.parametrize("ended", ["rejected", "expired", "rolled back"])
+async def test_a_version_that_was_taken_back_and_is_pushed_again_is_told_loudly(bot, installed, rollout, ended):
+    """As long as its pods are kept, Argo switches to it without a pause: nobody can be asked, but all are told."""
+    blue = await installed.serving(REPLICAS)
+    await rollout.bring_up("green")
+    await bot.has(1)
+    await bot.reaches(Phase.READY)
+    if ended == "rejected":
+        await bot.ask(Verb.REJECT, KIM, "the logo is wrong")
+    elif ended == "expired":
+        bot.clock.skip(minutes=40)
+    else:
+        await bot.approve()
+        await bot.reaches(Phase.BAKING)
+        await bot.ask(Verb.ROLL_BACK, SAM)
+    await bot.reaches(Phase.REVERTED)
+    await rollout.set_image("green")
+    await rollout.woken(lambda each: each["status"].get("stableRS") == works_towards(each) != "")
+    # Where it was heard of before it was live, that is a release of its own.
+    while (closed := await bot.newest()).phase is not Phase.ABANDONED:
+        await bot.controller.turn()
+    assert closed.cause is Cause.PROMOTED_OUTSIDE
+    assert closed.reason.startswith("promoted outside by somebody")
+    green = await installed.serving(REPLICAS, instead_of=blue)
+    await bot.desk.roll_back(bot.app, SAM)
+    await bot.sees(lambda moment: moment.release.phase is Phase.REVERTED)
+    assert await installed.serving(REPLICAS, instead_of=green) == blue
+
+
+async def test_a_version_that_was_rolled_back_does_not_come_again_by_the_abort_of_the_next(bot, installed, rollout):
+    """The fix was pushed before the rollback, so Argo still takes green for stable, and returns to it."""
+    blue, before = await installed.serving(REPLICAS), await rollout.live()
+    await rollout.bring_up("green")
+    await bot.has(1)
+    await bot.reaches(Phase.READY)
+    await bot.approve()
+    await bot.reaches(Phase.BAKING)
+    green = await installed.serving(REPLICAS, instead_of=blue)
+    await rollout.bring_up("purple")
+    await bot.ask(Verb.ROLL_BACK, SAM, "wrong prices")
+    await installed.serving(REPLICAS, instead_of=green)
+    await bot.has(2)
+    await bot.reaches(Phase.READY)
+    await rollout.abort()
+    ended = await bot.reaches(Phase.REVERTED)
+    assert (ended.number, ended.cause) == (2, Cause.FAILED)
+    assert "gave the traffic to a version that had been taken back" in ended.reason
+    assert await installed.serving(REPLICAS, instead_of=green) == blue
+    shown = await rollout.get()
+    assert works_towards(shown) == shown["status"]["stableRS"] == await rollout.live() == before
 
 
 async def test_i12_an_app_at_rest_reads_nothing_whatever_else_happens_in_its_namespace(bot, installed, rollout):

@@ -62,7 +62,7 @@ REACHED = {
         "wait",
         "owed",
     },
-    Phase.REVERTED: {Order.RETIRE, "wait", "rest"},
+    Phase.REVERTED: {Order.RETIRE, "wait", "rest", (Phase.ABANDONED, Cause.PROMOTED_OUTSIDE)},
     Phase.ABANDONED: {"rest"},
 }
 
@@ -279,7 +279,12 @@ def test_a_release_is_left_alone_exactly_when_somebody_interfered_or_it_is_stuck
     def holds(case, decision):
         foreign = case.release.phase.open and interfered(case)
         left = {(True, False): Cause.FOREIGN, (False, True): Cause.STUCK}.get((foreign, stuck(case)))
-        if case.seen.promoted_by and case.seen.traffic is Traffic.CANDIDATE:
+        live = case.seen.traffic is Traffic.CANDIDATE
+        if live and case.release.phase is Phase.REVERTING and case.seen.given_up and case.seen.previous.present:
+            left = Cause.STUCK
+        if live and case.release.phase in {Phase.STAGING, Phase.READY} and case.seen.given_up:
+            left = None
+        if live and (case.seen.promoted_by or case.release.phase is Phase.REVERTED):
             left = Cause.PROMOTED_OUTSIDE
         return decision.phase is not Phase.ABANDONED if left is None else outcome(decision) == (Phase.ABANDONED, left)
 
@@ -344,7 +349,8 @@ def test_a_closed_release_comes_to_rest_and_leaves_traffic_alone(phase):
     """I12: an app without an open release costs nothing."""
     for case, _ in every(phase):
         of, cluster = _in_the_end(case, healthy=True)
-        assert of.phase is phase, case
+        again = phase is Phase.REVERTED and case.seen.traffic is Traffic.CANDIDATE
+        assert of.phase is (Phase.ABANDONED if again else phase), case
         assert cluster.traffic is case.seen.traffic, case
 
 

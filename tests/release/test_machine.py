@@ -614,9 +614,30 @@ def test_a_release_that_may_have_been_live_is_drained_before_it_is_scaled_down(h
     assert decided(replace(back, since=NOW - DRAIN), snapshot()) == Decision(order=Order.RETIRE)
 
 
-@pytest.mark.parametrize("traffic", [Traffic.CANDIDATE, Traffic.OTHER])
-def test_a_reverted_release_that_somebody_made_live_again_keeps_its_pods(traffic):
-    assert decided(release(Phase.REVERTED, age=DRAIN), snapshot(traffic)) == Decision()
+def test_a_reverted_release_keeps_its_pods_while_nobody_knows_what_the_traffic_is():
+    assert decided(release(Phase.REVERTED, age=DRAIN), snapshot(Traffic.OTHER)) == Decision()
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_a_reverted_release_that_somebody_made_live_again_says_so(retired):
+    again = release(Phase.REVERTED, age=DRAIN, retired=retired)
+    decision = decided(again, replace(snapshot(Traffic.CANDIDATE), promoted_by="argocd at 14:02 UTC"))
+    assert went(decision) == (Phase.ABANDONED, Cause.PROMOTED_OUTSIDE)
+    assert decision.reason == "promoted outside by argocd at 14:02 UTC, after it had been taken back"
+    assert decided(again, replace(snapshot(Traffic.CANDIDATE), fresh=False)).look
+
+
+@pytest.mark.parametrize("phase", [Phase.STAGING, Phase.READY])
+def test_what_a_controller_gives_up_for_a_version_that_was_taken_back_goes_back_at_once(phase):
+    handed_over = replace(snapshot(Traffic.CANDIDATE), given_up="Argo Rollouts aborted it")
+    assert went(decided(release(phase), handed_over, EVERYBODY)) == (Phase.REVERTING, Cause.FAILED)
+
+
+def test_a_way_back_that_a_controller_undoes_is_not_fought_for():
+    undone = replace(snapshot(Traffic.CANDIDATE), given_up="Argo Rollouts aborted mochi:blue")
+    decision = decided(release(Phase.REVERTING), undone)
+    assert went(decision) == (Phase.ABANDONED, Cause.STUCK)
+    assert decision.reason == "could not be taken back: Argo Rollouts aborted mochi:blue"
 
 
 def test_a_reverted_release_is_not_left_with_its_pods_because_of_what_a_cache_says():

@@ -46,6 +46,7 @@ MUST_REACH = {
     (Phase.DONE, Phase.REVERTING),
     (Phase.REVERTING, Phase.REVERTED),
     (Phase.REVERTING, Phase.ABANDONED),
+    (Phase.REVERTED, Phase.ABANDONED),
     (Phase.ABANDONED, Phase.REVERTING),
 }
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from bot.clusters.api import Json
 from bot.clusters.argo.objects import Objects
 from bot.clusters.argo.reading import HASH, fingerprint, image_of, template_label
+from bot.clusters.argo.state import State
 from bot.release.app import App
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Traffic
@@ -54,13 +55,30 @@ class Versions:
     @cached_property
     def traffic(self) -> Traffic:
         active = self.objects.active_hash
-        if active and active == self.candidate:
+        if active and (active == self.candidate or self.is_handed_over or self._is_left):
             return Traffic.CANDIDATE
         if not active or active != self.previous:
             return Traffic.OTHER
         # The controller has switched and takes the candidate for stable, and somebody took the Service back.
         undone = self.release.phase is Phase.PROMOTING and self.objects.stable == self.candidate != ""
         return Traffic.OTHER if undone else Traffic.PREVIOUS
+
+    @property
+    def is_handed_over(self) -> bool:
+        """The controller gave the candidate up, and the traffic to what it takes for stable: a version that was taken
+        back before, while this one was in its pod template already.
+        """
+        return self._is_elsewhere and self.objects.state is State.ABORTED and self.is_desired
+
+    @property
+    def _is_left(self) -> bool:
+        """The same, once the pod template asks for the previous version, to which everybody goes from there."""
+        return self.release.phase is Phase.REVERTING and self._is_elsewhere and self.template_is_previous
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        objects = self.objects
+        return objects.active_hash == objects.stable and objects.active_hash not in {self.candidate, self.previous}
 
     # What the pod template asks for
 

@@ -68,7 +68,7 @@ class RolloutView:
             pending=self._pending,
             undone=self._versions.is_undone,
             given_up=self._given_up,
-            promoted_by=self.objects.promoted_by if self._traffic is Traffic.CANDIDATE else "",
+            promoted_by=self._promoted_by,
             restarting=self._versions.is_restarting,
             again_at=min(filter(None, (self._reminds_at, self._counts_again_at)), default=None),
             instant_until=self._kept_until,
@@ -104,6 +104,11 @@ class RolloutView:
     @property
     def needs_upkeep(self) -> bool:
         return False
+
+    @property
+    def _promoted_by(self) -> str:
+        live = self._traffic is Traffic.CANDIDATE and not self._versions.is_handed_over
+        return self.objects.promoted_by if live else ""
 
     @property
     def _reminds_at(self) -> datetime | None:
@@ -308,14 +313,21 @@ class RolloutView:
 
     @cached_property
     def _given_up(self) -> str:
-        if self._state is not State.ABORTED or not self._versions.is_desired:
+        """Of the way back: the controller sends the traffic to what it takes for stable, whatever the Service says."""
+        goes_back = self.release.phase is Phase.REVERTING
+        whose = self._versions.is_restarting if goes_back else self._versions.is_desired
+        if self._state is not State.ABORTED or not whose:
             return ""
         # Whoever sets `abort` is a moment ahead of what the controller says of it.
         why = said(self.objects.rollout)
-        why = "Argo Rollouts aborted it" + (f" ({why})" if why.startswith(WHY_ABORTED) else "")
-        if self._traffic is Traffic.CANDIDATE:
-            return f"{why}; the traffic was not taken back"
-        return why
+        why = f" ({why})" if why.startswith(WHY_ABORTED) else ""
+        if goes_back:
+            again = f"once its analysis can pass, deploy {self._back}"
+            return f"Argo Rollouts aborted {self._back}{why}, and keeps the traffic where it is: {again}"
+        why = f"Argo Rollouts aborted it{why}"
+        if self._versions.is_handed_over:
+            return f"{why} and gave the traffic to a version that had been taken back"
+        return f"{why}; the traffic was not taken back" if self._traffic is Traffic.CANDIDATE else why
 
     # What to write
 
@@ -353,10 +365,15 @@ class RolloutView:
 
     def _revert(self, actor: str) -> Write:
         """The traffic first: that needs one write to the Service and no controller. Then what the Rollout asks for."""
-        if self._may_go_home:
+        if self._may_go_home and not self._is_held:
             helps = None if self.barred else self._keep_pods() or self._grow()
             return helps or self._give_back(actor)
         application = self._keeper
+        if application and self._is_held:
+            raise ClusterError(
+                "Argo Rollouts keeps the traffic on what it takes for stable as long as its pod template is this one: "
+                f"revert the commit in Git, so that Argo CD's application {application} changes it"
+            )
         if application and self._traffic is Traffic.CANDIDATE:
             raise ClusterError(
                 f"{self._previous_side.name} has no pods any more, and its image must come from Git: revert the commit "
@@ -373,6 +390,11 @@ class RolloutView:
         goes, side = self.release.phase is Phase.REVERTING and self._traffic is Traffic.CANDIDATE, self._previous_side
         anew = self._versions.is_restarting and self._candidate_side.ready > 0
         return goes and side.ready > 0 and (side.complete or not anew)
+
+    @property
+    def _is_held(self) -> bool:
+        """After an abort the controller sets the active Service to what it takes for stable, again and again."""
+        return self._state is State.ABORTED and self.objects.stable == self.objects.active_hash
 
     def _give_back(self, actor: str) -> Write:
         notes = {RELEASE_NOTE: label_of(self.release.previous), ACTOR_NOTE: actor}
