@@ -152,7 +152,7 @@ class Desk:
             previous=start.live,
             created_at=now,
             since=now,
-            replaces=_labels(ended) if ended else (),
+            replaces=_left_by(ended) if ended else (),
             notes=(*asked.notes, *start.warnings),
         )
         said = f"{author.name} asked for {asked.called}", f"{asked.image} is {asked.reference}"
@@ -474,8 +474,10 @@ def _by(release: Release) -> str | None:
     return release.author.name if release.author.is_known else None
 
 
-def _labels(replaced: Release) -> tuple[str, ...]:
-    """Of all releases that may have left something where a release in its place begins."""
+def _left_by(replaced: Release) -> tuple[str, ...]:
+    """The labels of those that may have left something where a release in its place begins."""
+    if replaced.phase is Phase.DONE:  # it stays what it is: live
+        return ()
     return (replaced.label, *(() if replaced.staged else replaced.replaces))
 
 
