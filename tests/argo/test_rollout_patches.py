@@ -9,6 +9,7 @@ from recordings import BLUE, GREEN, NOW, blue, objects, recorded
 from bot.clusters import patches as service_patches
 from bot.clusters.argo import patches
 from bot.clusters.argo.reading import HASH
+from bot.clusters.cluster import LABEL
 from sandbox.cluster import ApiError
 from sandbox.cluster.patches import json_patch
 
@@ -243,6 +244,28 @@ def test_a_version_is_not_staged_over_what_was_not_seen(change):
     assert is_refused(rollout, stage(rollout), change)
 
 
+def stage_anew(rollout):
+    return patches.stage_anew(rollout, rollout, json.loads(blue().template), "mochi:purple", "mochi-3-x", None, NOW)
+
+
+@pytest.mark.parametrize("change", [*STAGE_REFUSED, newer_variable], ids=lambda change: change.__name__)
+def test_a_version_in_the_place_of_somebodys_is_not_staged_over_what_was_not_seen(change):
+    """Of theirs every letter was seen: all of it is to go."""
+    rollout = recorded("paused")["rollout"]
+    assert is_refused(rollout, stage_anew(rollout), change)
+
+
+def test_a_version_in_the_place_of_somebodys_is_the_template_that_ran_with_its_image_and_stamp():
+    rollout, ran = recorded("paused")["rollout"], json.loads(blue().template)
+    made = json_patch(rollout, [*stage_anew(rollout)])["spec"]["template"]
+    assert made["spec"]["containers"][0].pop("image") == "mochi:purple"
+    assert made["metadata"]["annotations"].pop(LABEL) == "mochi-3-x"
+    ran["spec"]["containers"][0].pop("image")
+    assert made["spec"] == ran["spec"]
+    assert made["metadata"]["annotations"] == ran["metadata"].get("annotations", {})
+    assert made["metadata"]["labels"] == ran["metadata"]["labels"]
+
+
 PUT_BACK_REFUSED = (recreated, newer_image, newer_variable, renamed, resized)
 
 
@@ -276,6 +299,7 @@ def test_none_of_the_words_that_do_harm_is_in_any_write():
     rollout = recorded("paused")["rollout"]
     writes = (
         stage(rollout),
+        stage_anew(rollout),
         patches.promote(rollout),
         patches.put_back(rollout, json.loads(blue().template), NOW),
         patches.nudge(rollout, "generation 3", 1, NOW),
