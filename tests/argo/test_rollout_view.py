@@ -10,6 +10,7 @@ from recordings import (
     ACTIVE,
     BLUE,
     GREEN,
+    GREEN_LABEL,
     NAMES,
     NOW,
     PURPLE_LABEL,
@@ -24,7 +25,7 @@ from recordings import (
 
 from bot.clusters.api import ROLLOUT
 from bot.clusters.argo.patches import NUDGED, WRITTEN
-from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED, template_label
+from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED
 from bot.clusters.argo.start import start
 from bot.clusters.argo.view import NOT_TAKEN_UP
 from bot.clusters.claim import STORE
@@ -582,16 +583,19 @@ def test_an_image_that_somebody_set_upon_ours_is_theirs_and_is_not_written_over(
 
 def test_a_release_that_never_came_up_takes_out_what_it_was_to_take_the_place_of():
     """Nobody else does: the release that it replaced is over."""
-    look = view("paused", REVERTING, label=PURPLE_LABEL, staged=False)
-    assert comes_next(look) is REVERTED
-    look = look.of(replace(look.release, replaces=(template_label(look.objects.holder),)))
+    look = view("paused", REVERTING, label=PURPLE_LABEL, staged=False, replaces=(GREEN_LABEL,))
     assert comes_next(look) is REVERT
     write = look.plan(REVERT, actor="sam")
     assert {"op": "replace", "path": "/spec/template", "value": json.loads(blue().template)} in write.patch
 
 
+def test_a_release_that_never_came_up_leaves_alone_what_bears_a_stamp_that_it_was_not_to_take_the_place_of():
+    """Another Greenlight's, say, which has claimed the app in the same moment."""
+    assert comes_next(view("paused", REVERTING, label=PURPLE_LABEL, staged=False)) is REVERTED
+
+
 def test_a_release_that_never_came_up_leaves_what_is_live_alone():
-    look = view("live-with-deadline", REVERTING, label=PURPLE_LABEL, staged=False)
+    look = view("live-with-deadline", REVERTING, label=PURPLE_LABEL, staged=False, replaces=(GREEN_LABEL,))
     live = replace(look.release.previous, selector={"app": "mochiapp", HASH: GREEN}, label="mochi-2")
     look = look.of(replace(look.release, previous=live))
     assert comes_next(look) is REVERTED
