@@ -16,10 +16,12 @@ from deployed import Mochiapp, deployed  # noqa: E402 - the line above is for wh
 from hold import Notifications  # noqa: E402
 from mochiapp import BLUE, rollout  # noqa: E402
 
+import versions  # noqa: E402
 from built import running, with_rollouts  # noqa: E402
 from control_plane import NODE, ControlPlane  # noqa: E402
 from pod_maker import PodMaker  # noqa: E402
 from rollouts import Rollouts  # noqa: E402
+from versions import Version  # noqa: E402
 
 Json = dict[str, Any]
 
@@ -56,6 +58,12 @@ def rollouts(installed_rollouts: Rollouts) -> Iterator[Rollouts]:
     """The controller, at work; a test may freeze it, or kill it and start it again."""
     yield installed_rollouts
     installed_rollouts.thaw()
+
+
+@pytest.fixture(scope="session")
+def argo(installed_rollouts: Rollouts) -> Version:
+    """What is to be expected of this version, where not all are alike."""
+    return versions.of(installed_rollouts.version)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -96,6 +97,12 @@ class Mochiapp:
         async with self.api.get(path, raise_for_status=True) as answer:
             found: Json = await answer.json()
             return found
+
+    async def ages(self) -> None:
+        """Returns when whatever is made from now on is younger than what is there, to the second."""
+        newest = max(each["metadata"]["creationTimestamp"] for each in (await self.state()).replicasets)
+        left = datetime.fromisoformat(newest) + timedelta(seconds=1) - datetime.now(UTC)
+        await asyncio.sleep(max(0.0, left.total_seconds()))
 
     async def reconciled(self) -> State:
         """After the controller has looked at everything once more: what it has not done by now, it will not do.
@@ -260,6 +267,7 @@ class Mochiapp:
     async def _at(self, holds: Callable[[State], object]) -> State:
         await self.until(holds)
         await self.idle()
+        await self._seen(await self.get(self.path))
         return await self.until(holds)
 
 

@@ -28,7 +28,7 @@ async def test_the_stored_template_ends_a_pause_without_a_switch(install):
     assert not state.status.get("abort")
 
 
-async def test_a_retry_within_the_abort_delay_is_live_without_a_pause(install):
+async def test_a_retry_within_the_abort_delay_is_live_without_a_pause(install, argo):
     """Why Greenlight never retries: the verb that sounds like "show it again" is a promotion."""
     app = await install()
     green = (await app.previewing(GREEN)).current
@@ -37,11 +37,14 @@ async def test_a_retry_within_the_abort_delay_is_live_without_a_pause(install):
     await app.idle()
     seen = len(app.seen.rollouts)
     await app.plugin("retry", "rollout", "mochiapp")
+    if not argo.deadline_is_a_promotion:
+        await app.nudged_until(lambda s: s.paused_on(GREEN))
+        return
     await app.nudged_until(lambda s: s.healthy_on(green))
     assert not any(each["status"].get("pauseConditions") for each in app.seen.rollouts[seen:])
 
 
-async def test_a_retry_after_a_failed_gate_is_live_without_another_gate(install):
+async def test_a_retry_after_a_failed_gate_is_live_without_another_gate(install, argo):
     """The same, and what had failed is not even asked again."""
     gate = {"prePromotionAnalysis": {"templates": [{"templateName": "verify"}]}}
     app = await install(templates=(check("verify", "crash"),), **gate)
@@ -49,11 +52,15 @@ async def test_a_retry_after_a_failed_gate_is_live_without_another_gate(install)
     state = await app.until(lambda s: s.phase == "Degraded" and s.status.get("abortedAt") and s.deadline(s.current))
     await app.idle()
     await app.retry()
+    if not argo.deadline_is_a_promotion:
+        state = await app.reconciled()
+        assert state.live == state.stable != state.current
+        return
     state = await app.nudged_until(lambda s: s.live == s.current and s.phase == "Healthy")
     assert [each["status"]["phase"] for each in state.analysisruns] == ["Failed"]
 
 
-async def test_the_image_of_a_set_with_a_deadline_is_live_without_a_pause(install):
+async def test_the_image_of_a_set_with_a_deadline_is_live_without_a_pause(install, argo):
     """Why an image alone is no release: v2 was never approved and never aborted, only overtaken by v3."""
     app = await install()
     await app.set_image(GREEN)
@@ -63,7 +70,7 @@ async def test_the_image_of_a_set_with_a_deadline_is_live_without_a_pause(instal
     await app.nudged_until(lambda s: s.deadline(v2))
     await app.idle()
     await app.set_image(GREEN)
-    await app.nudged_until(lambda s: s.healthy_on(v2))
+    await app.nudged_until(lambda s: s.healthy_on(v2) if argo.deadline_is_a_promotion else s.paused_on(GREEN))
 
 
 async def test_a_release_of_its_own_name_is_always_shown_first(install):
@@ -102,10 +109,10 @@ async def test_a_release_of_its_own_name_is_always_shown_first(install):
     ],
 )
 async def test_the_service_first_and_then_the_template_is_home_without_a_pause(
-    install, rollouts, controller, verifying, green_is_ready
+    install, argo, rollouts, controller, verifying, green_is_ready
 ):
     """Greenlight's way back after the switch. The first write alone moves the traffic, whatever the controller does;
-    the second makes it last."""
+    the second makes it last. Where the controller has moved it once more, it is moved once more."""
     app = await install(templates=(ENDLESS,), **(VERIFY if verifying else {}))
     blue = await app.state()
     green = (await _live_on_green(app, verifying)).current
@@ -125,8 +132,12 @@ async def test_the_service_first_and_then_the_template_is_home_without_a_pause(
     if controller == "dead between":
         rollouts.start()
     rollouts.thaw()
+    if not argo.leaves_the_service:
+        await app.nudged_until(lambda s: s.observed and s.current == blue.live)
+        await app.send_traffic_to(blue.live)
     state = await app.nudged_until(lambda s: s.healthy_on(blue.live))
-    assert app.seen.live == ["", blue.live, green, blue.live]
+    moved = ["", blue.live, green, blue.live]
+    assert app.seen.live in ([moved] if argo.leaves_the_service else [moved, [*moved, green, blue.live]])
     assert (state.replicas(blue.live), state.ready_behind(ACTIVE)) == (2, 2)
     assert "BlueGreenPause" not in state.pauses
 
@@ -143,7 +154,7 @@ async def _live_on_green(app, verifying):
     return await app.state()
 
 
-async def test_blue_outlives_its_deadline_while_the_service_selects_it(install):
+async def test_blue_outlives_its_deadline_while_the_service_selects_it(install, argo):
     """So the template may follow as late as it likes, for example when the controller is repaired or Git is changed."""
     app = await install(keep_old_for=1)
     blue = await app.state()
@@ -151,6 +162,10 @@ async def test_blue_outlives_its_deadline_while_the_service_selects_it(install):
     assert (await app.approve(shown))[0] == HTTPStatus.OK
     state = await app.until(lambda s: s.deadline(blue.live))
     await app.send_traffic_to(blue.live)
+    if not argo.leaves_the_service:
+        await app.until(lambda s: s.healthy_on(shown.current))
+        assert app.seen.live == ["", blue.live, shown.current, blue.live, shown.current]
+        return
     while datetime.now(UTC) <= datetime.fromisoformat(state.deadline(blue.live)):
         await app.looked_at()
     state = await app.reconciled()
@@ -165,6 +180,7 @@ async def test_the_template_alone_is_home_at_once_within_the_delay(install):
     """What Greenlight meets when somebody else rolls back, and why it does not need a pause then."""
     app = await install()
     blue = await app.state()
+    await app.ages()
     green = (await app.promoted(GREEN)).current
     await app.write_template(blue.template)
     await app.nudged_until(lambda s: s.healthy_on(blue.live))

@@ -457,6 +457,65 @@ def test_pods_that_the_controller_is_about_to_take_are_made_to_stay_first():
         assert look.plan(REVERT, actor="sam").kind == kind
 
 
+def given_back(look, write):
+    """After a write to the active Service, when the controller has switched once more to what the template asks for."""
+    assert write.kind == "Service"
+    look.objects.active["metadata"].setdefault("annotations", {}).update(noted(write))
+    return replace(look, objects=replace(look.objects))
+
+
+def noted(write):
+    """The annotations that it adds."""
+    prefix, found = "/metadata/annotations", {}
+    for each in write.patch:
+        if each["op"] == "add" and each["path"] == prefix:
+            found |= each["value"]
+        elif each["op"] == "add" and each["path"].startswith(f"{prefix}/"):
+            found[each["path"].removeprefix(f"{prefix}/").replace("~1", "/")] = each["value"]
+    return found
+
+
+def test_traffic_that_the_controller_takes_again_comes_home_by_the_template_first():
+    """From 1.10 on it sends what is stable its traffic back at every look: to the Service alone it would answer for
+    ever."""
+    look = view("live-with-deadline", REVERTING, live_at=NOW)
+    look = given_back(look, look.plan(REVERT, actor="sam"))
+    write = look.plan(REVERT, actor="sam")
+    assert {"op": "replace", "path": "/spec/template", "value": json.loads(blue().template)} in write.patch
+    look.objects.rollout["spec"]["template"] = json.loads(blue().template)
+    look = replace(look, objects=replace(look.objects))
+    assert look.plan(REVERT, actor="sam").kind == "Service"
+
+
+def test_what_another_release_gave_back_is_no_reason_to_let_the_traffic_wait():
+    look = view("live-with-deadline", REVERTING, live_at=NOW)
+    look = given_back(look, look.plan(REVERT, actor="sam"))
+    look = replace(look, release=replace(look.release, label="mochi-9-zzzzzz", selector={HASH: GREEN}))
+    assert look.plan(REVERT, actor="sam").kind == "Service"
+
+
+def test_traffic_that_the_controller_takes_again_for_git_waits_for_git():
+    look = view("live-with-deadline", REVERTING, live_at=NOW)
+    look = given_back(look, look.plan(REVERT, actor="sam"))
+    metadata = look.objects.rollout["metadata"]
+    kept = f"shop:argoproj.io/Rollout:{metadata['namespace']}/{metadata['name']}"
+    metadata.setdefault("annotations", {})["argocd.argoproj.io/tracking-id"] = kept
+    look = replace(look, objects=replace(look.objects))
+    with pytest.raises(ClusterError, match="revert the commit there"):
+        look.plan(REVERT, actor="sam")
+
+
+def test_a_preview_that_the_controller_is_about_to_make_smaller_gets_no_traffic():
+    """It makes one of what the template asks for, unless it knows that it is live."""
+    look = view("live-with-deadline", REVERTING, live_at=NOW)
+    look.objects.rollout["spec"]["strategy"]["blueGreen"]["previewReplicaCount"] = 1
+    look = given_back(look, look.plan(REVERT, actor="sam"))
+    look.objects.rollout["spec"]["template"] = json.loads(blue().template)
+    look = replace(look, objects=replace(look.objects))
+    with pytest.raises(Pending):
+        look.plan(REVERT, actor="sam")
+
+
 @pytest.mark.parametrize("waited", [0, 1, 3])
 def test_a_controller_that_does_not_answer_takes_no_pods(waited):
     """The template is written, the deadline is over, and nothing happens: the Service is all that is needed."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import versions
 from control_plane import ControlPlane, ControlPlaneError, free_port
 
 NAME = "rollouts-controller"
@@ -92,7 +93,7 @@ class Rollouts:
             str(self._program),
             f"--kubeconfig={self.plane.admin_kubeconfig_file()}",
             "--leader-elect=false",
-            f"--metricsPort={metrics}",
+            f"{versions.of(self.version).metrics_port}={metrics}",
             f"--healthzPort={health}",
             # Its own limit of 40 requests a second is for a cluster with other guests; here it would order the tests.
             "--qps=500",

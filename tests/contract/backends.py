@@ -9,11 +9,13 @@ import role
 import yaml
 
 import mochi
+import versions
 from bot.clusters.argo.reading import HASH
 from bot.clusters.cluster import LABEL
 from bot.clusters.patches import pointer
 from bot.release.app import App, Argo
 from mochi_rollout import mochi_rollout
+from versions import Version
 
 Json = dict[str, Any]
 Selector = dict[str, str]
@@ -85,6 +87,7 @@ class OnRollout:
     """Whether the Rollout takes its pod template from a Deployment (`workloadRef`)."""
     adopt: bool = False
     """What others bring up becomes a release: most tests are about what it does to the release that is there."""
+    version: Version = versions.SIMULATED
 
     target = 'rollout     = "mochiapp"'
 
@@ -110,7 +113,7 @@ class OnRollout:
     def went_there_and_back(self, selectors: list[Selector], label: str) -> bool:
         hashes = [selector[HASH] for selector in selectors]
         plain = all(selector == {"app": "mochi", HASH: selector[HASH]} for selector in selectors)
-        return plain and len(hashes) == 3 and hashes[0] == hashes[2] != hashes[1]
+        return plain and went_home(hashes[1:], hashes[0], self.version)
 
     def went_there(self, selectors: list[Selector], label: str) -> bool:
         hashes = [selector[HASH] for selector in selectors]
@@ -118,6 +121,13 @@ class OnRollout:
 
     def is_switch(self, path: str, patch: list[Json], label: str) -> bool:
         return path.endswith("/rollouts/mochiapp/status")  # nothing else is ever written there
+
+
+def went_home(hashes: list[str], home: str, version: Version) -> bool:
+    """Whether a Service that selected all these in turn, another one first, came home at once, and stayed there."""
+    away = hashes[0]
+    once = [away, home]
+    return away != home and hashes in ([once] if version.leaves_the_service else [once, [*once, *once]])
 
 
 def with_workload(rollout: Json) -> list[Json]:

@@ -23,12 +23,14 @@ from rollout import Rollout, harmful  # noqa: E402
 from staff import Greenlight, greenlight  # noqa: E402
 from targets import SLOW, Real, RealRollouts, RolloutController, Sandbox, SandboxRollouts, Target  # noqa: E402
 
+import versions  # noqa: E402
 from bot.release.app import App, Timing  # noqa: E402
 from bot.store import migrate  # noqa: E402
 from built import running, with_rollouts  # noqa: E402
 from control_plane import NODE, ControlPlane  # noqa: E402
 from pod_maker import PodMaker  # noqa: E402
 from rollouts import Rollouts  # noqa: E402
+from versions import Version  # noqa: E402
 from world import REPOSITORY, TAGS, digest, example  # noqa: E402
 
 REPLICAS = 2
@@ -100,13 +102,18 @@ def spec() -> dict[str, Any]:
 
 
 @pytest.fixture
-def on_rollout(
-    request: pytest.FixtureRequest, target: Target, strategy: dict[str, Any], spec: dict[str, Any]
-) -> OnRollout:
+def argo(request: pytest.FixtureRequest, target: Target) -> Version:
+    """The controller at work, by what is to be expected where not all versions are alike."""
+    if target.name == "sandbox":
+        return versions.SIMULATED
+    rollouts: Rollouts = request.getfixturevalue("rollouts_controller")
+    return versions.of(rollouts.version)
+
+
+@pytest.fixture
+def on_rollout(argo: Version, strategy: dict[str, Any], spec: dict[str, Any]) -> OnRollout:
     """A backend with its controller at work."""
-    if target.name == "real":
-        request.getfixturevalue("rollouts_controller")
-    return OnRollout(strategy, spec)
+    return OnRollout(strategy, spec, version=argo)
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda each: each.name)

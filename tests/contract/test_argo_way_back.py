@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from backends import went_home
 from installed import ready
 from rollout import hash_of, hashes, is_nudge, is_paused, works_towards
 
@@ -28,7 +29,7 @@ def writes(bot, since):
     return [kind for kind, _, patch in bot.door.sent[since:] if not is_nudge(patch)]
 
 
-async def went_home(bot, installed, rollout, blue):
+async def is_home(bot, installed, rollout, blue):
     await bot.reaches(Phase.REVERTED)
     await installed.serving(2)
     shown = await rollout.get()
@@ -36,7 +37,7 @@ async def went_home(bot, installed, rollout, blue):
     assert works_towards(shown) == shown["status"]["stableRS"] == await rollout.live() == blue
 
 
-async def test_the_traffic_is_home_by_one_write_while_the_version_before_is_kept(bot, installed, rollout):
+async def test_the_traffic_is_home_by_one_write_while_the_version_before_is_kept(bot, argo, installed, rollout):
     blue = await installed.serving(2)
     before = await rollout.live()
     await bot.release("green")
@@ -45,10 +46,11 @@ async def test_the_traffic_is_home_by_one_write_while_the_version_before_is_kept
     async with installed.record_service() as service, installed.record_endpoints() as serving:
         await bot.ask(Verb.ROLL_BACK, SAM, "wrong prices")
         assert await installed.serving(2, instead_of=green) == blue
-        await went_home(bot, installed, rollout, before)
-        assert len(hashes(await service.so_far())) == 2
+        await is_home(bot, installed, rollout, before)
+        assert went_home(hashes(await service.so_far()), before, argo)
         assert all(ready(moment) in (blue, green) for moment in await serving.so_far())
-    assert writes(bot, since) == ["Service", "Rollout"]
+    written = ["Service", "Rollout"]
+    assert writes(bot, since) in ([written] if argo.leaves_the_service else [written, [*written, "Service"]])
 
 
 @pytest.mark.parametrize("ill", [1, 2])
@@ -61,7 +63,7 @@ async def test_the_traffic_is_home_whatever_has_become_of_the_version_that_is_li
     await installed.serving(2 - ill, instead_of=blue)
     await bot.ask(Verb.ROLL_BACK, SAM)
     assert await installed.serving(2, instead_of=green) == blue
-    await went_home(bot, installed, rollout, before)
+    await is_home(bot, installed, rollout, before)
 
 
 @pytest.mark.parametrize("strategy", [SHORT])
@@ -77,7 +79,7 @@ async def test_a_version_that_lost_its_pods_comes_up_again_before_it_gets_the_tr
     since = len(bot.door.sent)
     async with installed.record_service() as service, installed.record_endpoints() as serving:
         await bot.ask(Verb.ROLL_BACK, SAM)
-        await went_home(bot, installed, rollout, slow)
+        await is_home(bot, installed, rollout, slow)
         assert len(hashes(await service.so_far())) == 2
         assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
     assert writes(bot, since) == ["Rollout", "Service"]
@@ -114,7 +116,7 @@ async def test_no_traffic_is_sent_to_pods_that_are_being_taken(bot, installed, r
     await past(goes_at + timedelta(seconds=when))
     async with installed.record_endpoints() as serving:
         await bot.ask(Verb.ROLL_BACK, SAM)
-        await went_home(bot, installed, rollout, before)
+        await is_home(bot, installed, rollout, before)
         assert all(len(ready(moment)) == 2 for moment in await serving.so_far()), serving.moments
 
 
@@ -178,7 +180,9 @@ SMALL = {"previewReplicaCount": 1}
 # In the sandbox the way home of a small preview does not come to its end; the real controller is what counts.
 @pytest.mark.parametrize("target", [pytest.param("real", marks=pytest.mark.cluster)], indirect=True)
 @pytest.mark.parametrize("strategy", [SMALL])
-async def test_a_smaller_preview_grows_before_it_is_live_and_nobody_shrinks_on_the_way_home(bot, installed, rollout):
+async def test_a_smaller_preview_grows_before_it_is_live_and_nobody_shrinks_on_the_way_home(
+    bot, argo, installed, rollout
+):
     blue, before = await installed.serving(2), await rollout.live()
     async with installed.record_endpoints() as serving:
         await bot.deploy("green")
@@ -189,9 +193,10 @@ async def test_a_smaller_preview_grows_before_it_is_live_and_nobody_shrinks_on_t
         green = await installed.serving(2, instead_of=blue)
         await bot.ask(Verb.ROLL_BACK, SAM)
         assert await installed.serving(2, instead_of=green) == blue
-        await went_home(bot, installed, rollout, before)
+        await is_home(bot, installed, rollout, before)
         assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
-    assert await installed.serving(2) == blue
+    # Where the template has to come before the traffic, it was a small preview for a moment.
+    assert not argo.leaves_the_service or await installed.serving(2) == blue
 
 
 @pytest.mark.parametrize("strategy", [SMALL | SHORT])
@@ -201,7 +206,7 @@ async def test_a_way_back_through_a_smaller_preview_grows_before_it_gets_the_tra
     await rollout.until_set("blue", lambda each: replicas(each) == 0)
     async with installed.record_endpoints() as serving:
         await bot.ask(Verb.ROLL_BACK, SAM)
-        await went_home(bot, installed, rollout, before)
+        await is_home(bot, installed, rollout, before)
         assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
 
 
@@ -226,5 +231,5 @@ async def test_a_version_that_somebody_prepares_does_not_stand_in_the_way_of_goi
     await rollout.bring_up("purple")
     async with installed.record_endpoints() as serving:
         await bot.ask(Verb.ROLL_BACK, SAM)
-        await went_home(bot, installed, rollout, before)
+        await is_home(bot, installed, rollout, before)
         assert all(len(ready(moment)) == 2 for moment in await serving.so_far())

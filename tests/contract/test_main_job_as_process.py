@@ -1,8 +1,10 @@
 """The main job, end to end, with the bot as its own process: from `/deploy image:green` to live and back to blue."""
 
+from dataclasses import replace
+
 import pytest
 import role
-from backends import BACKENDS, WITH_WORKLOAD
+from backends import BACKENDS, WITH_WORKLOAD, OnRollout
 from installed import Mochi, names, ready, selectors
 from team import APPROVE, Team
 
@@ -17,8 +19,8 @@ ON = [
 @pytest.fixture(params=ON)
 def backend(request, target):
     """What the app runs on. All tests are the same for all."""
-    if request.param.name.startswith("rollout") and target.name == "real":
-        request.getfixturevalue("rollouts_controller")
+    if isinstance(request.param, OnRollout):
+        return replace(request.param, version=request.getfixturevalue("argo"))
     return request.param
 
 

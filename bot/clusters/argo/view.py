@@ -22,7 +22,7 @@ from bot.clusters.argocd import keeper
 from bot.clusters.claim import STORE, check_claim, claimed_by
 from bot.clusters.cluster import ACTOR_NOTE, RELEASE_NOTE, Write, label_of
 from bot.clusters.errors import ClusterError, Pending
-from bot.clusters.reading import Selector, changed_by, is_ready, name, pods_behind, replicas, selector
+from bot.clusters.reading import Selector, annotations, changed_by, is_ready, name, pods_behind, replicas, selector
 from bot.clusters.trouble import image_doubt, trouble
 from bot.release.app import App
 from bot.release.machine import Order
@@ -33,6 +33,8 @@ GOES_WITHIN = timedelta(seconds=5)
 """Of a ReplicaSet whose deadline is nearer than this it is not sure that it still has its pods when a write arrives."""
 SCALED_EVERY, SCALED_WITHIN = timedelta(seconds=15), timedelta(minutes=1)
 """How often, and for how long after it was to give pods up, it is looked whether the controller has."""
+GIVEN_BACK_NOTE = "greenlight.dev/given-back"
+"""Annotation of the active Service: the release whose traffic was taken back by it."""
 NOT_TAKEN_UP = "Argo Rollouts has not taken up the last change yet"
 WHY_ABORTED = ("RolloutAborted", "ProgressDeadlineExceeded")
 """How a message begins that tells it; the second is the first that the controller has for `progressDeadlineAbort`."""
@@ -367,6 +369,7 @@ class RolloutView:
         """The traffic first: that needs one write to the Service and no controller. Then what the Rollout asks for."""
         if self._may_go_home and not self._is_held:
             helps = None if self.barred else self._keep_pods() or self._grow()
+            helps = helps or (self._make_last() if self._was_given_back else None)
             return helps or self._give_back(actor)
         application = self._keeper
         if application and self._is_held:
@@ -397,7 +400,8 @@ class RolloutView:
         return self._state is State.ABORTED and self.objects.stable == self.objects.active_hash
 
     def _give_back(self, actor: str) -> Write:
-        notes = {RELEASE_NOTE: label_of(self.release.previous), ACTOR_NOTE: actor}
+        back = {RELEASE_NOTE: label_of(self.release.previous), GIVEN_BACK_NOTE: self.release.label}
+        notes = {**back, ACTOR_NOTE: actor}
         wanted = {**selector(self.objects.active), HASH: self._versions.previous}
         return self._select(wanted, f"switch {{}} to {self._back}", notes)
 
@@ -412,6 +416,34 @@ class RolloutView:
         if self._owed is not None and not self._owed.is_late:
             raise Pending(self._pending or self._previous_side.progress)
         return self._put_back() if self._versions.template_is_candidates else None
+
+    @property
+    def _was_given_back(self) -> bool:
+        return annotations(self.objects.active).get(GIVEN_BACK_NOTE) == self.release.label
+
+    def _make_last(self) -> Write | None:
+        """Controllers from 1.10 on send the traffic to what the pod template asks for, once they call it stable, and to
+        nothing else. So what is to be given back again waits for the template, and then it stays.
+        """
+        if self._versions.template_is_candidates:
+            write = None if self.barred else self._put_back()
+            if write is None:
+                raise ClusterError(self._why_it_is_kept)
+            return write
+        small = "previewReplicaCount" in blue_green(self.objects.rollout)
+        if small and self._state is not State.PAUSED and self._candidate_side.ready:
+            raise Pending(self._pending or self._previous_side.progress)  # it makes a preview of it first, and smaller
+        return None
+
+    @property
+    def _why_it_is_kept(self) -> str:
+        kept, application = f"Argo Rollouts keeps the traffic on {self.release.asked}", self._keeper
+        if application:
+            fix = f"revert the commit there, and Argo CD's application {application} takes it back"
+            return f"{kept}, which Git asks for: {fix}"
+        if self.barred:
+            return f"{kept}, which Rollout {name(self.objects.rollout)} asks for, and it may not be written"
+        return f"{kept}, and the pod template of {self._back} is not on record any more: deploy it instead"
 
     def _grow(self) -> Write | None:
         """A preview that may be smaller than what is live gets its other pods, and then the traffic, by its promotion;
