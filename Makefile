@@ -62,7 +62,7 @@ test-argo-versions: $(VENV)/has-dev ## run what needs Argo Rollouts on ARGO_VERS
 	@failed=; for version in $(ARGO_VERSIONS); do \
 		echo "==== Argo Rollouts $$version ===="; \
 		sh tests/cluster/build.sh $(CLUSTER)/argo-$$version $$version && GREENLIGHT_ARGO=$$version \
-			GREENLIGHT_REQUIRE_CLUSTER=1 $(PYTEST) -m "cluster and argo" $(ARGUMENTS) || failed="$$failed $$version"; \
+			GREENLIGHT_REQUIRE_CLUSTER=1 $(PYTEST) -n 2 --dist worksteal -m "cluster and argo" $(ARGUMENTS) || failed="$$failed $$version"; \
 	done; test -z "$$failed" || { echo "Not as on the version that Greenlight is made for:$$failed" >&2; exit 1; }
 
 bench: $(VENV)/has-sandbox ## how long people wait, as ratios within one run; with what make test-cluster built also on Argo

@@ -21,7 +21,7 @@ ROUND_TRIPS = (0.0, 0.020)
 """Seconds, on the connection to Discord and on those to the API server, whoever holds them."""
 SETTLED = 0.5
 """Seconds without a change of any Service or Rollout: for as long as its controller is at work after a status that it
-wrote, up to 1.9.1, it may lose what others write, and that is another matter."""
+wrote, before 1.10, it may lose what others write, and that is another matter."""
 LOST_AFTER = 2.0
 """Seconds after which it is made to look again, as Greenlight does."""
 

@@ -40,7 +40,7 @@ class Rollout:
         return found
 
     async def woken(self, holds: Callable[[Json], object]) -> Json:
-        """As `until`; a controller that lost what somebody wrote, as those up to 1.9.1 do, is made to look again."""
+        """As `until`; a controller that lost what somebody wrote, as those before 1.10 do, is made to look again."""
         for number in range(5):
             with contextlib.suppress(AssertionError):
                 return await self.until(holds, within=3)

@@ -1,6 +1,6 @@
 """An effect that the controller has not shown yet of what it was told, and when it is nudged for that. Pure.
 
-Controllers up to 1.9.1 put the object of their own last write over what others wrote meanwhile, and see it only when
+Controllers before 1.10 put the object of their own last write over what others wrote meanwhile, and see it only when
 the object changes again. To repeat the write does not help, to change an annotation does.
 """
 
