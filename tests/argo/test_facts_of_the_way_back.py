@@ -230,7 +230,8 @@ async def test_an_abort_after_the_switch_leaves_the_traffic_on_a_sick_green_and_
     await app.idle()
     await app.abort()
     state = await app.nudged_until(lambda s: s.status.get("abortedAt") and s.phase == "Degraded")
-    assert (state.live, state.ready_behind(ACTIVE)) == (green, 1)
+    assert state.live == green
+    assert state.ready_behind(ACTIVE) <= 1  # the abort delay is short, and this look may be late
     await app.until(lambda s: s.replicas(green) == 0 and s.ready_behind(ACTIVE) == 0)
     state = await app.reconciled()
     assert (state.live, state.ready_behind(ACTIVE), state.replicas(state.stable)) == (green, 0, 2)
