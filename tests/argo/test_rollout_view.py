@@ -487,6 +487,18 @@ def test_traffic_that_the_controller_takes_again_comes_home_by_the_template_firs
     assert look.plan(REVERT, actor="sam").kind == "Service"
 
 
+def test_what_had_the_traffic_a_moment_ago_has_its_pods_and_waits_for_no_more_of_them():
+    look = view("live-with-deadline", REVERTING, live_at=NOW)
+    look = given_back(look, look.plan(REVERT, actor="sam"))
+    look.objects.rollout["spec"]["template"] = json.loads(blue().template)
+    look.objects.rollout["status"]["currentPodHash"] = BLUE
+    look.objects.pods_of(BLUE)[0]["status"]["conditions"] = []
+    look = replace(look, objects=replace(look.objects))
+    assert (look.snapshot.previous.ready, look.snapshot.candidate.ready) == (1, 2)
+    assert comes_next(look) is REVERT
+    assert look.plan(REVERT, actor="sam").kind == "Service"
+
+
 def test_what_another_release_gave_back_is_no_reason_to_let_the_traffic_wait():
     look = view("live-with-deadline", REVERTING, live_at=NOW)
     look = given_back(look, look.plan(REVERT, actor="sam"))

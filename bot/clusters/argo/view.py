@@ -71,7 +71,7 @@ class RolloutView:
             undone=self._versions.is_undone,
             given_up=self._given_up,
             promoted_by=self._promoted_by,
-            restarting=self._versions.is_restarting,
+            restarting=self._comes_up_anew,
             again_at=min(filter(None, (self._reminds_at, self._counts_again_at)), default=None),
             instant_until=self._kept_until,
             checks=checks(self.objects.rollout, self.objects.analysis_runs, self._versions.candidate),
@@ -391,7 +391,7 @@ class RolloutView:
     def _may_go_home(self) -> bool:
         """One write to the active Service would do."""
         goes, side = self.release.phase is Phase.REVERTING and self._traffic is Traffic.CANDIDATE, self._previous_side
-        anew = self._versions.is_restarting and self._candidate_side.ready > 0
+        anew = self._comes_up_anew and self._candidate_side.ready > 0
         return goes and side.ready > 0 and (side.complete or not anew)
 
     @property
@@ -420,6 +420,11 @@ class RolloutView:
     @property
     def _was_given_back(self) -> bool:
         return annotations(self.objects.active).get(GIVEN_BACK_NOTE) == self.release.label
+
+    @property
+    def _comes_up_anew(self) -> bool:
+        """What had the traffic a moment ago, and lost it to the controller, has its pods."""
+        return self._versions.is_restarting and not self._was_given_back
 
     def _make_last(self) -> Write | None:
         """Controllers from 1.10 on send the traffic to what the pod template asks for, once they call it stable, and to
