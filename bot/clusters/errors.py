@@ -45,3 +45,7 @@ class Unfit(ClusterError):
         super().__init__(f"{wrong}: {fix}")
         self.wrong = wrong
         self.fix = fix
+
+
+class NotThere(Unfit):
+    """The object that an app is about does not exist."""

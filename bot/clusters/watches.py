@@ -52,6 +52,10 @@ class Watches:
             return None
         return [watch.objects for watch in watches]
 
+    def last(self, namespace: str, kind: Kind, name: str) -> Json | None:
+        """What was heard last of a kind that is watched, however long ago; None as well of what was deleted."""
+        return self._of[namespace][kind.name].objects.get(name)
+
     def put(self, namespace: str, kind: Kind, items: Iterable[Json | None]) -> None:
         """Take over what was read or written in another way; nothing of a kind that is not watched."""
         watch = self._of[namespace].get(kind.name)

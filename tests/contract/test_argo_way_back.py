@@ -9,9 +9,11 @@ from installed import ready
 from rollout import hash_of, hashes, is_nudge, is_paused, works_towards
 
 import mochi
+from bot.clusters.api import ROLLOUT
 from bot.clusters.argo.reading import deadline, template_of
+from bot.clusters.errors import Away, Forbidden
 from bot.clusters.reading import replicas
-from bot.release.record import Phase
+from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
 from world import SAM
 
@@ -233,3 +235,65 @@ async def test_a_version_that_somebody_prepares_does_not_stand_in_the_way_of_goi
         await bot.ask(Verb.ROLL_BACK, SAM)
         await is_home(bot, installed, rollout, before)
         assert all(len(ready(moment)) == 2 for moment in await serving.so_far())
+
+
+# A Rollout that cannot be read, or that is none of ours any more
+
+
+async def refused():
+    raise Forbidden("Greenlight may not get rollouts in its namespace")
+
+
+async def away():
+    raise Away("the conversion webhook of Rollouts does not answer")
+
+
+async def misshapen():
+    return {"metadata": {"name": "mochiapp"}, "spec": None}
+
+
+@pytest.mark.parametrize("answer", [refused, away, misshapen])
+async def test_a_rollout_that_cannot_be_read_does_not_keep_the_traffic_from_going_home(bot, installed, rollout, answer):
+    """The Service and the pods of the version before can, and nothing else is needed."""
+    before = await rollout.live()
+    await bot.release("green")
+    since = len(bot.door.sent)
+    bot.door.instead[ROLLOUT.name] = answer
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    await until_live(rollout, before)
+    moment = await bot.sees(lambda moment: moment.trouble)
+    assert moment.release.phase is Phase.REVERTING
+    assert writes(bot, since) == ["Service"]
+    del bot.door.instead[ROLLOUT.name]
+    bot.clock.skip(minutes=1)
+    await went_home(bot, installed, rollout, before)
+
+
+async def test_a_rollout_that_was_turned_into_a_canary_does_not_keep_the_traffic_from_going_home(
+    bot, installed, rollout
+):
+    before = await rollout.live()
+    await bot.release("green")
+    await rollout.set_spec(strategy={"blueGreen": None, "canary": {}})
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    await until_live(rollout, before)
+    moment = await bot.sees(lambda moment: moment.trouble)
+    assert moment.trouble.startswith("Rollout mochiapp is a canary")
+
+
+async def test_a_way_back_whose_rollout_was_deleted_is_given_up(bot, installed, rollout):
+    """Its controller takes the hash out of the Service of what is gone."""
+    await bot.release("green")
+    await rollout.delete()
+    while await rollout.live():
+        pass
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    ended = (await bot.sees(lambda moment: not moment.release.phase.open)).release
+    assert (ended.phase, ended.cause) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert ended.reason.startswith("the active Service was changed by rollouts-controller")
+
+
+async def until_live(rollout, wanted):
+    async with asyncio.timeout(10):
+        while await rollout.live() != wanted:
+            pass

@@ -24,12 +24,13 @@ from bot.clusters.api import (
     Kind,
 )
 from bot.clusters.application import Applications
-from bot.clusters.argo.discovery import Found, fit, not_installed, not_there
+from bot.clusters.argo.discovery import Found, fit, is_blue_green, not_installed, not_there
 from bot.clusters.argo.objects import Objects
 from bot.clusters.argo.reading import (
     AUTHOR,
     HASH,
     active_service,
+    blue_green,
     container,
     is_owned_by,
     preview_service,
@@ -118,13 +119,16 @@ class ArgoCluster:
 
     def seen(self, app: App, release: Release) -> RolloutView | None:
         """None as well while a watch is interrupted, and for Rollouts whose template is in a Deployment."""
-        objects = self._heard(app)
+        try:
+            objects = self._heard(app)
+        except Unfit:  # a look says so
+            return None
         if objects is None or workload(objects.rollout):
             return None
         return self._view(app, release, objects, self._now(), fresh=False)
 
     def _view(self, app: App, release: Release, objects: Objects, read_at: datetime, *, fresh: bool) -> RolloutView:
-        barred = read_at < self._barred_until.get(app.name, read_at)
+        barred = read_at < self._barred_until.get(app.name, read_at) or objects.unread is not None
         return RolloutView(app, release, objects, self._store_id, read_at, fresh, barred)
 
     def _heard(self, app: App) -> Objects | None:
@@ -157,7 +161,7 @@ class ArgoCluster:
         """Read everything side by side; the look's age counts from before the first read.
 
         What is malformed, refused or late blocks a promotion, and never the way back: then the active Service and
-        ready pods of the previous version are all that is needed.
+        ready pods of the previous version are all that is needed, and of the Rollout what was known of it.
         """
         read_at, doubts = self._now(), list[ClusterError]()
         if release.phase is Phase.REVERTING:
@@ -226,7 +230,7 @@ class ArgoCluster:
         )
 
     async def _rollout(self, app: App) -> Json:
-        """Raises `Unfit` when there is none."""
+        """Raises `NotThere` when there is none, and `Unfit` for a canary."""
         try:
             rollout = sound(ROLLOUT, await self._api.get(ROLLOUT, app.namespace, app.argo.rollout))
         except Missing:
@@ -235,19 +239,22 @@ class ArgoCluster:
             except Missing:
                 raise not_installed(app) from None
             raise not_there(app, others) from None
+        blue_green(rollout)
         self._rollouts[app.name] = rollout
         return rollout
 
     async def _read(self, app: App, doubts: list[ClusterError]) -> Objects:
-        """In one round trip, once it is known which objects the Rollout names. What cannot be read beside the Rollout
-        and its active Service is a doubt.
+        """In one round trip, once it is known which objects the Rollout names. What cannot be read beside its active
+        Service is a doubt.
         """
         known = self._rollouts.get(app.name) or await self._rollout(app)
-        rollout, beside = await asyncio.gather(self._rollout(app), self._beside(app, known, doubts))
+        (rollout, unread), beside = await asyncio.gather(self._rollout_or(known, app), self._beside(app, known, doubts))
         if _names(rollout) != _names(known):
             doubts.clear()
             beside = await self._beside(app, rollout, doubts)
-        if reported_active(rollout) != selector(beside.active).get(HASH, ""):
+        if unread is not None:
+            doubts.insert(0, unread)
+        elif reported_active(rollout) != selector(beside.active).get(HASH, ""):
             # Read beside it, the Service may be from before a switch of which the Rollout knows: nobody took it back.
             beside = beside._replace(active=await self._service(app, active_service(rollout)))
         application = await self._applications.of(app.name, beside.workload or rollout)
@@ -261,7 +268,16 @@ class ArgoCluster:
             slices=beside.slices,
             analysis_runs=self._runs(rollout, app.namespace),
             application=application,
+            unread=unread,
         )
+
+    async def _rollout_or(self, known: Json, app: App) -> tuple[Json, ClusterError | None]:
+        """What was read or heard of it last, and why, where it cannot be read."""
+        try:
+            return await self._rollout(app), None
+        except ClusterError as error:
+            heard = self._watches.last(app.namespace, ROLLOUT, app.argo.rollout)
+            return heard if heard is not None and is_blue_green(heard) else known, error
 
     async def _beside(self, app: App, rollout: Json, doubts: list[ClusterError]) -> "_Beside":
         active, preview, holder = _names(rollout)
@@ -334,7 +350,12 @@ def _author(holder: Json) -> str:
 
 
 def _knows_the_way_back(view: RolloutView) -> bool:
-    """All of the previous version's pods, if it was started anew: a live side that cannot be read is not empty."""
+    """All of the previous version's pods, if it was started anew: a live side that cannot be read is not empty.
+
+    Or there is none: a Rollout that was deleted is not waited for.
+    """
     release, seen = view.release, view.snapshot
+    if view.objects.is_gone:
+        return release.phase is Phase.REVERTING
     carries = seen.previous.complete if seen.restarting else seen.previous.ready > 0
     return release.phase is Phase.REVERTING and seen.traffic is Traffic.CANDIDATE and carries

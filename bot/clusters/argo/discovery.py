@@ -11,7 +11,7 @@ from typing import Any
 from bot.clusters.api import DEPLOYMENT, Json
 from bot.clusters.argo.reading import HASH, active_service, blue_green, container, preview_service, workload
 from bot.clusters.argo.state import condition, current_hash, stable_hash
-from bot.clusters.errors import Unfit
+from bot.clusters.errors import NotThere, Unfit
 from bot.clusters.ingress import missing_port
 from bot.clusters.raw import items, mapping, text
 from bot.clusters.reading import name, selector
@@ -73,24 +73,24 @@ def wrongs(app: App, found: Found) -> Iterator[Unfit]:
     yield from _of_progress(app, found.rollout, known=bool(ours))
 
 
-def not_installed(app: App) -> Unfit:
+def not_installed(app: App) -> NotThere:
     """For a 404 where Rollouts are listed."""
-    return Unfit(
+    return NotThere(
         f"the cluster of {app.name} knows no Rollouts: Argo Rollouts is not installed there",
         f"install it ({INSTALL}), or name two Deployments in [apps.{app.name}] instead of `rollout`.",
     )
 
 
-def not_there(app: App, rollouts: Iterable[Json], elsewhere: Iterable[Json] = ()) -> Unfit:
+def not_there(app: App, rollouts: Iterable[Json], elsewhere: Iterable[Json] = ()) -> NotThere:
     """For a Rollout that is not among those of its namespace; `elsewhere` are those of others, if they may be read."""
     wanted, table = app.argo.rollout, f"[apps.{app.name}]"
     wrong = f"Rollout {wanted} is not in namespace {app.namespace}"
     places = sorted({text(each["metadata"].get("namespace")) for each in elsewhere if name(each) == wanted})
     if places:
-        return Unfit(f"{wrong}, but in {' and in '.join(places)}", f'set `namespace = "{places[0]}"` in {table}.')
+        return NotThere(f"{wrong}, but in {' and in '.join(places)}", f'set `namespace = "{places[0]}"` in {table}.')
     others = sorted(name(each) for each in rollouts)
     there = f" (there is {', '.join(others)})" if others else ""
-    return Unfit(wrong, f"create it there, or name another in `rollout` or `namespace` of {table}{there}.")
+    return NotThere(wrong, f"create it there, or name another in `rollout` or `namespace` of {table}{there}.")
 
 
 # What the Rollout says ------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from bot.clusters.argo.reading import (
 )
 from bot.clusters.argo.state import State, current_hash, is_observed, observed_generation, stable_hash, state
 from bot.clusters.argocd import keeps_image
-from bot.clusters.errors import Unfit
+from bot.clusters.errors import ClusterError, NotThere, Unfit
 from bot.clusters.reading import changed_by, is_over, last_change, selector
 from bot.release.image import is_same
 
@@ -40,6 +40,8 @@ class Objects:
     """Those of the Rollout, as far as they are known: they are shown, and nothing rests upon them."""
     application: Json | None = None
     """The Argo CD Application that keeps the holder of the template; None when there is none, or it may not be read."""
+    unread: ClusterError | None = None
+    """Why the Rollout is as it was read before all else; None when it was read beside it."""
 
     def kept(self, wanted: str | None) -> Unfit | None:
         """Why what is written to the pod template would not stay there; `wanted` is the container."""
@@ -49,6 +51,11 @@ class Objects:
     def holder(self) -> Json:
         """Whoever has the pod template."""
         return self.rollout if self.workload is None else self.workload
+
+    @property
+    def is_gone(self) -> bool:
+        """The Rollout was deleted."""
+        return isinstance(self.unread, NotThere)
 
     @cached_property
     def state(self) -> State:

@@ -156,6 +156,8 @@ class Versions:
     def is_undone(self) -> bool:
         """Nothing is left by which the candidate could still take traffic without being asked for again."""
         objects = self.objects
+        if objects.is_gone:
+            return True
         if self.is_to_go:
             return False
         if not self.release.staged and not self.candidate:

@@ -54,7 +54,7 @@ class RolloutView:
     read_at: datetime
     fresh: bool
     barred: bool = False
-    """A write to the Rollout has failed a moment ago: the traffic does not wait for another."""
+    """A write to the Rollout has failed a moment ago, or it cannot be read: the traffic does not wait for another."""
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -242,7 +242,7 @@ class RolloutView:
     @cached_property
     def _owed(self) -> Owed | None:
         """What of ours the controller has shown no effect of yet; None when there is nothing."""
-        if not self.release.phase.open:  # nobody waits for it
+        if not self.release.phase.open or self.objects.unread is not None:  # nobody waits for it, or nobody can
             return None
         # A Service that lets in any version is switched to the newest at the controller's next look.
         if not self.objects.active_hash:
@@ -279,6 +279,8 @@ class RolloutView:
 
     @cached_property
     def _pending(self) -> str:
+        if self.objects.unread is not None:
+            return str(self.objects.unread)
         if self.release.phase in {Phase.REVERTING, Phase.REVERTED}:
             return self._pending_on_the_way_back
         if self._owed is not None and self._owed.is_given_up:
