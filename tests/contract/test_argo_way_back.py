@@ -9,8 +9,9 @@ from installed import ready
 from rollout import hash_of, hashes, is_nudge, is_paused, works_towards
 
 import mochi
-from bot.clusters.api import ROLLOUT
+from bot.clusters.api import APPLICATION, ROLLOUT
 from bot.clusters.argo.reading import deadline, template_of
+from bot.clusters.argocd import TRACKED
 from bot.clusters.errors import Away, Forbidden
 from bot.clusters.reading import replicas
 from bot.release.record import Cause, Phase
@@ -279,6 +280,29 @@ async def test_a_rollout_that_was_turned_into_a_canary_does_not_keep_the_traffic
     await until_live(rollout, before)
     moment = await bot.sees(lambda moment: moment.trouble)
     assert moment.trouble.startswith("Rollout mochiapp is a canary")
+
+
+async def test_an_application_that_is_read_slowly_does_not_keep_the_traffic_from_going_home(bot, installed, rollout):
+    """What it says only decides about the pod template, and it is still used when it comes."""
+    asked, come = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        asked.set()
+        await come.wait()
+        return {"metadata": {"name": "shop", "namespace": "argocd"}, "spec": {"syncPolicy": {"automated": {}}}}
+
+    before = await rollout.live()
+    await bot.release("green")
+    bot.door.instead[APPLICATION.name] = slow
+    tracked = {TRACKED: f"shop:argoproj.io/Rollout:{installed.target.namespace}/mochiapp"}
+    await installed.patch(rollout.path, {"metadata": {"annotations": tracked}}, manager="argocd-controller")
+    await bot.ask(Verb.ROLL_BACK, SAM)
+    await asked.wait()
+    await until_live(rollout, before)
+    await bot.sees(lambda moment: "Git still asks" in moment.reason)
+    come.set()
+    bot.clock.skip(minutes=1)
+    await went_home(bot, installed, rollout, before)
 
 
 async def test_a_way_back_whose_rollout_was_deleted_is_given_up(bot, installed, rollout):

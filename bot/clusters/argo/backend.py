@@ -42,6 +42,7 @@ from bot.clusters.argo.start import start
 from bot.clusters.argo.state import State, reported_active
 from bot.clusters.argo.versions import Versions
 from bot.clusters.argo.view import RolloutView
+from bot.clusters.argocd import application_place
 from bot.clusters.cluster import Links, Outside, Start, Write
 from bot.clusters.doubtful import listed, present
 from bot.clusters.errors import ClusterError, Forbidden, Malformed, Missing, Stale, Unfit
@@ -58,6 +59,8 @@ BARRED_FOR = timedelta(minutes=1)
 """After a write to a Rollout has failed: so long the traffic goes home without one that only helps it."""
 NOT_THERE = 300.0
 """Seconds until it is asked for again whether AnalysisRuns may be watched by now: nothing rests upon them."""
+APPLICATION_WITHIN = 2.0
+"""Seconds that a look waits for the Application: it only decides about the pod template, never about the traffic."""
 WRITTEN = {kind.name: kind for kind in (SERVICE, DEPLOYMENT, ROLLOUT, ROLLOUT_STATUS)}
 
 
@@ -166,11 +169,11 @@ class ArgoCluster:
         read_at, doubts = self._now(), list[ClusterError]()
         if release.phase is Phase.REVERTING:
             self._applications.forget(app.name)
-        objects = await self._read(app, doubts)
+        objects = await self._read(app, doubts, APPLICATION_WITHIN)
         view = self._view(app, release, objects, read_at, fresh=True)
         if view.is_torn:
             doubts.clear()
-            view = replace(view, objects=await self._read(app, doubts))
+            view = replace(view, objects=await self._read(app, doubts, APPLICATION_WITHIN))
             objects = view.objects
         if doubts and not _knows_the_way_back(view):
             raise doubts[0]
@@ -243,12 +246,16 @@ class ArgoCluster:
         self._rollouts[app.name] = rollout
         return rollout
 
-    async def _read(self, app: App, doubts: list[ClusterError]) -> Objects:
+    async def _read(self, app: App, doubts: list[ClusterError], within: float | None = None) -> Objects:
         """In one round trip, once it is known which objects the Rollout names. What cannot be read beside its active
-        Service is a doubt.
+        Service is a doubt. For the Application it waits so many seconds.
         """
         known = self._rollouts.get(app.name) or await self._rollout(app)
-        (rollout, unread), beside = await asyncio.gather(self._rollout_or(known, app), self._beside(app, known, doubts))
+        (rollout, unread), beside, application = await asyncio.gather(
+            self._rollout_or(known, app),
+            self._beside(app, known, doubts),
+            self._application(app, None if workload(known) else known, within),
+        )
         if _names(rollout) != _names(known):
             doubts.clear()
             beside = await self._beside(app, rollout, doubts)
@@ -257,7 +264,8 @@ class ArgoCluster:
         elif reported_active(rollout) != selector(beside.active).get(HASH, ""):
             # Read beside it, the Service may be from before a switch of which the Rollout knows: nobody took it back.
             beside = beside._replace(active=await self._service(app, active_service(rollout)))
-        application = await self._applications.of(app.name, beside.workload or rollout)
+        if beside.workload is not None or application_place(rollout) != application_place(known):
+            application = await self._application(app, beside.workload or rollout, within)
         return Objects(
             rollout=rollout,
             workload=beside.workload,
@@ -270,6 +278,10 @@ class ArgoCluster:
             application=application,
             unread=unread,
         )
+
+    async def _application(self, app: App, holder: Json | None, within: float | None) -> Json | None:
+        """Of whoever has the pod template; None as well while that is not known."""
+        return None if holder is None else await self._applications.of(app.name, holder, within)
 
     async def _rollout_or(self, known: Json, app: App) -> tuple[Json, ClusterError | None]:
         """What was read or heard of it last, and why, where it cannot be read."""
