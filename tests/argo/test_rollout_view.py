@@ -25,9 +25,10 @@ from recordings import (
 
 from bot.clusters.api import ROLLOUT
 from bot.clusters.argo.patches import NUDGED, WRITTEN
-from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED
+from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED, fingerprint
 from bot.clusters.argo.start import start
 from bot.clusters.argo.view import NOT_TAKEN_UP
+from bot.clusters.argocd import TRACKED
 from bot.clusters.claim import STORE
 from bot.clusters.cluster import LABEL, ClusterError
 from bot.clusters.errors import Malformed, Pending, Unfit
@@ -663,6 +664,22 @@ def test_a_release_that_never_came_up_takes_out_what_it_was_to_take_the_place_of
 def test_a_release_that_never_came_up_leaves_alone_what_bears_a_stamp_that_it_was_not_to_take_the_place_of():
     """Another Greenlight's, say, which has claimed the app in the same moment."""
     assert comes_next(view("paused", REVERTING, label=PURPLE_LABEL, staged=False)) is REVERTED
+
+
+def test_a_template_is_written_back_although_git_keeps_its_image_when_it_has_that_image():
+    """Somebody gave what is live another variable, and nobody approved that: no commit would take it out again."""
+    look = outside("paused", REVERTING)
+    rollout = look.objects.rollout
+    metadata = rollout["metadata"]
+    metadata["annotations"][TRACKED] = f"mochi:argoproj.io/Rollout:{metadata['namespace']}/{metadata['name']}"
+    assert comes_next(look) is None
+    [only] = rollout["spec"]["template"]["spec"]["containers"]
+    only |= {"image": blue().image, "env": [{"name": "DEBUG", "value": "1"}]}
+    theirs = replace(look.release, image=blue().image, template=fingerprint(rollout["spec"]["template"], rollout))
+    look = replace(look, objects=replace(look.objects), release=theirs)
+    assert comes_next(look) is REVERT
+    write = look.plan(REVERT, actor="sam")
+    assert {"op": "replace", "path": "/spec/template", "value": json.loads(blue().template)} in write.patch
 
 
 def test_a_release_that_never_came_up_leaves_what_is_live_alone():

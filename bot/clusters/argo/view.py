@@ -164,7 +164,12 @@ class RolloutView:
 
     @cached_property
     def _keeper(self) -> str:
-        """The Argo CD application that would put back what is written to the pod template; "" when none would."""
+        """The Argo CD application that would put back what is written to the pod template; "" when none would.
+
+        None has anything against the version to go back to where Git asks for its image already.
+        """
+        if self._versions.image == self.release.previous.image:
+            return ""
         kept = self.objects.kept(self.app.argo.container)
         return "" if kept is None else keeper(self.objects.holder)
 
