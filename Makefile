@@ -47,7 +47,7 @@ check: $(VENV)/has-dev ## lint, format, types, layers, and that the migrations m
 RUNS ?= 20000
 SEED ?= 1
 
-simulate: $(VENV)/has-dev ## let the bot live RUNS lives among crashes and meddlers; SEED=<a run's name> shows one
+simulate: $(VENV)/has-dev ## let the bot live RUNS lives on both backends, among crashes and meddlers; SEED=<a run's name> shows one
 	PYTHONPATH=.:tests $(BIN)/python -m simulation --runs $(RUNS) --seed "$(SEED)" $(ARGUMENTS)
 
 test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver and registry; needs Go, and ten minutes once

@@ -4,33 +4,40 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Collection, Iterator, Sequence
 
 import click
 
 from simulation import mutants
+from simulation.backends import BACKENDS
 from simulation.coverage import missing
 from simulation.runs import Result, family, many, one, planned, silence, sweep
-from simulation.stories import STORIES
+from simulation.stories import told
 
 FAILURES_SHOWN = 5
 ENOUGH = 10_000
 """Runs in which everything that can happen has to have happened."""
+SHARES = {"native": 2, "argo": 1}
+"""Of the lives that chance wants: those on a Rollout take longer."""
 
 
 @click.command(help=__doc__)
 @click.option("--runs", default=20_000, show_default=True)
 @click.option("--seed", default="1", help="A number for many runs, or the name of one run, to see it.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True)
+@click.option("--backend", default="both", show_default=True, type=click.Choice(["both", *BACKENDS]))
 @click.option("--mutant", default="", type=click.Choice(["", *mutants.MUTANTS]), help="Break the bot like this.")
-def main(runs: int, seed: str, processes: int, mutant: str) -> None:
+def main(runs: int, seed: str, processes: int, backend: str, mutant: str) -> None:
     silence(for_good=True)
-    sys.exit(again(seed, mutant) if "-" in seed else several(runs, int(seed), processes, mutant))
+    backends = tuple(BACKENDS) if backend == "both" else (backend,)
+    sys.exit(again(seed, mutant) if "-" in seed else several(runs, int(seed), processes, backends, mutant))
 
 
-def several(runs: int, seed: int, processes: int, mutant: str) -> int:
+def several(runs: int, seed: int, processes: int, backends: Sequence[str], mutant: str) -> int:
     began, result = time.monotonic(), Result()
-    # Each point at which one of the five stories can crash, then whatever chance wants, until there are enough.
-    families = itertools.chain((sweep(story, seed) for story in STORIES), (family(seed, n) for n in range(runs // 20)))
+    # Each point at which one of the stories can crash, then whatever chance wants, until there are enough.
+    sweeps = (sweep(story.name, seed, backend) for backend in backends for story in told(backend))
+    families = itertools.chain(sweeps, by_chance(seed, backends, turns=runs // 20))
     for each in many(families, processes, mutant):
         result.add(each)
         if len(result.failed) >= FAILURES_SHOWN or result.runs >= runs:
@@ -44,10 +51,17 @@ def several(runs: int, seed: int, processes: int, mutant: str) -> int:
     )
     for name, why in list(result.failed.items())[:FAILURES_SHOWN]:
         click.echo(f"\n{planned(name).story}: {why}\n    see it: make simulate SEED={name}")
-    never = missing(result) if runs >= ENOUGH else []
+    never = missing(result, backends) if runs >= ENOUGH else []
     for what in never:
         click.echo(f"It never happened: {what}.")
     return 1 if result.failed or never else 0
+
+
+def by_chance(seed: int, backends: Sequence[str], turns: int) -> Iterator[tuple[str, Collection[int]]]:
+    for turn in range(turns):
+        for backend in backends:
+            share = SHARES[backend]
+            yield from (family(seed, number, backend) for number in range(turn * share, (turn + 1) * share))
 
 
 def again(name: str, mutant: str) -> int:

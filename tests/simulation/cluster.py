@@ -1,23 +1,18 @@
-"""A cluster with one app: its objects, and the controllers that make pods and endpoints of them, one step at a time.
+"""What every cluster of the simulation has: pods, endpoints, and controllers that take one step at a time.
 
-Each controller takes its step when the simulation says so, so that endpoints may lag behind pods and pods behind their
-Deployment for as long as chance wants.
+Each controller takes its step when the simulation says so, so that endpoints may lag behind pods and pods behind what
+was asked for, as long as chance wants. What makes pods is in `native/cluster.py` and `argo/cluster.py`.
 """
 
-import hashlib
-import json
-from collections.abc import Callable
-from typing import Any
+import heapq
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
-from bot.clusters.cluster import LABEL
-from bot.clusters.reading import HASH, SERVICE_NAME, is_ready, labels, matches, selector
-from mochi import mochi
+from bot.clusters.reading import SERVICE_NAME, is_ready, labels, matches, selector
 from simulation.objects import Json, Objects
 
 NAMESPACE = "mochi"
 ACTIVE, PREVIEW = "mochiapp", "mochiapp-preview"
-BLUE, GREEN = "mochiapp-blue", "mochiapp-green"
-SLOTS = (BLUE, GREEN)
 REPOSITORY = "registry.example.com/mochi"
 TAGS = ("blue", "green", "purple", "evil")
 
@@ -27,46 +22,36 @@ def digest(tag: str) -> str:
 
 
 class Cluster:
+    MAKER: ClassVar[str]
+    """The controller that makes the pods of a slot."""
+    CONTROLLERS: ClassVar[Mapping[str, Callable[[Any, str], None]]]
+
     def __init__(self, seconds: Callable[[], float]) -> None:
         self.objects = Objects(seconds)
+        self.seconds = seconds
         self.tags = {tag: digest(tag) for tag in TAGS}
         self.work: list[tuple[str, str]] = []
         """What controllers have to do: (controller, object). In the order in which it came up, each once."""
+        self.timers: list[tuple[float, str, str]] = []
+        """What they will have to do, and when."""
         self.made = 0
         self.unwell: set[str] = set()
         """Slots whose pods fail their readiness probe at the moment."""
+        self.loses: Callable[[], bool] = lambda: False
+        """Whether a controller will not see a write of somebody else."""
 
-    def copy(self, seconds: Callable[[], float]) -> "Cluster":
-        other = Cluster.__new__(Cluster)
+    def copy(self, seconds: Callable[[], float]) -> Self:
+        other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other.objects = self.objects.copy(seconds)
+        other.objects, other.seconds = self.objects.copy(seconds), seconds
         other.tags, other.work, other.unwell = dict(self.tags), list(self.work), set(self.unwell)
+        other.timers = list(self.timers)
         return other
-
-    @classmethod
-    def built(cls, seconds: Callable[[], float], **manifests: Any) -> "Cluster":
-        """Blue is live, green is idle, as in the sandbox and in the tests of everything else."""
-        cluster = cls(seconds)
-        plurals = {"Deployment": "deployments", "Service": "services"}
-        for item in mochi(NAMESPACE, live_image=f"{REPOSITORY}@{digest('blue')}", **manifests):
-            if item["kind"] in plurals:
-                cluster.objects.create(plurals[item["kind"]], item, "kubectl")
-        for service in (ACTIVE, PREVIEW):
-            cluster.objects.create("endpointslices", _slice(service, []))
-            cluster.need("endpoints", service)
-        for slot in SLOTS:
-            cluster.need("deployment", slot)
-        while cluster.work:
-            cluster.step(0)
-        return cluster
 
     # Reading
 
     def service(self) -> Json:
         return self.objects.kinds["services"][ACTIVE]
-
-    def slot(self, name: str) -> Json:
-        return self.objects.kinds["deployments"][name]
 
     def pods(self, slot: str | None = None) -> list[Json]:
         pods = self.objects.kinds["pods"].values()
@@ -79,12 +64,16 @@ class Cluster:
 
     # Writing
 
-    def patch(self, plural: str, name: str, operations: Any, manager: str) -> Json:
+    def patch(self, plural: str, name: str, operations: Any, manager: str, subresource: str = "") -> Json:
         before = self.objects.get(plural, name)
-        after = self.objects.patch(plural, name, operations, manager)
+        after = self.objects.patch(plural, name, operations, manager, subresource)
         if after is not before:
-            self.need("endpoints" if plural == "services" else "deployment", name)
+            self.changed(plural, name)
         return after
+
+    def changed(self, plural: str, name: str) -> None:
+        """Whom a change concerns."""
+        raise NotImplementedError
 
     def kill(self, pod: str) -> None:
         slot = self.objects.kinds["pods"][pod]["slot"]
@@ -103,54 +92,45 @@ class Cluster:
         if (controller, name) not in self.work:
             self.work.append((controller, name))
 
-    def step(self, index: int) -> str:
+    def later(self, when: float, controller: str, name: str) -> None:
+        if (when, controller, name) not in self.timers:
+            heapq.heappush(self.timers, (when, controller, name))
+
+    def ring(self) -> None:
+        """Time has passed."""
+        while self.timers and self.timers[0][0] <= self.seconds():
+            self.need(*heapq.heappop(self.timers)[1:])
+
+    whole = True
+    """Whether a controller that writes several things in a row does so with nobody in between."""
+
+    def step(self, index: int, *, whole: bool = True) -> str:
         """One controller does one piece of its work."""
         controller, name = self.work.pop(index)
-        {"deployment": self._deployment, "kubelet": self._kubelet, "endpoints": self._endpoints}[controller](name)
+        self.whole = whole
+        self.CONTROLLERS[controller](self, name)
         return f"{controller} {name}"
 
+    def settle(self) -> None:
+        while self.work:
+            self.step(0)
+
     def _pods_changed(self, slot: str) -> None:
-        self.need("deployment", slot)
+        self.need(self.MAKER, slot)
         self.need("endpoints", ACTIVE)
         self.need("endpoints", PREVIEW)
 
-    def _deployment(self, name: str) -> None:
-        """Roll towards the template: new pods first, old ones go when the new are ready."""
-        slot = self.slot(name)
-        wanted, template = slot["spec"]["replicas"], slot["spec"]["template"]
-        sign = template_hash(template)
-        pods = self.pods(name)
-        new = [pod for pod in pods if labels(pod)[HASH] == sign]
-        old = [pod for pod in pods if labels(pod)[HASH] != sign]
-        missing = [self._make(name, template, sign) for _ in range(wanted - len(new))]
-        new += missing
-        surplus = new[wanted:]
-        if all(map(is_ready, new)):
-            surplus, old = surplus + old, []
-        for pod in surplus:
-            self.objects.delete("pods", pod["metadata"]["name"])
-        if missing or surplus:
-            self._pods_changed(name)
-        new = new[:wanted]
-        present = new + old
-        status: Json = {
-            "observedGeneration": slot["metadata"]["generation"],
-            "replicas": len(present),
-            "updatedReplicas": len(new),
-            "availableReplicas": sum(map(is_ready, present)),
-        }
-        self.objects.status("deployments", name, status)
-
-    def _make(self, slot: str, template: Json, sign: str) -> Json:
+    def _make(self, slot: str, replica_set: str, template: Json, marks: Mapping[str, str]) -> Json:
+        """A pod of a slot; `marks` are labels that its template does not have."""
         self.made += 1
-        name = f"{slot}-{sign}-{self.made}"
-        owner = {"kind": "ReplicaSet", "name": f"{slot}-{sign}", "controller": True}
+        name = f"{replica_set}-{self.made}"
+        owner = {"kind": "ReplicaSet", "name": replica_set, "controller": True}
         pod = self.objects.create(
             "pods",
             {
                 "metadata": {
                     "name": name,
-                    "labels": {**template["metadata"]["labels"], HASH: sign},
+                    "labels": {**template["metadata"]["labels"], **marks},
                     "ownerReferences": [owner],
                 },
                 "spec": template["spec"],
@@ -198,27 +178,10 @@ class Cluster:
             self.objects.replace("endpointslices", {**known, "endpoints": endpoints})
 
 
-_HASHES: dict[int, tuple[Json, str]] = {}
-
-
-def template_hash(template: Json) -> str:
-    """By identity: a template is replaced, never changed, and kept here as long as it is known."""
-    known = _HASHES.get(id(template))
-    if known is None or known[0] is not template:
-        if len(_HASHES) > 10_000:
-            _HASHES.clear()
-        text = json.dumps(template, sort_keys=True)
-        known = _HASHES[id(template)] = (template, hashlib.sha256(text.encode()).hexdigest()[:10])
-    return known[1]
-
-
-def _slice(service: str, endpoints: list[Json]) -> Json:
+def slices(service: str) -> Json:
+    """The EndpointSlice of a Service that has no endpoints yet."""
     return {
         "metadata": {"name": f"{service}-1", "labels": {SERVICE_NAME: service}},
         "addressType": "IPv4",
-        "endpoints": endpoints,
+        "endpoints": [],
     }
-
-
-def release_of(pod: Json) -> str:
-    return labels(pod).get(LABEL, "")

@@ -1,23 +1,33 @@
 """What has to have happened in many runs: a random walk that never promotes proves nothing."""
 
-from bot.release.record import Phase
-from simulation.meddlers import DEEDS, WEATHER
-from simulation.runs import Result
-from simulation.stories import STORIES
+from collections.abc import Iterable
 
-NEEDED = (
-    *(f"{story}: ended as planned" for story in STORIES),
+from bot.release.record import Phase
+from simulation.backends import BACKENDS
+from simulation.runs import Result
+from simulation.stories import told
+
+ALWAYS = (
     *(f"phase: {phase}" for phase in Phase),
-    *DEEDS,
-    *WEATHER,
     "crash",
     "a write in flight at a crash",
     "a write came late",
     "switched",
     "switched back",
-    "changed between look and switch",
 )
+ON_ONE = {
+    "native": ("changed between look and switch",),
+    "argo": ("nudged", "promoted outside", "routed: promoted", "routed: deadline", "routed: full", "routed: service"),
+}
 
 
-def missing(result: Result) -> list[str]:
-    return [what for what in NEEDED if not result.counts[what]]
+def needed(backends: Iterable[str]) -> frozenset[str]:
+    """Of lives on these backends."""
+    ours = [BACKENDS[each] for each in backends]
+    deeds = (what for each in ours for what in (*each.deeds, *each.weather))
+    stories = {f"{story.name}: ended as planned" for each in backends for story in told(each)}
+    return frozenset((*ALWAYS, *stories, *deeds, *(what for each in backends for what in ON_ONE[each])))
+
+
+def missing(result: Result, backends: Iterable[str]) -> list[str]:
+    return sorted(what for what in needed(backends) if not result.counts[what])

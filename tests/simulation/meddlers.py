@@ -1,17 +1,14 @@
-"""Everybody else: people with kubectl, pods that die, roles that change, votes that come and go, bad weather.
+"""Everybody else: roles that change, votes that come and go, bad weather. Who has kubectl stands with each backend.
 
 A meddler strikes once, in a moment that he was given: when a release comes to a phase, or while a write of the bot is
 on its way, which is the moment between its look and its effect.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.clusters.cluster import LABEL
-from bot.clusters.reading import matches, selector, template_labels
 from bot.release.record import Phase
-from simulation.cluster import ACTIVE, REPOSITORY, digest
 from simulation.guild import ANN, BEEP, BO, GUEST, KIM, LEO
 from simulation.stories import deploys, is_in, react, unreact, votes
 
@@ -51,127 +48,10 @@ class Meddler:
         return newest is not None and newest.phase in self.phases
 
 
-# Deeds in the cluster
-
-
-def _change_slot(world: Any, slot: str, *operations: dict[str, Any]) -> None:
-    wanted = selector(world.cluster.service())
-    if matches(wanted, template_labels(world.cluster.slot(slot))):
-        world.memory[f"live when changed: {slot}"] = True
-    world.cluster.patch("deployments", slot, operations, KUBECTL)
-    if matches(wanted, template_labels(world.cluster.slot(slot))):
-        world.memory[f"live when changed: {slot}"] = True
-    world.oracles.others_changed(f"deployments/{slot}")
-
-
-def _hurry(world: Any) -> None:
+def hurry(world: Any) -> None:
     """Sometimes new pods are there at once."""
     if world.chances.random() < 0.7:
-        while world.cluster.work:
-            world.cluster.step(0)
-
-
-def _set_image(world: Any, slot: str) -> None:
-    path = "/spec/template/spec/containers/0/image"
-    _change_slot(world, slot, {"op": "replace", "path": path, "value": f"{REPOSITORY}@{digest('evil')}"})
-    _hurry(world)
-
-
-def another_image_on_the_candidate(world: Any) -> None:
-    _set_image(world, world.newest.slot)
-
-
-def another_image_on_the_live_slot(world: Any) -> None:
-    _set_image(world, world.newest.previous.slot)
-
-
-def another_variable_on_the_candidate(world: Any) -> None:
-    value = [{"name": "DEBUG", "value": "1"}]
-    _change_slot(
-        world, world.newest.slot, {"op": "add", "path": "/spec/template/spec/containers/0/env", "value": value}
-    )
-    _hurry(world)
-
-
-def the_candidate_is_replaced(world: Any) -> None:
-    """`kubectl replace` with the manifest of the repository: another image, and the release label is gone."""
-    slot = world.newest.slot
-    template = world.cluster.slot(slot)["spec"]["template"]
-    plain = {key: value for key, value in template_labels(world.cluster.slot(slot)).items() if key != LABEL}
-    container = {**template["spec"]["containers"][0], "image": f"{REPOSITORY}@{digest('evil')}"}
-    value = {**template, "metadata": {"labels": plain}, "spec": {**template["spec"], "containers": [container]}}
-    _change_slot(world, slot, {"op": "replace", "path": "/spec/template", "value": value})
-    _hurry(world)
-
-
-def a_tag_moves(world: Any) -> None:
-    """In the registry, and pods start anew: what it means now, nobody has seen."""
-    for tag in ("green", "purple"):
-        world.cluster.tags[tag] = digest("evil")
-    pods_of_the_candidate_die(world)
-    _hurry(world)
-
-
-def the_candidate_is_scaled_away(world: Any) -> None:
-    _change_slot(world, world.newest.slot, {"op": "replace", "path": "/spec/replicas", "value": 0})
-    _hurry(world)
-
-
-def the_live_slot_is_scaled_up(world: Any) -> None:
-    _change_slot(world, world.newest.previous.slot, {"op": "replace", "path": "/spec/replicas", "value": 2})
-
-
-def the_live_pods_are_restarted(world: Any) -> None:
-    value = {"kubectl.kubernetes.io/restartedAt": str(int(world.time.seconds))}
-    path = "/spec/template/metadata/annotations"
-    _change_slot(world, world.newest.previous.slot, {"op": "add", "path": path, "value": value})
-
-
-def pods_of_the_candidate_die(world: Any) -> None:
-    for pod in world.cluster.pods(world.newest.slot):
-        world.cluster.kill(pod["metadata"]["name"])
-    world.oracles.others_changed("pods")
-
-
-def pods_of_the_previous_die(world: Any) -> None:
-    for pod in world.cluster.pods(world.newest.previous.slot):
-        world.cluster.kill(pod["metadata"]["name"])
-    world.oracles.others_changed("pods")
-
-
-def the_candidate_becomes_unwell(world: Any) -> None:
-    world.cluster.feel(world.newest.slot, well=False)
-    world.oracles.others_changed("pods")
-    _hurry(world)
-
-
-def _move(world: Any, wanted: dict[str, str]) -> None:
-    operation = {"op": "replace", "path": "/spec/selector", "value": dict(wanted)}
-    world.cluster.patch("services", ACTIVE, [operation], KUBECTL)
-    world.oracles.others_changed(f"services/{ACTIVE}")
-
-
-def the_traffic_is_moved_to_the_candidate(world: Any) -> None:
-    _move(world, world.newest.selector)
-
-
-def the_traffic_is_moved_back(world: Any) -> None:
-    _move(world, world.newest.previous.selector)
-
-
-def the_traffic_is_moved_and_moved_back(world: Any) -> None:
-    """Nothing but the version of the Service tells."""
-    present = selector(world.cluster.service())
-    _move(world, {"app": "nobody"})
-    _move(world, present)
-
-
-def the_service_is_annotated(world: Any) -> None:
-    service = world.cluster.service()
-    notes = {**(service["metadata"].get("annotations") or {}), "example.com/owner": "team"}
-    operation = {"op": "add", "path": "/metadata/annotations", "value": notes}
-    world.cluster.patch("services", ACTIVE, [operation], KUBECTL)
-    world.oracles.others_changed(f"services/{ACTIVE} (its annotations)")
+        world.cluster.settle()
 
 
 # Deeds on Discord
@@ -207,41 +87,22 @@ AFTER = frozenset({Phase.PROMOTING, Phase.BAKING, Phase.DONE, Phase.REVERTING})
 ALL = frozenset(Phase)
 SWITCH = frozenset({Phase.PROMOTING})
 
-SHARP = (
-    "another image on the candidate",
-    "another variable on the candidate",
-    "the candidate is replaced",
-    "the service is annotated",
-    "the traffic is moved and moved back",
-    "pods of the candidate die",
-    "a tag moves",
-    "the traffic is moved to the candidate",
-)
-"""Between the last look and the switch."""
 
-_DEEDS: Sequence[tuple[Callable[[Any], None], frozenset[Phase]]] = (
-    (another_image_on_the_candidate, BEFORE),
-    (another_variable_on_the_candidate, BEFORE),
-    (the_candidate_is_replaced, BEFORE),
-    (another_image_on_the_live_slot, ALL),
-    (a_tag_moves, BEFORE),
-    (the_candidate_is_scaled_away, BEFORE),
-    (the_live_slot_is_scaled_up, BEFORE),
-    (the_live_pods_are_restarted, BEFORE),
-    (pods_of_the_candidate_die, ALL),
-    (pods_of_the_previous_die, ALL),
-    (the_candidate_becomes_unwell, BEFORE | AFTER),
-    (the_traffic_is_moved_to_the_candidate, BEFORE),
-    (the_traffic_is_moved_back, AFTER),
-    (the_traffic_is_moved_and_moved_back, BEFORE | AFTER),
-    (the_service_is_annotated, ALL),
+Deeds = Mapping[str, tuple[Callable[[Any], None], frozenset[Phase]]]
+
+
+def named(*deeds: tuple[Callable[[Any], None], frozenset[Phase]]) -> Deeds:
+    """Each by what it does, and the phases in which it may come."""
+    return {deed.__name__.replace("_", " "): (deed, phases) for deed, phases in deeds}
+
+
+ON_DISCORD = named(
     (a_role_is_taken_away, frozenset({Phase.READY, Phase.PROMOTING})),
     (a_voter_leaves, frozenset({Phase.READY, Phase.PROMOTING})),
     (everybody_takes_his_vote_back, frozenset({Phase.READY, Phase.PROMOTING})),
     (a_vote_on_every_card, ALL),
     (discord_goes_away, ALL),
 )
-DEEDS = {deed.__name__.replace("_", " "): (deed, phases) for deed, phases in _DEEDS}
 
 WEATHER = {
     "an answer is lost": 0.1,
@@ -261,14 +122,14 @@ WEATHER = {
 
 def meddle(world: Any, *, sharply: bool) -> None:
     """As chance wants: nobody, somebody, or several, in good weather or bad; or one alone, in the worst moment."""
-    chances = world.chances
+    chances, deeds, weather = world.chances, world.backend.deeds, world.backend.weather
     if sharply:
-        name = chances.choice(SHARP)
-        world.actors.append(Meddler(name, DEEDS[name][0], at_once=True, phases=SWITCH))
+        name = chances.choice(world.backend.sharp)
+        world.actors.append(Meddler(name, deeds[name][0], at_once=True, phases=SWITCH))
         return
     for _ in range(chances.choice((0, 1, 1, 1, 2, 3))):
-        name = chances.choice(list(DEEDS))
-        deed, phases = DEEDS[name]
+        name = chances.choice(list(deeds))
+        deed, phases = deeds[name]
         when = frozenset({chances.choice(sorted(phases))})
         world.actors.append(Meddler(name, deed, chances.random() < 0.5, when, 40 * chances.random() ** 3))
     if chances.random() < 0.2:
@@ -279,5 +140,5 @@ def meddle(world: Any, *, sharply: bool) -> None:
     if chances.random() < 0.2:
         world.actors.append(votes(BO, 1, is_in(1, Phase.READY), patience=20))
     if chances.random() < 0.5:
-        for what in chances.sample(sorted(WEATHER), chances.choice((1, 1, 2, 3))):
-            world.weather.setdefault(what, WEATHER[what])
+        for what in chances.sample(sorted(weather), chances.choice((1, 1, 2, 3))):
+            world.weather.setdefault(what, weather[what])

@@ -151,17 +151,24 @@ class MemoryStore(Store):
         return await self._read(lambda: self._newest(app))
 
     async def release(self, app: str, number: int) -> Release | None:
-        found = (each for each in self._shelf.releases.values() if (each.app, each.number) == (app, number))
-        return await self._read(lambda: next(found, None))
+        def answer() -> Release | None:
+            found = (each for each in self._shelf.releases.values() if (each.app, each.number) == (app, number))
+            return next(found, None)
+
+        return await self._read(answer)
 
     async def labelled(self, label: str) -> Release | None:
         return await self._read(lambda: self._shelf.releases.get(label))
 
     async def shown_at(self, message: int, channel: int | None = None) -> Release | None:
         shelf = self._shelf
-        cards = (card for card in shelf.cards.values() if card.message == message and channel in {None, card.channel})
-        found = (shelf.releases[card.release] for card in cards)
-        return await self._read(lambda: next(found, None))
+
+        def answer() -> Release | None:
+            cards = (each for each in shelf.cards.values() if each.message == message)
+            found = (shelf.releases[each.release] for each in cards if channel in {None, each.channel})
+            return next(found, None)
+
+        return await self._read(answer)
 
     async def current(self) -> Sequence[Release]:
         def answer() -> list[Release]:

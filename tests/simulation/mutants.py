@@ -20,6 +20,7 @@ from bot.release.machine import Decision, Order
 from bot.release.record import Phase
 from bot.release.snapshot import Snapshot, Traffic
 from bot.store import Store
+from simulation.argo import mutants as argo
 from simulation.memory import MemoryStore
 
 Changes = tuple[Any, str, Any]
@@ -47,8 +48,8 @@ def journal_after_the_write() -> Iterator[Changes]:
         self.mutant = order
         return await self._store.update(release, *pending)
 
-    async def late(self, release, write, refused):
-        await send(self, release, write, refused)
+    async def late(self, release, write, refused, decided):
+        await send(self, release, write, refused, decided)
         await self._store.note(release, journal.intent(release, self.mutant, write))
 
     yield Controller, "_begin", begin
@@ -92,6 +93,17 @@ def going_back_is_not_journalled() -> Iterator[Changes]:
 def a_role_that_was_taken_away_counts() -> Iterator[Changes]:
     async def believe(self, ballots, ahead=None):
         return Ballots(ballots.votes, checked_at=self._clock.now())
+
+    yield Controller, "_check", believe
+
+
+def roles_are_asked_and_not_believed() -> Iterator[Changes]:
+    """Whoever may vote may do so for good."""
+    check = Controller._check
+
+    async def believe(self, ballots, ahead=None):
+        checked = await check(self, ballots, ahead)
+        return replace(checked, votes=ballots.votes)
 
     yield Controller, "_check", believe
 
@@ -228,6 +240,7 @@ MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
         no_look_after_the_switch,
         going_back_is_not_journalled,
         a_role_that_was_taken_away_counts,
+        roles_are_asked_and_not_believed,
         the_template_is_not_bound,
         approval_by_tag,
         colour_only_selector,
@@ -244,7 +257,9 @@ MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
         candidates_without_pods_are_ready,
         two_writes_are_one,
     )
-}
+} | argo.MUTANTS
+ON_ARGO = frozenset(argo.MUTANTS)
+"""They do harm on Argo Rollouts only, the others on plain Kubernetes."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from bot.clusters.errors import Missing, Stale
 
 Json = dict[str, Any]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-KINDS = ("services", "deployments", "pods", "endpointslices")
+KINDS = ("services", "deployments", "pods", "endpointslices", "rollouts", "replicasets")
 
 
 class Refused(Stale):
@@ -42,7 +42,7 @@ class Objects:
 
     def create(self, plural: str, wanted: Json, manager: str = "") -> Json:
         made = {**wanted, "metadata": {"namespace": "mochi", **wanted["metadata"], "generation": 1}}
-        made["metadata"]["uid"] = f"uid-{self.version}"
+        made["metadata"] |= {"uid": f"uid-{self.version}", "creationTimestamp": self.moment()}
         if manager:
             fields = [{"op": "add", "path": f"/spec/{key}"} for key in wanted["spec"]]
             made["metadata"]["managedFields"] = self._owned([], fields, manager)
@@ -65,11 +65,27 @@ class Objects:
         """What a controller keeps whole, such as an EndpointSlice."""
         return self._put(plural, {**changed, "metadata": dict(changed["metadata"])}, "MODIFIED")
 
-    def patch(self, plural: str, name: str, operations: Iterable[Mapping[str, Any]], manager: str) -> Json:
+    def change(self, plural: str, changed: Json, manager: str = "", *path: str) -> Json:
+        """What a controller makes of an object, whatever it is by now; `path` is what it will be recorded for."""
+        metadata, present = dict(changed["metadata"]), self.kinds[plural][changed["metadata"]["name"]]
+        if changed["spec"] != present["spec"]:
+            metadata["generation"] = present["metadata"]["generation"] + 1
+        if manager:
+            fields = [{"op": "replace", "path": f"/{'/'.join(path)}"}]
+            metadata["managedFields"] = self._owned(metadata.get("managedFields") or [], fields, manager)
+        return self._put(plural, {**changed, "metadata": metadata}, "MODIFIED")
+
+    def patch(
+        self, plural: str, name: str, operations: Iterable[Mapping[str, Any]], manager: str, subresource: str = ""
+    ) -> Json:
         """A JSON Patch (RFC 6902), whole or not at all; raises `Refused`."""
         operations = list(operations)
         present = self.get(plural, name)
         changed = patched(present, operations)
+        if plural == "rollouts":  # what a patch of the one changes in the other is dropped without a word
+            changed = (
+                {**present, "status": changed["status"]} if subresource else {**changed, "status": present["status"]}
+            )
         if changed == present:
             return present
         metadata = dict(changed["metadata"])
@@ -78,14 +94,17 @@ class Objects:
         metadata["managedFields"] = self._owned(metadata.get("managedFields") or [], operations, manager)
         return self._put(plural, {**changed, "metadata": metadata}, "MODIFIED")
 
+    def moment(self, after: float = 0.0) -> str:
+        """Now, or so many seconds later, as the API server writes times: to the second."""
+        return (EPOCH + timedelta(seconds=int(self._seconds() + after))).isoformat().replace("+00:00", "Z")
+
     def _owned(self, known: list[Json], operations: list[Mapping[str, Any]], manager: str) -> list[Json]:
         owned: dict[str, Json] = next((each["fieldsV1"] for each in known if each["manager"] == manager), {})
         for operation in operations:
             if operation["op"] != "test":
                 first, second = [*operation["path"].split("/", 3), ""][1:3]
                 owned = {**owned, f"f:{first}": {**owned.get(f"f:{first}", {}), f"f:{second}": {}}}
-        at = (EPOCH + timedelta(seconds=int(self._seconds()))).isoformat().replace("+00:00", "Z")
-        mine = {"manager": manager, "operation": "Update", "time": at, "fieldsV1": owned}
+        mine = {"manager": manager, "operation": "Update", "time": self.moment(), "fieldsV1": owned}
         return [*(each for each in known if each["manager"] != manager), mine]
 
     def _put(self, plural: str, item: Json, kind: str) -> Json:
@@ -115,6 +134,8 @@ def _at(item: Any, keys: list[str], operation: Mapping[str, Any]) -> Any:
         if not key.isdecimal() or int(key) >= len(item):
             raise Refused(f"{path} is not there")
         key = int(key)
+    elif isinstance(item, dict) and key not in item and op == "test" and len(keys) == 1 and operation["value"] is None:
+        return item  # what is not there is null
     elif not isinstance(item, dict) or (key not in item and (len(keys) > 1 or op != "add")):
         raise Refused(f"{path} is not there")
     if len(keys) == 1 and op == "remove":

@@ -1,7 +1,8 @@
 """How a bot reaches its world: each effect stops before it happens and after, and may fail, be lost or come late."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from bot.registry import RegistryError, Resolved
 from bot.release.approvals import Vote
 from bot.release.image import Image
 from bot.release.record import Person, Phase, Release
+from bot.store import StoreError
 from simulation.objects import EPOCH
 
 LATE_WITHIN = 10.0
@@ -69,7 +71,7 @@ class Api:
 
     async def patch(self, kind: Kind, namespace: str, name: str, patch: Patch) -> Json:
         world, bot, what = self._world, self._bot, f"patch {kind.name}/{name}"
-        request = (kind.plural, name, tuple(patch))
+        request = (kind.resource, name, tuple(patch))
         world.oracles.sent(bot, *request)
         bot.in_flight = request
         await self._stop_at(f"before {what}")
@@ -166,6 +168,10 @@ class People:
         await self._bot.loop.stop_at("after reading roles")
         return found
 
+    async def members(self, ids: Collection[int]) -> Mapping[int, Person]:
+        members = self._world.guild.members
+        return {each: members[each] for each in ids if each in members}
+
 
 class Registry:
     def __init__(self, world: Any, bot: Any) -> None:
@@ -204,7 +210,7 @@ class Cards:
             while release := self._wanted.pop(label, None):
                 try:
                     await self._draw(release)
-                except (Unreachable, OSError):
+                except (Unreachable, StoreError):
                     self._bot.loop.call_later(10, self._again, release)
                     return
         finally:
@@ -226,38 +232,68 @@ class Cards:
         await bot.loop.stop_at("after drawing a card")
         if new or await bot.store.card(release) is None:
             await bot.store.save_card(bot.card(release.label, message))
-            await bot.session.recount(stored)
+            bot.loop.create_task(bot.session.votes_begin(stored))
 
 
 class Session:
-    """What `cogs/votes.py` does: reactions become votes, in turn; after a start all are listed again."""
+    """What `cogs/votes.py` does: reactions become votes, in turn; after a start all are listed again, and as often as
+    something happened to votes that may not be in the store.
+    """
 
     def __init__(self, world: Any, bot: Any) -> None:
         self._world, self._bot = world, bot
         self._turn = asyncio.Lock()
+        self._doubts = 0
+        self._again: asyncio.TimerHandle | None = None
 
     async def begin(self) -> None:
-        bot = self._bot
-        while True:
-            counted = True
+        bot, doubts = self._bot, self._doubts
+        try:
             current = await bot.store.current()
-            for release in current:
-                if release.phase in {Phase.READY, Phase.PROMOTING}:
-                    counted = await self.recount(release) and counted
-            if counted:
-                break
-            await asyncio.sleep(10)
-        bot.people.counted = True
+            waiting = [release for release in current if release.phase in {Phase.READY, Phase.PROMOTING}]
+            counted = all([await self._recount(release) for release in waiting])
+        except StoreError:
+            current, counted = [], False
+        if not counted:
+            self._doubtful()
+        elif doubts == self._doubts:
+            bot.people.counted = True
         for release in current:
-            bot.cards.changed(release)
             bot.controller.wake(release.app)
 
-    async def recount(self, release: Release) -> bool:
+    async def votes_begin(self, release: Release) -> None:
+        async with self._recording():
+            if not await self._recount(release):
+                self._doubtful()
+
+    async def reacted(self, message: int, voter: Person, approve: bool) -> None:
+        """`voter` has the roles of that moment; the gateway tells them with the reaction."""
+        world, bot, refusal = self._world, self._bot, None
+        async with self._recording(), self._turn:
+            release = await bot.store.shown_at(message)
+            if release is None:
+                return
+            refusal = await bot.desk.vote(release, voter, approve)
+            world.oracles.voted(message, voter, approve, counts=refusal is None)
+        if refusal:
+            await bot.loop.stop_at("before taking a reaction off")
+            world.guild.reactions.discard((message, voter.id, approve))
+            world.oracles.withdrawn(message, voter.id, approve)
+
+    async def unreacted(self, message: int, person: int, approve: bool) -> None:
+        async with self._recording(), self._turn:
+            release = await self._bot.store.shown_at(message)
+            if release is not None:
+                await self._bot.desk.withdraw(release, person, approve)
+                self._world.oracles.withdrawn(message, person, approve)
+
+    async def _recount(self, release: Release) -> bool:
+        """Whether the votes in the store are now those that Discord lists."""
         world, bot = self._world, self._bot
+        card = await bot.store.card(release)
+        if card is None:
+            return True
         async with self._turn:
-            card = await bot.store.card(release)
-            if card is None:
-                return True
             await bot.loop.stop_at("before listing reactions")
             if world.discord_is_away or world.chance("reactions are not listed"):
                 return False
@@ -272,35 +308,33 @@ class Session:
             world.oracles.recounted(card.message, there)
         return True
 
-    async def reacted(self, message: int, voter: Person, approve: bool) -> None:
-        """`voter` has the roles of that moment; the gateway tells them with the reaction."""
-        world, bot = self._world, self._bot
-        async with self._turn:
-            release = await bot.store.shown_at(message)
-            if release is None:
-                return
-            refusal = await bot.desk.vote(release, voter, approve)
-            world.oracles.voted(message, voter, approve, counts=refusal is None)
-            if refusal:
-                await bot.loop.stop_at("before taking a reaction off")
-                world.guild.reactions.discard((message, voter.id, approve))
-                world.oracles.withdrawn(message, voter.id, approve)
+    @asynccontextmanager
+    async def _recording(self) -> AsyncIterator[None]:
+        """What cannot be recorded now is listed again with all other votes, and nothing is switched before."""
+        try:
+            yield
+        except StoreError:
+            self._doubtful()
 
-    async def unreacted(self, message: int, person: int, approve: bool) -> None:
-        async with self._turn:
-            release = await self._bot.store.shown_at(message)
-            if release is not None:
-                await self._bot.desk.withdraw(release, person, approve)
-                self._world.oracles.withdrawn(message, person, approve)
+    def _doubtful(self) -> None:
+        loop = self._bot.loop
+        self._doubts += 1
+        self._bot.people.counted = False
+        if self._again is not None:
+            self._again.cancel()
+        self._again = loop.call_later(10, lambda: loop.create_task(self.begin()))
 
 
 _QUERIES: dict[str, dict[str, frozenset[str]]] = {}
+_ANY: frozenset[str] = frozenset()
 
 
 def _wanted(item: Json, query: str) -> bool:
     if query and query not in _QUERIES:
         key, among, values = query.partition(" in ")
-        pairs = [(key, values.strip("()"))] if among else [each.split("=") for each in query.split(",")]
-        _QUERIES[query] = {key: frozenset(values.split(",")) for key, values in pairs}
+        pairs = [(key, values.strip("()"))] if among else [each.partition("=")[::2] for each in query.split(",")]
+        _QUERIES[query] = {key: frozenset(values.split(",")) if values else _ANY for key, values in pairs}
     present = labels(item)
-    return not query or all(present.get(key) in values for key, values in _QUERIES[query].items())
+    return not query or all(
+        present.get(key) in values if values else key in present for key, values in _QUERIES[query].items()
+    )

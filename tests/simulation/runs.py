@@ -16,7 +16,7 @@ from simulation.database import Database
 from simulation.meddlers import meddle
 from simulation.memory import Shelf
 from simulation.oracles import Violation
-from simulation.stories import STORIES
+from simulation.stories import STORIES, told
 from simulation.world import World
 
 SQL_EVERY = 40
@@ -25,6 +25,7 @@ KINDS, CALM, SHARP = 4, 0, 1
 """Every fourth life is calm, every fourth is sharp."""
 DEATHS = 40
 """So many crashes are tried in a life, at chosen steps, as far as it has them."""
+_ARGO = "argo-"
 _DATABASE: list[Database] = []
 
 
@@ -33,6 +34,7 @@ class Plan:
     """What its name says of a life, but for where the bot dies in it."""
 
     story: str
+    backend: str = "native"
     sql: bool = False
     calm: bool = False
     """Nobody disturbs it, so that its end is certain."""
@@ -58,22 +60,29 @@ class Result:
 
 
 def planned(name: str) -> Plan:
-    """`7-12` is number 12 of seed 7, `7-promoted` a story that nobody disturbs; `@120` after it: the bot dies there."""
+    """`7-12` is number 12 of seed 7, `7-promoted` a story that nobody disturbs; `@120` after it: the bot dies there.
+    `7-argo-12` and `7-argo-promoted` are on Argo Rollouts.
+    """
     _, _, what = name.partition("@")[0].partition("-")
+    backend = "argo" if what.startswith(_ARGO) else "native"
+    what = what.removeprefix(_ARGO)
     if not what.isdecimal():
-        return Plan(what, calm=True)
+        return Plan(what, backend, calm=True)
     number = int(what)
-    kind = number // len(STORIES) % KINDS
-    stories = [name for name, story in STORIES.items() if story.switches or kind != SHARP]
-    return Plan(stories[number % len(stories)], number % SQL_EVERY == 0, kind == CALM, kind == SHARP)
+    there = told(backend)
+    kind = number // len(there) % KINDS
+    stories = [story for story in there if story.switches or kind != SHARP]
+    return Plan(stories[number % len(stories)].name, backend, number % SQL_EVERY == 0, kind == CALM, kind == SHARP)
 
 
 def born(name: str) -> World:
     plan = planned(name)
-    world = World(name, database() if plan.sql else Shelf())
-    world.actors = STORIES[plan.story].wishes()
+    world = World(name, database() if plan.sql else Shelf(), plan.backend)
+    story = STORIES[plan.story]
+    world.actors, world.adopts = story.wishes(), story.outside
     if not plan.calm:
         meddle(world, sharply=plan.sharp)
+        world.adopts = world.adopts or (plan.backend == "argo" and world.chances.random() < 0.5)
         world.longest_down = 2400.0
     return world
 
@@ -104,9 +113,10 @@ def _lived(name: str, world: World, deaths: Collection[int] = ()) -> list[World]
     except Violation:
         return forks
     story, newest = STORIES[plan.story], world.newest
-    as_planned = (newest.phase, newest.number) == (story.ends, story.number)
+    as_planned = newest is not None and (newest.phase, newest.number) == (story.ends, story.number)
     if plan.calm and not as_planned:
-        world.oracles.fail("I4", f"{newest.title} ended as {newest.phase} ({newest.reason}), not as {story.ends}")
+        ended = f"{newest.title} ended as {newest.phase} ({newest.reason})" if newest is not None else "nothing ended"
+        world.oracles.fail("I4", f"{ended}, not as {story.ends}")
     world.counts[f"{plan.story}: ended as planned"] += as_planned
     return forks
 
@@ -135,14 +145,18 @@ def one(name: str, mutant: str = "") -> World:
     return found[name]
 
 
-def family(seed: int, number: int) -> tuple[str, Collection[int]]:
-    name = f"{seed}-{number}"
+def family(seed: int, number: int, backend: str = "native") -> tuple[str, Collection[int]]:
+    name = named(seed, number, backend)
     return name, sorted(random.Random(f"where {name} dies").sample(range(1, 500), DEATHS))
 
 
-def sweep(story: str, seed: int) -> tuple[str, Collection[int]]:
+def sweep(story: str, seed: int, backend: str = "native") -> tuple[str, Collection[int]]:
     """The bot dies at each step of a story that it would take undisturbed."""
-    return f"{seed}-{story}", range(1, 2000)
+    return named(seed, story, backend), range(1, 2000)
+
+
+def named(seed: int, what: int | str, backend: str) -> str:
+    return f"{seed}-{_ARGO if backend == 'argo' else ''}{what}"
 
 
 def many(families: Iterable[tuple[str, Collection[int]]], processes: int, mutant: str = "") -> Iterator[Result]:

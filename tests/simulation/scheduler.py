@@ -73,6 +73,12 @@ class Loop(asyncio.AbstractEventLoop):
             heapq.heappop(self._timers)
         return self._timers[0]._when if self._timers else None
 
+    @property
+    def unheard(self) -> list[BaseException]:
+        """Of what tasks died, where nobody asked: asyncio only says so once they are collected as garbage."""
+        dead = [task for task in self.tasks if task.done() and not task.cancelled() and task._log_traceback]
+        return [error for task in dead if (error := task.exception()) is not None]
+
     @contextmanager
     def running(self) -> Iterator[None]:
         events._set_running_loop(self)

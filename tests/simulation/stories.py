@@ -7,6 +7,7 @@ from typing import Any
 from bot.release.errors import Refused
 from bot.release.record import Person, Phase
 from bot.release.verbs import Verb
+from simulation.cluster import REPOSITORY, digest
 from simulation.guild import ANN, BO, KIM, LEO, SAM
 
 TRIES = 8
@@ -152,6 +153,11 @@ def is_in(number: int, *phases: Phase) -> Callable[[Any], bool]:
     return check
 
 
+def goes_back(world: Any) -> bool:
+    """Whichever release it is."""
+    return world.newest is not None and world.newest.phase is Phase.REVERTING
+
+
 WAITS = is_in(1, Phase.READY)
 
 
@@ -200,6 +206,36 @@ def superseded() -> list[Wish]:
     ]
 
 
+def begun_outside() -> list[Wish]:
+    """By a pipeline: nobody asked the bot for anything."""
+    return [changes("a pipeline sets green", nothing_yet, set_image), votes(KIM, 1, WAITS), votes(LEO, 1, WAITS)]
+
+
+def committed() -> list[Wish]:
+    """Git has the image, and Argo CD brings it: both ways."""
+    live = is_in(1, Phase.BAKING, Phase.DONE)
+    return [
+        changes("green is committed", nothing_yet, lambda world: commit(world, "green")),
+        votes(KIM, 1, WAITS),
+        votes(LEO, 1, WAITS),
+        presses(SAM, 1, Verb.ROLL_BACK, live, patience=25, reason="too slow"),
+        changes("the commit is reverted", goes_back, lambda world: commit(world, "blue"), patience=300),
+    ]
+
+
+def changes(name: str, when: Callable[[Any], bool], do: Callable[[Any], None], *, patience: float = 5) -> Wish:
+    """In the cluster, and once."""
+    return Wish(name, when, do, needs_bot=False, patience=patience, tries=1)
+
+
+def set_image(world: Any) -> None:
+    world.cluster.set_image(f"{REPOSITORY}@{digest('green')}", "pipeline")
+
+
+def commit(world: Any, tag: str) -> None:
+    world.cluster.keep_in_git(f"{REPOSITORY}@{digest(tag)}")
+
+
 @dataclass(frozen=True)
 class Story:
     name: str
@@ -208,6 +244,13 @@ class Story:
     """How it ends when nobody meddles, however often the bot crashes."""
     number: int = 1
     switches: bool = True
+    outside: bool = False
+    """The bot is asked for nothing: that needs a backend where others may begin."""
+
+
+def told(backend: str) -> list[Story]:
+    """The stories of a backend."""
+    return [story for story in STORIES.values() if backend == "argo" or not story.outside]
 
 
 STORIES = {
@@ -218,5 +261,7 @@ STORIES = {
         Story("expired", expired, Phase.REVERTED, switches=False),
         Story("rolled back", rolled_back, Phase.REVERTED),
         Story("superseded", superseded, Phase.DONE, 2),
+        Story("begun outside", begun_outside, Phase.DONE, outside=True),
+        Story("committed", committed, Phase.REVERTED, outside=True),
     )
 }

@@ -9,7 +9,8 @@ from bot.clusters.reading import changed_by, is_ready, labels, pods_behind, sele
 from mochi import mochi
 from sandbox.cluster import ApiError, PatchType
 from sandbox.cluster import Cluster as Sandbox
-from simulation.cluster import ACTIVE, BLUE, GREEN, NAMESPACE, PREVIEW, REPOSITORY, TAGS, Cluster, digest
+from simulation.cluster import ACTIVE, NAMESPACE, PREVIEW, REPOSITORY, TAGS, digest
+from simulation.native.cluster import BLUE, GREEN, Cluster
 
 SERVICES, SLOTS = st.sampled_from([ACTIVE, PREVIEW]), st.sampled_from([BLUE, GREEN])
 IMAGES = st.sampled_from([f"{REPOSITORY}@{digest(tag)}" for tag in ("green", "purple")])

@@ -15,39 +15,30 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from bot.clusters.cluster import LABEL
+from bot.adopting import Adopting
 from bot.clusters.errors import ClusterError
-from bot.clusters.native import NativeCluster
 from bot.controller import Controller
 from bot.desk import Desk
 from bot.registry import RegistryError
-from bot.release.app import App, Approval, Native, Requirement
 from bot.release.errors import Refused
 from bot.release.record import Phase, Release
-from bot.store import Card, Store
-from simulation.cluster import ACTIVE, NAMESPACE, PREVIEW, REPOSITORY, SLOTS, Cluster
+from bot.store import Card, Store, StoreError
+from simulation.backends import BACKENDS
 from simulation.database import Database, Engine
-from simulation.guild import DEVELOPER, LEAD, ON_CALL, QC, Guild
+from simulation.guild import Guild
 from simulation.memory import Doors, MemoryStore, Shelf
 from simulation.objects import EPOCH
-from simulation.oracles import Oracles
 from simulation.ports import LATE_WITHIN, Api, Cards, Clock, People, Registry, Session, Watching
 from simulation.scheduler import Loop, Time
 
-APP = App(
-    name="mochi",
-    namespace=NAMESPACE,
-    channel=500,
-    image=REPOSITORY,
-    target=Native(ACTIVE, PREVIEW, SLOTS),
-    deployers=frozenset({DEVELOPER}),
-    rollbackers=frozenset({ON_CALL}),
-    approval=Approval((Requirement(frozenset({QC})), Requirement(frozenset({LEAD})))),
-)
 STORE_ID = "simulated"
 LONGEST = 6 * 3600.0
 """Seconds of a world after which whatever has not ended never will."""
 STEPS = 20_000
+PROMPT = 5.0
+"""Seconds for which the cluster may leave something undone while nobody looks."""
+STEPS_AT_ONCE = 50
+"""There are states in which a controller answers each of its own writes with another."""
 
 
 class Bot:
@@ -58,16 +49,19 @@ class Bot:
         self.loop = Loop(world.time, world.broken)
         self.clock = Clock(self.loop)
         self.in_flight: tuple[str, str, Any] | None = None
+        """(resource, name, patch)"""
         self.watching: dict[str, Watching] = {}
         self.busy: set[str] = set()
-        apps = {APP.name: APP}
+        apps = {world.app.name: world.app}
         with self.loop.running():
             self.store = world.store_for(self)
             self.cards = Cards(world, self)
             self.people = People(world, self)
             self.session = Session(world, self)
-            self.cluster = NativeCluster(Api(world, self), apps.values(), self.clock.now, self._changed, STORE_ID)
-            self.controller = Controller(apps, self.store, self.cluster, self.people, self.cards, self.clock)
+            api = Api(world, self)
+            self.cluster = world.backend.bot(api, apps.values(), self.clock.now, self._changed, STORE_ID)
+            adopting = Adopting(self.store, self.cluster, self.people, {}, self.clock) if world.adopts else None
+            self.controller = Controller(apps, self.store, self.cluster, self.people, self.cards, self.clock, adopting)
             self.desk = Desk(
                 apps, self.store, self.cluster, Registry(world, self), self.controller, self.clock, world.token
             )
@@ -75,11 +69,10 @@ class Bot:
                 self.loop.create_task(work)
 
     def _changed(self, namespace: str) -> None:
-        self.controller.changed(APP.cluster, namespace)
+        self.controller.changed(self.world.app.cluster, namespace)
 
-    @staticmethod
-    def card(label: str, message: int) -> Card:
-        return Card(label, APP.channel, message)
+    def card(self, label: str, message: int) -> Card:
+        return Card(label, self.world.app.channel, message)
 
     def begin(self, what: str, work: Coroutine[Any, Any, Any]) -> None:
         """Somebody wants something of the bot."""
@@ -92,8 +85,9 @@ class Bot:
         except Refused as refused:
             self.world.counts[f"refused: {what}"] += 1
             self.world.said[what] = str(refused)
-        except (ClusterError, RegistryError):
+        except (ClusterError, RegistryError, StoreError) as error:
             self.world.counts[f"failed: {what}"] += 1
+            self.world.said[what] = str(error)
         finally:
             self.busy.discard(what)
 
@@ -107,13 +101,15 @@ class Late:
 
 
 class World:
-    def __init__(self, seed: str, shelf: Database | Shelf) -> None:
+    def __init__(self, seed: str, shelf: Database | Shelf, backend: str = "native") -> None:
         self.seed = seed
+        self.backend = BACKENDS[backend]
         self.chances = random.Random(seed)
         self.time = Time()
-        self.cluster = Cluster.built(self.seconds, replicas=1)
+        self.cluster = self.backend.cluster(self)
+        self.cluster.loses = self.loses
         self.guild = Guild()
-        self.app = APP
+        self.app = self.backend.app
         self.shelf: Any = shelf
         self.late: list[Late] = []
         self.tokens = 0
@@ -126,7 +122,7 @@ class World:
         """What people remember, whatever becomes of bots."""
         self.actors: list[Any] = []
         """Those who may do something: see `stories.py` and `meddlers.py`."""
-        self.oracles = Oracles(self)
+        self.oracles = self.backend.oracles(self)
         self.bot: Bot | None = None
         self.graves: list[Bot] = []
         self.died: tuple[tuple[str, str, Any] | None, list[str]] | None = None
@@ -134,6 +130,8 @@ class World:
         self.down_until: float | None = None
         self.steps = 0
         self.longest_down = 30.0
+        self.adopts = False
+        """Whether what others begin becomes a release."""
         self.crash_at: set[int] = set()
 
     def store_for(self, bot: Bot) -> Store:
@@ -170,6 +168,9 @@ class World:
         """Whether the answer of a read is on its way for long enough that something may happen meanwhile."""
         return self.chances.random() < 0.25
 
+    def loses(self) -> bool:
+        return self.chance("the controller loses a write")
+
     def note(self, what: str) -> None:
         self.trace.append(what)
 
@@ -188,12 +189,13 @@ class World:
 
     # Requests to the cluster
 
-    def arrive(self, plural: str, name: str, patch: Any, *, late: bool = False) -> Any:
+    def arrive(self, resource: str, name: str, patch: Any, *, late: bool = False) -> Any:
         """A write of the bot reaches the API server; raises what that answers."""
+        plural, _, subresource = resource.partition("/")
         before = self.cluster.objects.get(plural, name)
-        after = self.cluster.patch(plural, name, patch, "greenlight")
-        self.note(f"written {name}")
-        self.oracles.written(plural, name, patch, before, after, late=late)
+        after = self.cluster.patch(plural, name, patch, "greenlight", subresource)
+        self.note(f"written {resource if subresource else name}")
+        self.oracles.written(resource, name, patch, before, after, late=late)
         return after
 
     def later(self, *request: Any) -> None:
@@ -224,6 +226,7 @@ class World:
         other.__dict__.update(self.__dict__)
         other.time = Time(self.time.seconds)
         other.cluster = self.cluster.copy(other.seconds)
+        other.cluster.loses = other.loses
         other.guild = self.guild.copy()
         other.shelf = self.shelf.copy()
         other.late, other.trace, other.actors = list(self.late), list(self.trace), list(self.actors)
@@ -268,6 +271,9 @@ class World:
                 if self.steps in fork_at and self.bot is not None:
                     forks.append(self.fork())
                 self.turn()
+            for bot in (*self.graves, self.bot):
+                for error in bot.loop.unheard if bot is not None else ():
+                    self.broken({"exception": error, "message": "nobody asked what became of a task"})
             self.oracles.at_the_end()
         finally:
             events._set_running_loop(None)
@@ -316,12 +322,22 @@ class World:
         assert self.down_until is not None
         if self.chances.random() < 0.3 or not (self._surroundings(None) or self._act()):
             if self.chances.random() < 0.5:
+                if self.down_until - self.time.seconds > PROMPT:
+                    self._catches_up()
                 self.time.seconds = max(self.time.seconds, self.down_until)
                 self._too_late()
                 self.start()
             else:
                 self.time.seconds = min(self.down_until, self.time.seconds + 5)
                 self._too_late()
+
+    def _catches_up(self) -> None:
+        """What the cluster's controllers have to do they do in time, whether the bot is there or not."""
+        for _ in range(STEPS_AT_ONCE):
+            if not self.cluster.work:
+                return
+            self.note(self.cluster.step(0))
+            self.oracles.looked()
 
     def _goes_on(self, bot: Bot) -> None:
         self.time.seconds += 0.03 * self.chances.random()
@@ -339,7 +355,7 @@ class World:
         pick = int(chances() * (bool(work) + bool(late) + bool(deaf)))
         if work and pick == 0:
             for _ in range(len(work) if together else 1):
-                self.note(self.cluster.step(int(chances() * len(work))))
+                self.note(self.cluster.step(int(chances() * len(work)), whole=together))
                 self.oracles.looked()
         elif late and pick == bool(work):
             self._arrives(int(chances() * len(late)))
@@ -370,6 +386,8 @@ class World:
     def _time_passes(self, bot: Bot) -> None:
         """To when something is due; nothing is: it has ended."""
         moments = [late.until for late in self.late]
+        if self.cluster.timers:
+            moments.append(self.cluster.timers[0][0])
         dues = [due for actor in self.actors if (due := actor.due(self)) is not None]
         moments += dues
         timer = bot.loop.next_timer
@@ -393,13 +411,11 @@ class World:
         return newest.retired or newest.phase is Phase.ABANDONED or given_up
 
     def _too_late(self) -> None:
-        """What has been on its way for too long arrives now or never."""
+        """What has been on its way for too long arrives now or never; and what the cluster has to do by now."""
+        if self.cluster.timers:
+            self.cluster.ring()
         if not self.late:
             return
         for index in reversed(range(len(self.late))):
             if self.late[index].until <= self.time.seconds:
                 self._arrives(index)
-
-
-def label_of(release: Release) -> str:
-    return release.selector.get(LABEL, release.label)

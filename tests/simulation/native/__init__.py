@@ -1,0 +1,1 @@
+"""An app on plain Kubernetes: two Deployments behind an active and a preview Service."""
