@@ -267,7 +267,7 @@ async def test_a_rollout_that_cannot_be_read_does_not_keep_the_traffic_from_goin
     assert writes(bot, since) == ["Service"]
     del bot.door.instead[ROLLOUT.name]
     bot.clock.skip(minutes=1)
-    await went_home(bot, installed, rollout, before)
+    await is_home(bot, installed, rollout, before)
 
 
 async def test_a_rollout_that_was_turned_into_a_canary_does_not_keep_the_traffic_from_going_home(
@@ -302,7 +302,7 @@ async def test_an_application_that_is_read_slowly_does_not_keep_the_traffic_from
     await bot.sees(lambda moment: "Git still asks" in moment.reason)
     come.set()
     bot.clock.skip(minutes=1)
-    await went_home(bot, installed, rollout, before)
+    await is_home(bot, installed, rollout, before)
 
 
 async def test_a_way_back_whose_rollout_was_deleted_is_given_up(bot, installed, rollout):
