@@ -58,8 +58,8 @@ RARE = {
     "the next promotion overrules who took it back": (
         "argo",
         "promoted",
-        [argo_deed("the traffic is moved back", Phase.PROMOTING, wait=0.2)],
-        {"an answer is lost": 0.6},
+        [argo_deed("the traffic is moved back", Phase.PROMOTING, wait=0.3)],
+        {"an answer is lost": 0.6, "an answer is slow": 0.3},
     ),
     "the way back goes through the controller": (
         "argo",
