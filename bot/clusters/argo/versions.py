@@ -8,10 +8,11 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from bot.clusters.api import Json
-from bot.clusters.argo.objects import Objects
+from bot.clusters.api import MANAGER, Json
+from bot.clusters.argo.objects import CONTROLLER, Objects
 from bot.clusters.argo.reading import HASH, fingerprint, image_of, template_label
 from bot.clusters.argo.state import State
+from bot.clusters.reading import last_change
 from bot.release.app import App
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Traffic
@@ -59,9 +60,20 @@ class Versions:
             return Traffic.CANDIDATE
         if not active or active != self.previous:
             return Traffic.OTHER
-        # The controller has switched and takes the candidate for stable, and somebody took the Service back.
-        undone = self.release.phase is Phase.PROMOTING and self.objects.stable == self.candidate != ""
-        return Traffic.OTHER if undone else Traffic.PREVIOUS
+        approved = self.release.phase in {Phase.READY, Phase.PROMOTING}
+        return Traffic.OTHER if approved and self._was_undone else Traffic.PREVIOUS
+
+    @property
+    def _was_undone(self) -> bool:
+        """Our promotion arrived, and somebody took the Service back: the controller takes the candidate for stable, or
+        it is on record that others have written the selector since. Times there are whole seconds.
+        """
+        if self.objects.stable == self.candidate != "":
+            return True
+        sent, latest = self.release.switch_sent_at, last_change(self.objects.active, "spec", "selector")
+        if sent is None or latest is None or latest[1].startswith((CONTROLLER, MANAGER)):
+            return False
+        return latest[0] >= sent.replace(microsecond=0)
 
     @property
     def is_handed_over(self) -> bool:
