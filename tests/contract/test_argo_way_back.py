@@ -105,6 +105,28 @@ async def test_a_version_whose_replica_set_is_gone_is_made_anew(bot, installed, 
     assert await rollout.live() == hash_of(blue)
 
 
+@pytest.mark.parametrize("strategy", [SHORT])
+@pytest.mark.parametrize("spec", [{"revisionHistoryLimit": 0}])
+async def test_the_image_of_the_version_before_in_another_pod_template_is_not_that_version(bot, installed, rollout):
+    """Nobody has approved it, and it does not get the traffic."""
+    template = template_of(await rollout.get())
+    await bot.deploy("green")
+    await bot.reaches(Phase.READY)
+    await bot.approve()
+    await bot.reaches(Phase.BAKING)
+    bot.clock.skip(seconds=30)
+    while await rollout.sets_of("blue"):
+        await rollout.annotate()
+    await rollout.set_variable("DATABASE", "new")
+    await rollout.bring_up("blue")
+    [other] = await rollout.sets_of("blue")
+    async with installed.record_service() as service:
+        await bot.ask(Verb.ROLL_BACK, SAM)
+        await bot.reaches(Phase.REVERTED)
+        assert hash_of(other) not in hashes(await service.so_far())
+    assert template_of(await rollout.get()) == template
+
+
 NEAR = (-1.5, -0.2, 0.0, 0.3)
 """Seconds between the deadline and the rollback."""
 

@@ -40,9 +40,12 @@ class Versions:
         anew = self.objects.hash_of_release(previous.label, previous.image, self.app.argo.container)
         if anew not in {"", self.candidate}:
             return anew
-        taken_up = self.objects.is_observed and not self.template_is_candidates
-        is_back = self.release.phase is Phase.REVERTING and self.image == previous.image
-        return self.objects.current if taken_up and is_back else known
+        if self.release.phase is not Phase.REVERTING or not (self.objects.is_observed and self.is_put_back):
+            return known
+        # For a moment the newest generation may be observed with the hash of the version before it.
+        current = self.objects.replica_set(self.objects.current)
+        is_back = current is not None and image_of(current, self.app.argo.container) == previous.image
+        return self.objects.current if is_back else known
 
     @cached_property
     def previous_template(self) -> Json | None:
