@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from rollout import works_towards
+from rollout import is_nudge, works_towards
 
 import mochi
+from bot.clusters.api import ROLLOUT
 from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
 from world import KIM, SAM
@@ -18,6 +19,10 @@ REPLICAS = 2
 @pytest.fixture
 def backend(on_rollout):
     return replace(on_rollout, adopt=True)
+
+
+async def with_variable(rollout):
+    return await rollout.set_variable("DATABASE", "new")
 
 
 async def at_rest(bot):
@@ -61,6 +66,32 @@ async def test_a_version_that_was_rejected_is_taken_away_and_not_adopted_again(b
     await at_rest(bot)
     assert (await rollout.get())["spec"]["template"]["spec"]["containers"][0]["image"] == before
     assert (await bot.newest()).number == 1
+
+
+CHANGED = {"another image": lambda rollout: rollout.set_image("purple"), "a variable": with_variable}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+async def test_what_somebody_else_sets_while_a_version_is_rejected_stays(bot, installed, rollout, change):
+    """For a moment the controller calls it by the hash of the version before it."""
+    await rollout.bring_up("green")
+    await bot.has(1)
+    await bot.reaches(Phase.READY)
+    green = (await rollout.get())["status"]["currentPodHash"]
+
+    async def just_set():
+        del bot.door.instead[ROLLOUT.name]
+        found = await CHANGED[change](rollout)
+        return found | {"status": found["status"] | {"observedGeneration": str(found["metadata"]["generation"])}}
+
+    bot.door.instead[ROLLOUT.name] = just_set
+    await bot.ask(Verb.REJECT, KIM)
+    while bot.door.instead:
+        await bot.controller.turn()
+    await rollout.woken(lambda each: works_towards(each) not in {"", green})
+    await bot.has(2)
+    await bot.reaches(Phase.READY)
+    assert [patch for kind, _, patch in bot.door.sent if kind == ROLLOUT.name and not is_nudge(patch)] == []
 
 
 async def test_a_promotion_by_somebody_else_closes_the_release_and_a_rollback_still_works(bot, installed, rollout):

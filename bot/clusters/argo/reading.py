@@ -5,7 +5,7 @@ Field names and meanings are those of `argoproj.io/v1alpha1`; how the controller
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -84,6 +84,17 @@ def fingerprint(template: Json, rollout: Json) -> str:
     bare = {**template, "metadata": {"labels": kept, "annotations": metadata.get("annotations") or {}}}
     said = json.dumps([rollout["metadata"]["uid"], bare], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def runs(holder: Json) -> Sequence[Any]:
+    """What the containers of its pod template run, as far as neither controller nor API server fills anything in."""
+    spec = template_of(holder).get("spec") or {}
+    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    return [(*(each.get(key) for key in ("name", "image", "command", "args")), _variables(each)) for each in containers]
+
+
+def _variables(container: Json) -> Sequence[Any]:
+    return [(each.get("name"), each.get("value") or "") for each in container.get("env") or []]
 
 
 def pod_hash(item: Json) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from bot.clusters.api import MANAGER, Json
 from bot.clusters.argo.objects import CONTROLLER, Objects
-from bot.clusters.argo.reading import HASH, fingerprint, image_of, template_label
+from bot.clusters.argo.reading import HASH, fingerprint, image_of, runs, template_label
 from bot.clusters.argo.state import State
 from bot.clusters.reading import last_change
 from bot.release.app import App
@@ -115,8 +115,14 @@ class Versions:
         """
         if HASH in self.release.selector:
             asked = self.objects.fingerprint == self.release.template
-            return asked or (self.is_desired and not self.is_put_back)
+            return asked or (self.is_desired and not self.is_put_back and self._is_made_of_template)
         return self.is_stamped and self.image == self.release.image
+
+    @property
+    def _is_made_of_template(self) -> bool:
+        """What the controller works towards runs what the template asks for."""
+        made = self.objects.replica_set(self.objects.current)
+        return made is None or runs(self.objects.holder) == runs(made)
 
     @property
     def is_left_over(self) -> bool:
