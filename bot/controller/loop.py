@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from bot.clusters.cluster import Cluster, View, Write
-from bot.clusters.errors import Away, ClusterError, Forbidden, Malformed, Missing, Pending, Stale, Unfit
+from bot.clusters.errors import Away, ClusterError, Malformed, Missing, Pending, Stale, Unfit
 from bot.controller import journal
 from bot.controller.ahead import Ahead, Expected
 from bot.controller.drawing import Drawing
@@ -276,8 +276,8 @@ class Controller:
             if self._unadopted.get(app.name) != str(error):
                 log.warning("other versions cannot be looked for", app=app.name, reason=str(error))
             self._unadopted[app.name] = str(error)
-            if isinstance(error, (Unfit, Missing, Forbidden, Malformed)):
-                return None  # whoever mends it changes something
+            if isinstance(error, (Unfit, Missing, Malformed)):
+                return None  # whoever mends it changes something that is watched
             return self._pauses.later(beside, str(error), None)
         self._unadopted.pop(app.name, None)
         self._pauses.over(beside)

@@ -1,12 +1,14 @@
 """What others bring up on Argo Rollouts is noticed, becomes one release, and costs nothing while nobody does."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 from rollout import is_nudge, works_towards
 
 import mochi
-from bot.clusters.api import ROLLOUT
+from bot.clusters.api import ROLLOUT, SERVICE
+from bot.clusters.errors import Forbidden
 from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
 from world import KIM, SAM
@@ -92,6 +94,24 @@ async def test_what_somebody_else_sets_while_a_version_is_rejected_stays(bot, in
     await bot.has(2)
     await bot.reaches(Phase.READY)
     assert [patch for kind, _, patch in bot.door.sent if kind == ROLLOUT.name and not is_nudge(patch)] == []
+
+
+async def test_what_could_not_be_read_for_a_missing_right_is_adopted_when_the_role_is_mended(bot, installed, rollout):
+    """A Role is not watched, and whoever mends it changes nothing else."""
+    await at_rest(bot)
+    asked = asyncio.Event()
+
+    async def refused():
+        asked.set()
+        raise Forbidden("Greenlight may not get services in its namespace")
+
+    bot.door.instead[SERVICE.name] = refused
+    await rollout.bring_up("green")
+    await asked.wait()
+    await at_rest(bot)
+    del bot.door.instead[SERVICE.name]
+    bot.clock.skip(minutes=10)
+    assert (await bot.has(1)).asked == "mochi:green"
 
 
 async def test_a_promotion_by_somebody_else_closes_the_release_and_a_rollback_still_works(bot, installed, rollout):
