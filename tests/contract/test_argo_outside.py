@@ -8,6 +8,7 @@ from rollout import is_nudge, works_towards
 
 import mochi
 from bot.clusters.api import ROLLOUT, SERVICE
+from bot.clusters.argocd import TRACKED
 from bot.clusters.errors import Forbidden
 from bot.release.record import Cause, Phase
 from bot.release.verbs import Verb
@@ -94,6 +95,24 @@ async def test_what_somebody_else_sets_while_a_version_is_rejected_stays(bot, in
     await bot.has(2)
     await bot.reaches(Phase.READY)
     assert [patch for kind, _, patch in bot.door.sent if kind == ROLLOUT.name and not is_nudge(patch)] == []
+
+
+async def test_a_version_that_git_asks_for_waits_for_a_commit_when_it_is_rejected_and_is_over_with_the_next(
+    bot, installed, rollout
+):
+    tracked = {TRACKED: f"shop:argoproj.io/Rollout:{installed.target.namespace}/mochiapp"}
+    await installed.patch(rollout.path, {"metadata": {"annotations": tracked}}, manager="argocd-controller")
+    await rollout.bring_up("green")
+    await bot.has(1)
+    await bot.reaches(Phase.READY)
+    await bot.ask(Verb.REJECT, KIM)
+    moment = await bot.sees(lambda moment: moment.reason)
+    assert moment.reason == (
+        "Git still asks for mochi:green: revert that commit, so that Argo CD's application shop does not bring it up "
+        "again"
+    )
+    await rollout.bring_up("purple")
+    assert (await bot.has(2)).asked == "mochi:purple"
 
 
 async def test_what_could_not_be_read_for_a_missing_right_is_adopted_when_the_role_is_mended(bot, installed, rollout):

@@ -315,10 +315,12 @@ class RolloutView:
         application = self._keeper
         if not application or self._traffic is not Traffic.PREVIOUS:
             return ""
-        return (
-            f"the traffic is back on {self._back}, but Git still asks for {self.release.asked}: revert that commit, so "
-            f"that Argo CD's application {application} does not bring it up again"
+        asks = (
+            f"Git still asks for {self.release.asked}: revert that commit, so that Argo CD's application {application} "
+            "does not bring it up again"
         )
+        moved = self.release.was_live or self.release.switch_sent_at is not None
+        return f"the traffic is back on {self._back}, but {asks}" if moved else asks
 
     @cached_property
     def _given_up(self) -> str:
