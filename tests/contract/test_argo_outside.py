@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+import structlog
 from rollout import is_nudge, works_towards
 
 import mochi
@@ -113,6 +114,23 @@ async def test_a_version_that_git_asks_for_waits_for_a_commit_when_it_is_rejecte
     )
     await rollout.bring_up("purple")
     assert (await bot.has(2)).asked == "mochi:purple"
+
+
+async def test_a_rollout_that_promotes_by_itself_is_named_as_who_promoted_and_in_the_log_with_the_fix(
+    bot, installed, rollout
+):
+    await rollout.bring_up("green")
+    await bot.has(1)
+    await bot.reaches(Phase.READY)
+    with structlog.testing.capture_logs() as logged:
+        await rollout.set_spec(strategy={"blueGreen": {"autoPromotionEnabled": True}})
+        ended = await bot.reaches(Phase.ABANDONED)
+        assert ended.cause is Cause.PROMOTED_OUTSIDE
+        assert ended.reason == "promoted outside by Rollout mochiapp itself (autoPromotionEnabled)"
+        await at_rest(bot)
+    [said] = [each["reason"] for each in logged if each["event"] == "other versions cannot be looked for"]
+    assert said.startswith("Rollout mochiapp promotes by itself whatever is ready (autoPromotionEnabled)")
+    assert said.endswith("set spec.strategy.blueGreen.autoPromotionEnabled to false.")
 
 
 async def test_what_could_not_be_read_for_a_missing_right_is_adopted_when_the_role_is_mended(bot, installed, rollout):

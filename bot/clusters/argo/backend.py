@@ -24,7 +24,7 @@ from bot.clusters.api import (
     Kind,
 )
 from bot.clusters.application import Applications
-from bot.clusters.argo.discovery import Found, fit, is_blue_green, not_installed, not_there
+from bot.clusters.argo.discovery import Found, fit, is_blue_green, not_installed, not_there, self_promotion
 from bot.clusters.argo.objects import Objects
 from bot.clusters.argo.reading import (
     AUTHOR,
@@ -34,6 +34,7 @@ from bot.clusters.argo.reading import (
     container,
     is_owned_by,
     preview_service,
+    promotes_itself,
     template_label,
     template_of,
     workload,
@@ -200,9 +201,14 @@ class ArgoCluster:
         """A version that the controller works towards, that is not live, and that is not `newest`'s.
 
         As long as nothing is heard of one nothing is read: this is asked whenever something happens in the namespace.
+        Raises `Unfit` for a Rollout that leaves nobody the time to approve one.
         """
         heard = self._heard(app)
-        if not app.argo.adopt or (heard is not None and _beside(app, heard, newest) is None):
+        if not app.argo.adopt:
+            return None
+        if heard is not None and _beside(app, heard, newest) is None:
+            if promotes_itself(heard.rollout):
+                raise self_promotion(heard.rollout)
             return None
         self._applications.forget(app.name)
         objects = await self.found(app)

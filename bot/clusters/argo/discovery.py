@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.clusters.api import DEPLOYMENT, Json
-from bot.clusters.argo.reading import HASH, active_service, blue_green, container, preview_service, workload
+from bot.clusters.argo.reading import (
+    HASH,
+    active_service,
+    blue_green,
+    container,
+    preview_service,
+    promotes_itself,
+    workload,
+)
 from bot.clusters.argo.state import condition, current_hash, stable_hash
 from bot.clusters.errors import NotThere, Unfit
 from bot.clusters.ingress import missing_port
@@ -73,6 +81,15 @@ def wrongs(app: App, found: Found) -> Iterator[Unfit]:
     yield from _of_progress(app, found.rollout, known=bool(ours))
 
 
+def self_promotion(rollout: Json) -> Unfit:
+    """For one that `promotes_itself`."""
+    return Unfit(
+        f"Rollout {name(rollout)} promotes by itself whatever is ready (autoPromotionEnabled), so approvals would mean "
+        "nothing",
+        "set spec.strategy.blueGreen.autoPromotionEnabled to false.",
+    )
+
+
 def not_installed(app: App) -> NotThere:
     """For a 404 where Rollouts are listed."""
     return NotThere(
@@ -97,7 +114,7 @@ def not_there(app: App, rollouts: Iterable[Json], elsewhere: Iterable[Json] = ()
 
 
 def _of_strategy(rollout: Json) -> Iterator[Unfit]:
-    called, strategy, keys = f"Rollout {name(rollout)}", blue_green(rollout), "spec.strategy.blueGreen"
+    called, keys = f"Rollout {name(rollout)}", "spec.strategy.blueGreen"
     active, preview = active_service(rollout), preview_service(rollout)
     if not active:
         yield Unfit(f"{called} has no activeService", f"name the Service that has the traffic in {keys}.activeService.")
@@ -107,9 +124,8 @@ def _of_strategy(rollout: Json) -> Iterator[Unfit]:
     elif active == preview:
         wrong = f"{called} has Service {active} as activeService and as previewService"
         yield Unfit(wrong, f"make a Service of its own for the preview, and name it in {keys}.previewService.")
-    if strategy.get("autoPromotionEnabled") is not False:
-        wrong = f"{called} promotes by itself whatever is ready (autoPromotionEnabled), so approvals would mean nothing"
-        yield Unfit(wrong, f"set {keys}.autoPromotionEnabled to false.")
+    if promotes_itself(rollout):
+        yield self_promotion(rollout)
 
 
 def _of_template(app: App, found: Found) -> Iterator[Unfit]:

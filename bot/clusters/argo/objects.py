@@ -11,13 +11,14 @@ from bot.clusters.argo.reading import (
     fingerprint,
     image_of,
     pod_hash,
+    promotes_itself,
     template_label,
     template_of,
 )
 from bot.clusters.argo.state import State, current_hash, is_observed, observed_generation, stable_hash, state
 from bot.clusters.argocd import keeps_image
 from bot.clusters.errors import ClusterError, NotThere, Unfit
-from bot.clusters.reading import changed_by, is_over, last_change, selector
+from bot.clusters.reading import changed_by, is_over, last_change, name, selector
 from bot.release.image import is_same
 
 CONTROLLER = "rollouts-controller"
@@ -114,6 +115,8 @@ class Objects:
         only takes a field away leaves no trace, and is somebody's.
         """
         by_hand = _by_others(self.active, "spec", "selector")
+        if by_hand == SOMEBODY and promotes_itself(self.rollout):
+            return f"Rollout {name(self.rollout)} itself (autoPromotionEnabled)"
         return _by_others(self.rollout, "status") if by_hand == SOMEBODY else by_hand
 
     @property

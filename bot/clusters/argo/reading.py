@@ -47,6 +47,11 @@ def preview_service(rollout: Json) -> str:
     return str(blue_green(rollout).get("previewService") or "")
 
 
+def promotes_itself(rollout: Json) -> bool:
+    """Whatever is ready, without a pause: unless it says otherwise."""
+    return blue_green(rollout).get("autoPromotionEnabled") is not False
+
+
 def workload(rollout: Json) -> str:
     """The Deployment that holds its pod template (`workloadRef`); "" when it holds it itself."""
     return str((rollout["spec"].get("workloadRef") or {}).get("name") or "")
