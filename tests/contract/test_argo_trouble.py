@@ -160,3 +160,14 @@ async def test_a_version_that_argo_gives_up_at_its_own_deadline_is_put_back(bot,
         assert re.match(r"Argo Rollouts aborted it \((RolloutAborted|ProgressDeadlineExceeded): ", release.reason)
         assert len(hashes(await service.so_far())) == 1
     assert await installed.serving(REPLICAS) == blue
+
+
+async def test_a_pod_template_that_somebody_changes_while_it_is_prepared_is_not_put_to_the_vote(bot, rollout):
+    """It has the image and the label of the release, and is not what was deployed."""
+    await bot.deploy("never")
+    await bot.sees(lambda moment: moment.release.staged)
+    await rollout.set_variable("DATABASE", "new")
+    ended = (await bot.sees(lambda moment: not moment.release.phase.open)).release
+    assert (ended.phase, ended.cause) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert " was changed by kubectl-set at " in ended.reason
+    assert ended.reason.endswith(" while it was being prepared")

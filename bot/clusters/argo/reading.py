@@ -95,7 +95,10 @@ def runs(holder: Json) -> Sequence[Any]:
     """What the containers of its pod template run, as far as neither controller nor API server fills anything in."""
     spec = template_of(holder).get("spec") or {}
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
-    return [(*(each.get(key) for key in ("name", "image", "command", "args")), _variables(each)) for each in containers]
+    return [
+        (*(each.get(key) or None for key in ("name", "image", "command", "args")), _variables(each))
+        for each in containers
+    ]
 
 
 def _variables(container: Json) -> Sequence[Any]:

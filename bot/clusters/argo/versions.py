@@ -4,14 +4,16 @@ The active Service is the truth of traffic. Whose a version is, its pod hash tel
 ReplicaSet whose pod template is stamped with its label, for one that somebody else began the hash itself.
 """
 
+import copy
 import json
 from dataclasses import dataclass
 from functools import cached_property
 
 from bot.clusters.api import MANAGER, Json
 from bot.clusters.argo.objects import CONTROLLER, Objects
-from bot.clusters.argo.reading import HASH, fingerprint, image_of, runs, template_label
+from bot.clusters.argo.reading import HASH, container, fingerprint, image_of, runs, template_label
 from bot.clusters.argo.state import State
+from bot.clusters.errors import Unfit
 from bot.clusters.reading import last_change
 from bot.release.app import App
 from bot.release.record import Phase, Release
@@ -159,7 +161,20 @@ class Versions:
         bound = self.release.phase in {Phase.READY, Phase.PROMOTING} or HASH in self.release.selector
         if bound and self.release.template and self.objects.fingerprint != self.release.template:
             return False
-        return self.image == self.release.image
+        return self.image == self.release.image and (self.release.phase is not Phase.STAGING or self._is_as_staged)
+
+    @property
+    def _is_as_staged(self) -> bool:
+        """What its containers run is what was live with the image of the release."""
+        base, holder = self.taken_back or self.previous_template, self.objects.holder
+        if base is None or HASH in self.release.selector:
+            return True
+        made = {"metadata": holder["metadata"], "spec": {"template": copy.deepcopy(base)}}
+        try:
+            container(made, self.app.argo.container)[1]["image"] = self.release.image
+        except Unfit:  # it cannot be told
+            return True
+        return runs(made) == runs(holder)
 
     # What the controller works towards
 
