@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from bot.clusters.argo.reading import HASH
 from bot.clusters.cluster import LABEL
 from bot.clusters.errors import Away
 from bot.release.app import Argo
