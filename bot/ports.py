@@ -46,6 +46,14 @@ class Adopting(Protocol):
         """
 
 
+class Gates(Protocol):
+    def attend(self, app: App, release: Release) -> None:
+        """The record of the app's newest release is as it says: run the gates that it has as running, and no others.
+
+        Never blocks, never raises.
+        """
+
+
 class Images(Protocol):
     async def resolve(self, image: Image) -> Resolved:
         """Raises `RegistryError`."""

@@ -1,7 +1,9 @@
 """What a release's journal and its thread are told of what the loop does."""
 
+from collections.abc import Iterable
+
 from bot.clusters.cluster import Write
-from bot.release.app import App
+from bot.release.app import App, Gate
 from bot.release.approvals import Ballots, tally
 from bot.release.machine import Decision
 from bot.release.record import Phase, Release
@@ -29,6 +31,10 @@ def intent(release: Release, order: str, write: Write) -> Event:
     patch = [dict(operation) for operation in write.patch]
     detail = {"order": order, "kind": write.kind, "name": write.name, "image": release.image, "patch": patch}
     return Event("intent", "", actor=actor(release), detail=detail)
+
+
+def begun(gates: Iterable[Gate]) -> Event:
+    return Event("gates", f"gates begin: {', '.join(gate.name for gate in gates)}")
 
 
 def moved(release: Release, decision: Decision) -> Event:

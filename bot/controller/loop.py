@@ -21,7 +21,8 @@ from bot.controller import journal
 from bot.controller.ahead import Ahead, Expected
 from bot.controller.drawing import Drawing
 from bot.controller.pauses import RETRY, Pauses
-from bot.ports import Adopting, Cards, Clock, People, Unreachable
+from bot.ports import Adopting, Cards, Clock, Gates, People, Unreachable
+from bot.release import gates
 from bot.release.app import App
 from bot.release.approvals import Ballots
 from bot.release.machine import Decision, advance, decide, fulfil, observe, sent
@@ -71,6 +72,7 @@ class Controller:
         cards: Cards,
         clock: Clock,
         adopting: Adopting | None = None,
+        gate_runner: Gates | None = None,
     ) -> None:
         self._apps = apps
         self._store = store
@@ -79,6 +81,7 @@ class Controller:
         self._drawing = Drawing(cards)
         self._clock = clock
         self._adopting = adopting
+        self._gate_runner = gate_runner
         self._bell = asyncio.Event()
         self._woken: set[str] = set()
         self._due: dict[str, datetime] = {}
@@ -383,7 +386,7 @@ class Controller:
                 pending, view = [], None
                 await self._send(release, write, refused, now)
             else:
-                release = await self._keep(stored, release, pending)
+                release = await self._rest(app, stored, release, pending)
                 self._show(app, release, view.snapshot, decision.reason, decision.until)
                 soon = bool(ballots.trouble)
                 until = self._next(release, decision, soon=soon, rests=not view.needs_upkeep)
@@ -407,6 +410,16 @@ class Controller:
 
     async def _keep(self, stored: Release, release: Release, pending: Sequence[Event]) -> Release:
         return await self._store.update(release, *pending) if pending or release != stored else release
+
+    async def _rest(self, app: App, stored: Release, release: Release, pending: Sequence[Event]) -> Release:
+        """Store what was decided; from now on only others move the release on: people, pods and gates."""
+        if due := gates.due(app, release):
+            release = gates.begin(release, due, self._clock.now())
+            pending = [*pending, journal.begun(due)]
+        release = await self._keep(stored, release, pending)
+        if self._gate_runner is not None:
+            self._gate_runner.attend(app, release)
+        return release
 
     async def _planned(
         self, plan: Callable[[], Write | None], stored: Release, release: Release, pending: Sequence[Event]

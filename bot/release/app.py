@@ -51,6 +51,50 @@ class Timing:
     warm_for: timedelta = timedelta(hours=1)
 
 
+class Mode(StrEnum):
+    """What becomes of a candidate whose gate did not pass."""
+
+    BLOCK = "block"
+    """It is not promoted."""
+    ASK = "ask"
+    """It is promoted only if an approver takes it upon himself, with a reason."""
+    WARN = "warn"
+    """The card says so."""
+
+
+@dataclass(frozen=True)
+class Http:
+    """GET an address again and again; every answer has to be as expected."""
+
+    path: str = "/"
+    """Of the preview Service, asked for by its name in the cluster."""
+    url: str = ""
+    """A whole address instead."""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    """Text that is in the answer."""
+    json: Mapping[str, object] = field(default_factory=dict)
+    """Values of the answer's top level."""
+    repeat: int = 1
+    within: timedelta = timedelta(seconds=10)
+    """For each answer."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """An automatic check of the candidate, before people's approval can lead to the switch."""
+
+    name: str
+    check: Http
+    mode: Mode = Mode.BLOCK
+    timeout: timedelta = timedelta(minutes=5)
+
+    @property
+    def kind(self) -> str:
+        return type(self.check).__name__.lower()
+
+
 @dataclass(frozen=True)
 class Native:
     """An app on plain Kubernetes: two Deployments behind an active and a preview Service."""
@@ -96,6 +140,7 @@ class App:
     notify: Notify = Notify.CHANNEL
     cluster: str = ""
     """The name of its cluster in the file; "" is the one that the environment leads to."""
+    gates: tuple[Gate, ...] = ()
 
     @property
     def native(self) -> Native:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.release import gates
 from bot.release.app import App, Native, Switch
 from bot.release.approvals import Ballots, Tally, tally
 from bot.release.record import Cause, Person, Phase, Release
@@ -251,10 +252,8 @@ def _ready(case: _Case) -> Decision:
         return _wait("", expires)
     if case.app.approval.switch is Switch.BUTTON and not release.promote_asked:
         return _wait("approved; an approver presses Promote", expires)
-    if not _can_take_traffic(side):
-        return _wait(side.trouble or side.progress, expires)
-    if case.ballots.trouble:
-        return _wait(case.ballots.trouble, expires)
+    if why := _in_the_way(case):
+        return _wait(why, expires)
     if not case.ballots.fresh_at(case.now):
         return Decision(look=True)
     return Decision(phase=Phase.PROMOTING, approvers=result.approvers)
@@ -268,6 +267,14 @@ def _void(case: _Case) -> Decision | None:
     return _back(Cause.FAILED, case.seen.given_up) if case.seen.given_up else None
 
 
+def _in_the_way(case: _Case) -> str:
+    """What keeps an approved candidate from being switched; "" when nothing does."""
+    side = case.seen.candidate
+    if not _can_take_traffic(side):
+        return side.trouble or side.progress
+    return gates.obstacle(case.app, case.release) or case.ballots.trouble
+
+
 def _why_expired(case: _Case) -> str:
     side, result = case.seen.candidate, case.tally
     if not result.approvers:
@@ -276,7 +283,7 @@ def _why_expired(case: _Case) -> str:
         return "approvals were missing"
     if case.app.approval.switch is Switch.BUTTON and not case.release.promote_asked:
         return "it was approved, but nobody pressed Promote"
-    why = case.ballots.trouble or side.trouble or side.progress
+    why = _in_the_way(case) or side.progress
     return f"it was approved, but could not be switched in time: {why}"
 
 
@@ -315,6 +322,8 @@ def _switching(case: _Case) -> Decision:
         return _wait(side.trouble or side.progress, release.since + within)
     if release.restores is not None:
         return Decision(order=Order.PROMOTE)
+    if obstacle := gates.obstacle(case.app, release):
+        return Decision(phase=Phase.READY, reason=obstacle)
     if case.ballots.trouble:
         return Decision(phase=Phase.READY, reason=case.ballots.trouble)
     if not case.tally.reached or case.tally.vetoes:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from bot.release.snapshot import Verdict
+
 
 class Phase(StrEnum):
     STAGING = "staging"
@@ -85,6 +87,23 @@ class Version:
 
 
 @dataclass(frozen=True)
+class GateResult:
+    """A run of one gate, for one pod template."""
+
+    gate: str
+    """Its name."""
+    template: str
+    """`Release.template` at that moment."""
+    verdict: Verdict
+    began_at: datetime
+    detail: str = ""
+    """What was measured and what was wanted, or why there is no verdict."""
+    ended_at: datetime | None = None
+    accepted_by: Person | None = None
+    accepted_why: str = ""
+
+
+@dataclass(frozen=True)
 class Release:
     app: str
     number: int
@@ -138,6 +157,7 @@ class Release:
     """Who brought the candidate up where that was not Greenlight, as the API server recorded it."""
     notes: tuple[str, ...] = field(default=())
     """Warnings that the card shows as long as the release is open."""
+    gates: tuple[GateResult, ...] = ()
 
     @property
     def title(self) -> str:

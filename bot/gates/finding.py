@@ -1,0 +1,32 @@
+"""What a check comes to."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.release.app import App, Gate
+from bot.release.record import Release
+from bot.release.snapshot import Verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    verdict: Verdict
+    detail: str
+    """For people: what was measured and what was wanted, or why there is no verdict."""
+
+
+Check = Callable[[App, Release, Gate], Awaitable[Finding]]
+"""One run of a gate. It may take as long as it likes: whoever calls it knows its time limit, and cancels it."""
+
+
+def passed(detail: str) -> Finding:
+    return Finding(Verdict.PASSED, detail)
+
+
+def failed(detail: str) -> Finding:
+    return Finding(Verdict.FAILED, detail)
+
+
+def unclear(detail: str) -> Finding:
+    """It could not be told: never a pass."""
+    return Finding(Verdict.NONE, detail)

@@ -1,0 +1,93 @@
+"""Runs gates until they have an outcome, and puts that on record.
+
+Which gates have to run stands in the release's record, so after a restart they run again; what was begun for a
+candidate that is none any more is cut off.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+import tenacity
+
+from bot.gates.finding import Check, Finding, unclear
+from bot.ports import Clock
+from bot.release import gates
+from bot.release.app import App, Gate
+from bot.release.record import GateResult, Release
+from bot.release.snapshot import Verdict
+from bot.store import Event, Outdated, Store, StoreError
+
+log = structlog.get_logger()
+
+AGAIN_AFTER = timedelta(seconds=5)
+"""Until an outcome that could not be stored is stored once more."""
+
+_Run = tuple[str, str, GateResult]
+"""App, label of the release, and the run as it was begun."""
+
+
+class GateRunner:
+    """`checks` are by the kind of gate. `wake` has the controller look at an app."""
+
+    def __init__(self, store: Store, checks: Mapping[str, Check], wake: Callable[[str], None], clock: Clock) -> None:
+        self._store = store
+        self._checks = checks
+        self._wake = wake
+        self._clock = clock
+        self._running: dict[_Run, asyncio.Task[None]] = {}
+
+    def attend(self, app: App, release: Release) -> None:
+        """Have what is on record as running run, and nothing else of the app. Never blocks."""
+        wanted: dict[_Run, Gate] = {}
+        for gate in gates.under_way(app, release):
+            if run := gates.result_of(gate, release):
+                wanted[app.name, release.label, run] = gate
+        for key, task in self._running.items():
+            if key[0] == app.name and key not in wanted:
+                task.cancel()
+        for key in wanted.keys() - self._running.keys():
+            self._running[key] = asyncio.create_task(self._attempt(app, release, wanted[key], key))
+
+    async def close(self) -> None:
+        """What runs is cut off; it stays on record as running."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _attempt(self, app: App, release: Release, gate: Gate, key: _Run) -> None:
+        try:
+            finding = await self._found(app, release, gate)
+            log.info("gate", release=release, gate=gate.name, verdict=finding.verdict.value, detail=finding.detail)
+            again = tenacity.AsyncRetrying(
+                retry=tenacity.retry_if_exception_type((Outdated, StoreError)), wait=tenacity.wait_fixed(AGAIN_AFTER)
+            )
+            await again(self._record, release, key[2], finding)
+        finally:
+            del self._running[key]
+        self._wake(app.name)
+
+    async def _found(self, app: App, release: Release, gate: Gate) -> Finding:
+        try:
+            async with asyncio.timeout(gate.timeout.total_seconds()):
+                return await self._checks[gate.kind](app, release, gate)
+        except TimeoutError:
+            return unclear(f"it was not through after {gate.timeout.total_seconds():g} s")
+        except Exception:
+            reference = secrets.token_hex(2)
+            log.exception("gate broke", release=release, gate=gate.name, ref=reference)
+            return unclear(f"something broke on our side (ref {reference})")
+
+    async def _record(self, release: Release, run: GateResult, finding: Finding) -> None:
+        known = await self._store.labelled(release.label)
+        ended = known and gates.end(known, run, finding.verdict, finding.detail, self._clock.now())
+        if ended:
+            await self._store.update(ended, _told(run, finding))
+
+
+def _told(run: GateResult, finding: Finding) -> Event:
+    said = {Verdict.PASSED: "passed", Verdict.FAILED: "failed"}.get(finding.verdict, "came to no verdict")
+    return Event(f"gate:{finding.verdict}", f"gate {run.gate} {said}: {finding.detail}", detail={"gate": run.gate})
