@@ -21,6 +21,10 @@ from bot.clusters.errors import ClusterError
 from bot.clusters.several import SeveralClusters
 from bot.controller import Controller
 from bot.desk import Desk
+from bot.gates import GateRunner
+from bot.gates.finding import Check
+from bot.gates.http import HttpCheck
+from bot.gates.prometheus import PrometheusCheck
 from bot.health import health
 from bot.registry import Registry
 from bot.settings import Settings
@@ -115,6 +119,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         def changed(cluster: str, namespace: str) -> None:
             controller.changed(cluster, namespace)
 
+        def wake(app: str) -> None:
+            controller.wake(app)
+
         store_id = await store.identity()
 
         def backends(name: str) -> BothBackends:
@@ -123,7 +130,14 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
 
         cluster = SeveralClusters({name: backends(name) for name in apis})
         adopting = Adopting(store, cluster, client.people, settings.people, clock)
-        controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock, adopting)
+        visits = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        checks: dict[str, Check] = {
+            "http": HttpCheck(visits, cluster.preview_inside),
+            "prometheus": PrometheusCheck(visits, settings.prometheus),
+        }
+        gates = GateRunner(store, checks, wake, clock)
+        stack.push_async_callback(gates.close)
+        controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock, adopting, gates)
         desk = Desk(settings.apps, store, cluster, registry, controller, clock)
         client.attend(desk, controller.wake)
         yield Parts(client, controller, desk, cluster, apis)

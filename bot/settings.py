@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.gates.prometheus import Server
 from bot.policy import Credentials, CurrentNamespace, Policy, SettingsError, read_policy
 from bot.registry.hosts import RegistryHost
 from bot.release.app import App
@@ -127,6 +128,7 @@ class Settings:
     database_url: str
     clusters: Mapping[str, Credentials] = field(default_factory=dict)
     """Of each cluster that has apps, by the name that they use; "" is the one that the environment leads to."""
+    prometheus: Server | None = None
     people: Mapping[str, int] = field(default_factory=dict)
     """Discord user ids, by the names under which releases are begun elsewhere."""
     discord_api_url: str | None = None
@@ -171,6 +173,7 @@ def load(current_namespace: CurrentNamespace | None = None) -> Settings:
         discord_gateway_url=_bare(environment.discord_gateway_url),
         clusters=_clusters(policy, environment.kubeconfig),
         people=policy.people,
+        prometheus=policy.prometheus,
         docker_config=environment.docker_config,
         health=environment.health(),
         log_level=environment.log_level,

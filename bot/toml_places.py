@@ -6,6 +6,7 @@ list has the line of what holds it; text that only looks like a key, inside a mu
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 Loc = tuple[str | int, ...]
@@ -14,7 +15,7 @@ Loc = tuple[str | int, ...]
 _BARE = r"[A-Za-z0-9_-]+"
 _KEY = rf"""(?:{_BARE}|"[^"]*"|'[^']*')"""
 _DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
-_HEADER_LINE = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]")
+_HEADER_LINE = re.compile(rf"\s*\[(?P<many>\[?)\s*(?P<name>{_DOTTED})\s*\]")
 _VALUE_LINE = re.compile(rf"\s*({_DOTTED})\s*=")
 
 
@@ -27,8 +28,10 @@ class TomlPlaces:
 
     def line(self, loc: Loc) -> int | None:
         """Of the value, or of the nearest thing around it that has a line."""
-        names = tuple(part for part in loc if isinstance(part, str))
-        return next((self._lines[names[:end]] for end in range(len(names), 0, -1) if names[:end] in self._lines), None)
+        around = (loc[:end] for end in range(len(loc), 0, -1))
+        # What is written as a list in one value has one line; what has headers of its own, `[[…]]`, has one each.
+        known = (each for part in around for each in (part, _names(part)) if each in self._lines)
+        return next((self._lines[each] for each in known), None)
 
     def of(self, loc: Loc) -> str:
         """Such as `greenlight.toml:12: [apps.mochi] slots[1]`."""
@@ -46,13 +49,22 @@ def header(table: Sequence[str | int]) -> str:
     return f"[{'.'.join(_quoted(str(part)) for part in table)}]"
 
 
-def _key_lines(text: str) -> dict[tuple[str, ...], int]:
-    lines: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
+def _names(loc: Loc) -> Loc:
+    return tuple(part for part in loc if isinstance(part, str))
+
+
+def _key_lines(text: str) -> dict[Loc, int]:
+    lines: dict[Loc, int] = {}
+    table: Loc = ()
+    met: Counter[Loc] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
         if match := _HEADER_LINE.match(line):
-            table = _parts(match[1])
+            table = _parts(match["name"])
             lines.setdefault(table, number)
+            if match["many"]:
+                met[table] += 1
+                table = (*table, met[table] - 1)
+                lines.setdefault(table, number)
         elif match := _VALUE_LINE.match(line):
             lines.setdefault(table + _parts(match[1]), number)
     return lines

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.clusters.cluster import Link, Links
+from bot.release import gates
 from bot.release.app import App, Native
 from bot.release.approvals import Tally, Vote, tally
 from bot.release.machine import DRAIN
@@ -110,7 +111,7 @@ def view(
         preview=links_to(links.preview, seen is not None and bool(seen.candidate.ready)),
         progress=(seen.candidate.ready, seen.candidate.wanted) if seen and release.staged else None,
         moved_by=moved_by,
-        checks=seen.checks if seen and current else (),
+        checks=(*gates.checks(app, release), *(seen.checks if seen else ())) if current else (),
     )
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from bot.clusters.api import GATEWAY, HTTP_ROUTE, INGRESS, SERVICE, Api, Json, Kind
 from bot.clusters.cluster import Links
-from bot.clusters.errors import Forbidden, Missing
+from bot.clusters.errors import Forbidden, Missing, Unfit
 from bot.clusters.links import best_link
+from bot.clusters.reading import name
 from bot.release.app import App
 
 
@@ -46,3 +47,13 @@ async def optional(api: Api, kind: Kind, namespace: str) -> list[Json]:
         return (await api.list(kind, namespace)).items
     except (Missing, Forbidden):
         return []
+
+
+def inside(service: Json) -> str:
+    """The address of a Service for whoever is in its cluster, by its port `http` or its first. Raises `Unfit`."""
+    ports = service["spec"].get("ports") or []
+    port = next((each for each in ports if each.get("name") == "http"), ports[0] if ports else None)
+    if port is None:
+        raise Unfit(f"Service {name(service)} has no port", "give it one, or name the gate's `url`.")
+    metadata = service["metadata"]
+    return f"http://{metadata['name']}.{metadata['namespace']}.svc:{port['port']}"

@@ -65,3 +65,6 @@ class BothBackends:
 
     async def links(self, app: App) -> Links:
         return await self._by_app[app.name].links(app)
+
+    async def preview_inside(self, app: App) -> str:
+        return await self._by_app[app.name].preview_inside(app)

@@ -149,3 +149,6 @@ class Cluster(Protocol):
         """A version that is neither live nor that of `newest`, where others may begin releases too."""
 
     async def links(self, app: App) -> Links: ...
+
+    async def preview_inside(self, app: App) -> str:
+        """Under which address the cluster itself reaches the app's preview Service. Raises `ClusterError`."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.clusters import adoption
-from bot.clusters.addresses import optional, read_links
+from bot.clusters.addresses import inside, optional, read_links
 from bot.clusters.api import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -175,6 +175,9 @@ class NativeCluster:
 
     async def links(self, app: App) -> Links:
         return await read_links(self._api, app, app.native.service, app.native.preview)
+
+    async def preview_inside(self, app: App) -> str:
+        return inside(sound(SERVICE, await self._api.get(SERVICE, app.namespace, app.native.preview)))
 
     async def _if_there(self, kind: Kind, namespace: str, called: str) -> Json | None:
         """None when nobody has made it, or somebody deleted it."""

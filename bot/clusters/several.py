@@ -54,3 +54,6 @@ class SeveralClusters:
 
     async def links(self, app: App) -> Links:
         return await self._clusters[app.cluster].links(app)
+
+    async def preview_inside(self, app: App) -> str:
+        return await self._clusters[app.cluster].preview_inside(app)

@@ -27,6 +27,8 @@ class HttpCheck:
 
     async def __call__(self, app: App, release: Release, gate: Gate) -> Finding:  # noqa: ARG002 - as others are called
         wanted = gate.check
+        if not isinstance(wanted, Http):
+            raise TypeError(f"gate {gate.name} asks no address")
         try:
             url = wanted.url or await self._inside(app) + wanted.path
         except ClusterError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from bot.policy.gates import PrometheusTable, relative
 from bot.policy.sentences import EXAMPLES
 from bot.policy.tables import AppTable, ArgoTable, FileTable, NativeTable, RegistryTable
 from bot.policy.values import shown
@@ -38,10 +39,32 @@ def _of_app(file: FileTable, app: NativeTable | ArgoTable, namespace: str) -> It
     if app.cluster and app.cluster not in file.clusters:
         known = ", ".join(shown(each) for each in file.clusters) or "none"
         yield ("cluster",), f"{shown(app.cluster)} is no table [clusters.{app.cluster}] of this file; there is {known}."
+    yield from _of_gates(file, app)
     for loc, role in _roles(app):
         if role == file.guild:
             # Discord: the role that everybody has carries the id of its guild.
             yield loc, f"{role} is the server's own id, and so the role @everyone: name a real role."
+
+
+def _of_gates(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
+    names: set[str] = set()
+    for index, gate in enumerate(app.gates):
+        if gate.name in names:
+            yield (
+                ("gates", index, "name"),
+                f"{shown(gate.name)} is the name of two gates: nobody could tell them apart.",
+            )
+        names.add(gate.name)
+        if isinstance(gate, PrometheusTable):
+            if file.prometheus is None:
+                yield ("gates", index, "kind"), "needs a table [prometheus] with its `url`."
+            if relative(gate) != gate.baseline:
+                yield (
+                    ("gates", index, "pass"),
+                    'compares with a multiple, as in "<= 1.2x", where `baseline = true`, and else with a number.',
+                )
+            if gate.for_ is not None and gate.for_ >= gate.timeout:
+                yield ("gates", index, "for"), "is as long as `timeout`: it could never pass."
 
 
 def _objects(app: NativeTable | ArgoTable) -> Iterator[tuple[str, str, str]]:

@@ -8,7 +8,9 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from bot.gates.prometheus import Server
 from bot.policy.contradictions import contradictions
+from bot.policy.gates import gate, server
 from bot.policy.sentences import faults
 from bot.policy.tables import ArgoTable, ClusterTable, FileTable, NativeTable, RegistryTable, depth
 from bot.registry.hosts import RegistryHost
@@ -48,6 +50,7 @@ class Policy:
     """By the names that apps use."""
     people: Mapping[str, int] = field(default_factory=dict)
     """Discord user ids, by the names under which releases are begun elsewhere."""
+    prometheus: Server | None = None
 
 
 def read_policy(file: Path, current_namespace: CurrentNamespace | None = None) -> Policy:
@@ -87,6 +90,7 @@ def read_policy(file: Path, current_namespace: CurrentNamespace | None = None) -
         MappingProxyType(registries),
         MappingProxyType(clusters),
         MappingProxyType(shape.people),
+        server(shape.prometheus),
     )
 
 
@@ -113,6 +117,7 @@ def _app(name: str, table: NativeTable | ArgoTable, namespace: str) -> App:
         links=MappingProxyType(table.links.model_dump(exclude_none=True)),
         notify=table.notify,
         cluster=table.cluster,
+        gates=tuple(map(gate, table.gates)),
     )
 
 

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 from pydantic_core import ErrorDetails
 
+from bot.policy.gates import SORTS, UNKNOWN
 from bot.policy.tables import ROLLED, SLOTTED, keys_of, tables_at
 from bot.policy.values import shown
 from bot.toml_places import Loc, header
@@ -17,6 +18,9 @@ _FIXES = {
     "list_type": "must be a list, [ … ], not {shown}.",
     "dict_type": "must be a table, not {shown}.",
     "model_type": "must be a table, not {shown}.",
+    "literal_error": "must be one of {expected}, in quotes, not {shown}.",
+    "less_than_equal": "must be at most {le}, not {shown}.",
+    "string_too_short": "is empty.",
     "model_attributes_type": "must be a table, not {shown}.",
     "enum": "must be one of {expected}, in quotes, not {shown}.",
 }
@@ -53,9 +57,12 @@ _TOO_MUCH = "extra_forbidden"
 _OR_ROLLOUT = ' with `service` and `preview`, or rollout = "<Rollout>" if it runs on Argo Rollouts'
 
 
+_SORTS = {SLOTTED, ROLLED, *SORTS.values(), UNKNOWN}
+
+
 def _place(loc: Loc) -> Loc:
     """As it stands in the file: without what pydantic says of which table it took."""
-    return (*loc[:2], *loc[3:]) if loc[2:3] in {(SLOTTED,), (ROLLED,)} else loc
+    return tuple(part for part in loc if part not in _SORTS)
 
 
 def _is_where(loc: Loc) -> bool:
@@ -88,6 +95,11 @@ EXAMPLES = {
     "approval": "a table [apps.<name>.approval] with require = [{ roles = [<role id>], count = 1 }]",
     "require": "require = [{ roles = [<role id>], count = 1 }]",
     "roles": "roles = [<role id>]",
+    "kind": 'kind = "http" or kind = "prometheus"',
+    "name": 'name = "<what people call it>"',
+    "query": "query = '<PromQL that gives one number>'",
+    "pass": 'pass = "< 0.01"',
+    "url": 'url = "https://prometheus.example.com"',
 }
 
 

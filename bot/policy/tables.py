@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from bot.policy.gates import AnyGate, ExpectTable, HttpTable, PrometheusServerTable, PrometheusTable
 from bot.policy.values import (
     Address,
     AppName,
@@ -74,6 +75,7 @@ class AppTable(Table):
     links: LinksTable = LinksTable()
     approval: ApprovalTable
     timing: TimingTable = TimingTable()
+    gates: list[AnyGate] = []
 
 
 class NativeTable(AppTable):
@@ -131,6 +133,7 @@ class FileTable(Table):
     people: dict[PersonName, User] = {}
     clusters: dict[ClusterName, ClusterTable] = {}
     registries: dict[RegistryName, RegistryTable] = {}
+    prometheus: PrometheusServerTable | None = None
 
 
 def tables_at(parents: Sequence[str]) -> tuple[type[BaseModel], ...]:
@@ -146,8 +149,14 @@ def tables_at(parents: Sequence[str]) -> tuple[type[BaseModel], ...]:
             return (TimingTable,)
         case ["apps", _, "links"]:
             return (LinksTable,)
+        case ["apps", _, "gates"]:
+            return HttpTable, PrometheusTable
+        case ["apps", _, "gates", "expect"]:
+            return (ExpectTable,)
         case ["clusters", _]:
             return (ClusterTable,)
+        case ["prometheus"]:
+            return (PrometheusServerTable,)
         case _:
             return (RegistryTable,) if parents else (FileTable,)
 
@@ -160,11 +169,11 @@ def keys_of(*tables: type[BaseModel]) -> list[str]:
 def depth(loc: Loc) -> int:
     """How many parts of the path are tables that people write with a header of their own."""
     match loc:
-        case ("apps", _, "approval" | "timing" | "links", *_):
+        case ("apps", _, "approval" | "timing" | "links" | "gates", *_):
             return 3
         case ("apps" | "clusters" | "registries", *_):
             return 2
-        case ("people", *_):
+        case ("people" | "prometheus", *_):
             return 1
         case _:
             return 0

@@ -113,6 +113,17 @@ def _ca(value: str, info: ValidationInfo) -> str:
     return str(path)
 
 
+def _secret(value: str, info: ValidationInfo) -> str:
+    """A relative path counts from where the file stands that names it; it is read when it is needed."""
+    path = Path(info.context or "") / Path(value).expanduser()
+    try:
+        path.read_bytes()
+    except (OSError, ValueError) as why:
+        reason = why.strerror if isinstance(why, OSError) else "not a path"
+        refuse(f"{shown(value)} cannot be read ({reason}): name the file that holds it, and nothing else.")
+    return str(path)
+
+
 def _cluster_name(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):
         refuse("is not a cluster's name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends; people read it on the cards.")
@@ -167,6 +178,7 @@ Repository = Annotated[str, AfterValidator(_repository)]
 RegistryName = Annotated[str, AfterValidator(_host)]
 Mirror = Annotated[str, AfterValidator(_mirror)]
 CertificateFile = Annotated[str, AfterValidator(_ca)]
+SecretFile = Annotated[str, AfterValidator(_secret)]
 ClusterName = Annotated[str, AfterValidator(_cluster_name)]
 AppName = Annotated[str, AfterValidator(_app_name)]
 PersonName = Annotated[str, AfterValidator(_person_name)]

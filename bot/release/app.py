@@ -81,12 +81,42 @@ class Http:
     """For each answer."""
 
 
+class Comparison(StrEnum):
+    BELOW = "<"
+    AT_MOST = "<="
+    ABOVE = ">"
+    AT_LEAST = ">="
+
+    def holds(self, value: float, bound: float) -> bool:
+        """Never for NaN."""
+        return {
+            Comparison.BELOW: value < bound,
+            Comparison.AT_MOST: value <= bound,
+            Comparison.ABOVE: value > bound,
+            Comparison.AT_LEAST: value >= bound,
+        }[self]
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A query whose one value has to be as expected, each time that it is asked for."""
+
+    query: str
+    """PromQL, in which `{label}`, `{app}`, `{namespace}` stand for the candidate's."""
+    comparison: Comparison
+    bound: float
+    baseline: bool = False
+    """`bound` is a multiple of what the same query gives for the live version."""
+    lasts: timedelta = timedelta()
+    """For how long it has to hold."""
+
+
 @dataclass(frozen=True)
 class Gate:
     """An automatic check of the candidate, before people's approval can lead to the switch."""
 
     name: str
-    check: Http
+    check: Http | Prometheus
     mode: Mode = Mode.BLOCK
     timeout: timedelta = timedelta(minutes=5)
 

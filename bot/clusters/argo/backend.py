@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from bot.clusters.addresses import optional, read_links
+from bot.clusters.addresses import inside, optional, read_links
 from bot.clusters.api import (
     ANALYSIS_RUN,
     DEPLOYMENT,
@@ -229,6 +229,9 @@ class ArgoCluster:
     async def links(self, app: App) -> Links:
         rollout = await self._rollout(app)
         return await read_links(self._api, app, active_service(rollout), preview_service(rollout))
+
+    async def preview_inside(self, app: App) -> str:
+        return inside(await self._service(app, preview_service(await self._rollout(app))))
 
     # How it is done
 

@@ -1,0 +1,161 @@
+"""Asks a Prometheus for a value of the candidate: it has to be as expected, each time, for as long as is asked for.
+
+The HTTP API is that of Prometheus' documentation: `GET /api/v1/query`, an instant vector with one sample or a scalar.
+"""
+
+import asyncio
+import json
+import math
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bot.clusters.cluster import label_of
+from bot.gates.finding import Finding, failed, passed, unclear
+from bot.release.app import App, Gate, Prometheus
+from bot.release.record import Release
+
+EVERY = timedelta(seconds=5)
+"""Between two queries of one gate."""
+WITHIN = 10.0
+"""Seconds for one answer."""
+LONGEST = 1024 * 1024
+SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where Prometheus is, and how it knows us. The files are read for every query, since secrets are rotated."""
+
+    url: str
+    token: Path | None = None
+    user: str = ""
+    password: Path | None = None
+    ca: Path | None = None
+
+    def headers(self) -> Mapping[str, str]:
+        """Raises OSError."""
+        if self.token is not None:
+            return {"Authorization": f"Bearer {self.token.read_text('utf-8').strip()}"}
+        if self.password is not None:
+            return {"Authorization": aiohttp.encode_basic_auth(self.user, self.password.read_text("utf-8").strip())}
+        return {}
+
+    def trust(self) -> ssl.SSLContext | bool:
+        """Raises OSError."""
+        return True if self.ca is None else ssl.create_default_context(cafile=self.ca)
+
+
+class NoValueError(Exception):
+    """There is none; the text says why. `passing`: it may come."""
+
+    def __init__(self, why: str, *, passing: bool = False) -> None:
+        super().__init__(why)
+        self.passing = passing
+
+
+class PrometheusCheck:
+    """`pause` waits so many seconds."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, server: Server | None, pause: Callable[[float], Any] = asyncio.sleep
+    ) -> None:
+        self._session = session
+        self._server = server
+        self._pause = pause
+
+    async def __call__(self, app: App, release: Release, gate: Gate) -> Finding:
+        wanted = gate.check
+        if not isinstance(wanted, Prometheus):
+            raise TypeError(f"gate {gate.name} is no query")
+        asked, why = 0, "no value came"
+        times = max(1, math.ceil(wanted.lasts / EVERY) + 1)
+        limit = asyncio.get_running_loop().time() + gate.timeout.total_seconds() - WITHIN
+        value, bound = math.nan, wanted.bound
+        while asked < times:
+            try:
+                value, bound = await self._measured(app, release, wanted)
+            except NoValueError as error:
+                why = str(error)
+                if not error.passing or asyncio.get_running_loop().time() > limit:
+                    return unclear(why)
+            else:
+                if not wanted.comparison.holds(value, bound):
+                    return failed(f"{value:.4g}, wanted {wanted.comparison} {bound:.4g}")
+                asked += 1
+            if asked < times:
+                await self._pause(EVERY.total_seconds())
+        return passed(f"{value:.4g} {wanted.comparison} {bound:.4g}")
+
+    async def _measured(self, app: App, release: Release, wanted: Prometheus) -> tuple[float, float]:
+        """What was measured, and what it is compared with. Raises `NoValueError`."""
+        value = await self._value(filled(wanted.query, app, release.label))
+        if not wanted.baseline:
+            return value, wanted.bound
+        label = label_of(release.previous)
+        if not label:
+            raise NoValueError("what is live was there before Greenlight, so there is nothing to compare with")
+        return value, wanted.bound * await self._value(filled(wanted.query, app, label))
+
+    async def _value(self, query: str) -> float:
+        server = self._server
+        if server is None:
+            raise NoValueError("no table [prometheus] says where it is asked for")
+        try:
+            async with self._session.get(
+                f"{server.url.rstrip('/')}/api/v1/query",
+                params={"query": query},
+                headers=server.headers(),
+                ssl=server.trust(),
+                timeout=aiohttp.ClientTimeout(WITHIN),
+                allow_redirects=False,
+            ) as answer:
+                body = await answer.content.read(LONGEST)
+                status = answer.status
+        except TimeoutError:
+            raise NoValueError(f"Prometheus did not answer within {WITHIN:g} s", passing=True) from None
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+            raise NoValueError(f"the certificate of Prometheus is not right: {error}") from error
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+            raise NoValueError(f"Prometheus cannot be reached: {error}", passing=True) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise NoValueError(f"Prometheus cannot be asked: {error}") from error
+        return value_of(status, body)
+
+
+def filled(query: str, app: App, label: str) -> str:
+    """The query about one version. What is filled in stays inside the quotes that stand around it."""
+    for name, value in {"label": label, "app": app.name, "namespace": app.namespace}.items():
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        query = query.replace(f"{{{name}}}", escaped)
+    return query
+
+
+def value_of(status: int, body: bytes) -> float:
+    """The one number of an answer. Raises `NoValueError`: anything else is none."""
+    try:
+        answer = json.loads(body)
+        if answer["status"] != "success":
+            raise NoValueError(f"Prometheus refused the query: {str(answer.get('error'))[:SHOWN]}")
+        kind, result = answer["data"]["resultType"], answer["data"]["result"]
+        if kind == "vector":
+            if not result:
+                raise NoValueError("the query gives no data", passing=True)
+            if len(result) > 1:
+                raise NoValueError(f"the query gives {len(result)} series where one is wanted")
+            sample = result[0]["value"]
+        elif kind == "scalar":
+            sample = result
+        else:
+            raise NoValueError(f"the query gives a {kind[:SHOWN]}, not one number")
+        value = float(sample[1])
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        raise NoValueError(f"Prometheus answered {status} with what is no result") from None
+    if not math.isfinite(value):
+        raise NoValueError(f"the query gives {sample[1]}, which is no number", passing=True)
+    return value

@@ -1,0 +1,121 @@
+"""The tables `[[apps.<name>.gates]]` and `[prometheus]`."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from bot.gates.prometheus import Server
+from bot.policy.values import Address, CertificateFile, Duration, Name, SecretFile, refuse, shown
+from bot.release.app import Comparison, Gate, Http, Mode, Prometheus
+
+HTTP, QUERY, UNKNOWN = "a gate of kind http", "a gate of kind prometheus", "a gate"
+"""Which sort a gate's table is. Pydantic puts it into the way to each of its faults."""
+SORTS = {"http": HTTP, "prometheus": QUERY}
+_PASS = re.compile(r"\s*(?P<comparison><=|>=|<|>)\s*(?P<bound>[0-9]+(?:\.[0-9]+)?)\s*(?P<times>x?)\s*")
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ExpectTable(Table):
+    status: Annotated[int, Field(ge=100, le=599)] = Http.status
+    headers: dict[str, str] = {}
+    body: str = ""
+    json_: Annotated[dict[str, Any], Field(alias="json")] = {}
+
+
+class GateTable(Table):
+    name: Name
+    kind: str
+    mode: Annotated[Mode, Field(strict=False)] = Gate.mode
+    timeout: Duration = Gate.timeout
+
+
+def _path(value: str) -> str:
+    if not re.fullmatch(r"/[!-~]*", value):
+        refuse(f'{shown(value)} is not a path: it begins with "/", and has no spaces.')
+    return value
+
+
+class HttpTable(GateTable):
+    kind: Literal["http"]
+    path: Annotated[str, AfterValidator(_path)] = Http.path
+    url: Address | None = None
+    expect: ExpectTable = ExpectTable()
+    repeat: Annotated[int, Field(ge=1, le=1000)] = Http.repeat
+    within: Duration = Http.within
+
+
+def _pass(value: str) -> str:
+    if not _PASS.fullmatch(value):
+        refuse(f'{shown(value)} is no comparison: write it like "< 0.01", ">= 99.5" or, with a baseline, "<= 1.2x".')
+    return value
+
+
+class PrometheusTable(GateTable):
+    kind: Literal["prometheus"]
+    query: Annotated[str, Field(min_length=1)]
+    pass_: Annotated[str, Field(alias="pass"), AfterValidator(_pass)]
+    for_: Annotated[Duration | None, Field(alias="for")] = None
+    baseline: bool = Prometheus.baseline
+
+
+class UnknownTable(GateTable):
+    kind: Literal["http", "prometheus"]
+
+
+def _sort(table: Any) -> str:
+    return SORTS.get(str(table.get("kind")), UNKNOWN) if isinstance(table, dict) else UNKNOWN
+
+
+AnyGate = Annotated[
+    Annotated[HttpTable, Tag(HTTP)] | Annotated[PrometheusTable, Tag(QUERY)] | Annotated[UnknownTable, Tag(UNKNOWN)],
+    Discriminator(_sort),
+]
+
+
+class PrometheusServerTable(Table):
+    url: Address
+    token: SecretFile | None = None
+    user: str = ""
+    password: SecretFile | None = None
+    ca: CertificateFile | None = None
+
+
+def gate(table: HttpTable | PrometheusTable | UnknownTable) -> Gate:
+    return Gate(table.name, _check(table), table.mode, table.timeout)
+
+
+def _check(table: HttpTable | PrometheusTable | UnknownTable) -> Http | Prometheus:
+    if isinstance(table, HttpTable):
+        asked = table.expect
+        return Http(
+            table.path,
+            table.url or "",
+            asked.status,
+            asked.headers,
+            asked.body,
+            asked.json_,
+            table.repeat,
+            table.within,
+        )
+    if isinstance(table, PrometheusTable) and (match := _PASS.fullmatch(table.pass_)):
+        lasts = {} if table.for_ is None else {"lasts": table.for_}
+        return Prometheus(table.query, Comparison(match["comparison"]), float(match["bound"]), table.baseline, **lasts)
+    raise TypeError(f"gate {table.name} was read as what it is not")
+
+
+def relative(table: PrometheusTable) -> bool:
+    """Whether it compares with a multiple."""
+    match = _PASS.fullmatch(table.pass_)
+    return bool(match and match["times"])
+
+
+def server(table: PrometheusServerTable | None) -> Server | None:
+    if table is None:
+        return None
+    token, password, ca = (None if file is None else Path(file) for file in (table.token, table.password, table.ca))
+    return Server(table.url, token, table.user, password, ca)
