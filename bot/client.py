@@ -23,9 +23,10 @@ from bot.budget import ANSWER_WITHIN, Backoff, Budget
 from bot.desk import Desk
 from cogs import words
 from cogs.answer import OtherGuild, Pressed, Written, explain
-from cogs.buttons import ReleaseButton
+from cogs.buttons import GateButton, ReleaseButton
 from cogs.cards import Cards
 from cogs.deploy import Deploy
+from cogs.gates import Gates
 from cogs.history import History, PageButton
 from cogs.people import People
 from cogs.presses import Presses
@@ -140,13 +141,14 @@ class Greenlight(commands.Bot):
         await self._sync(desk)
 
     async def _add_commands(self, desk: Desk) -> None:
-        self.add_dynamic_items(ReleaseButton, PageButton)
+        self.add_dynamic_items(ReleaseButton, GateButton, PageButton)
         for cog in (
             Deploy(desk, self.cards),
             Rollback(desk, self.cards),
             StatusOf(desk, self.cards),
             History(desk, self.cards),
             Presses(desk, self.cards),
+            Gates(desk),
             Votes(self, self.guild.id, desk, self.cards, self.people, self._wake),
         ):
             await self.add_cog(cog)

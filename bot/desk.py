@@ -17,6 +17,7 @@ from bot.ballot_box import TRIES, BallotBox, found, too_quick
 from bot.clusters.cluster import Cluster, Links, Start, label_of
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
+from bot.gatekeeper import Gatekeeper
 from bot.in_service import InService
 from bot.opening import Opening, random_token, short
 from bot.ports import Clock, Images
@@ -98,6 +99,8 @@ class Desk:
         self._repositories = Repositories(cluster)
         box = BallotBox(apps, store, controller.wake, controller.expecting)
         self.vote, self.withdraw, self.recount = box.vote, box.withdraw, box.recount
+        keeper = Gatekeeper(apps, store, controller.wake, clock)
+        self.repeat_gate, self.accept_gate = keeper.repeat, keeper.accept
 
     # What people do
 

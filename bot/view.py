@@ -66,6 +66,10 @@ class View:
     moved_by: str = ""
     """Who took the traffic away from a release that was done, unless a newer release did."""
     checks: tuple[Check, ...] = ()
+    repeatable: tuple[str, ...] = ()
+    """The gates that may be run again, by name."""
+    acceptable: tuple[str, ...] = ()
+    """Those of them that an approver may accept."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ def view(
         progress=(seen.candidate.ready, seen.candidate.wanted) if seen and release.staged else None,
         moved_by=moved_by,
         checks=(*gates.checks(app, release), *(seen.checks if seen else ())) if current else (),
+        repeatable=gates.repeatable(app, release) if current else (),
+        acceptable=gates.acceptable(app, release) if current else (),
     )
 
 

@@ -1,6 +1,7 @@
 """The buttons below a card. What one means stands in its custom id, so that it still works after a restart."""
 
 import re
+from enum import StrEnum
 from typing import Any, Self
 
 import discord
@@ -54,6 +55,40 @@ class ReleaseButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=ID)
         interaction.client.dispatch(PRESSED, interaction, *self._pressed)
 
 
+GATE_PRESSED = "gate_button"
+"""The event that a press becomes: the interaction, the app, the number, what is asked for, and the gate."""
+GATE_ID = r"greenlight:(?P<app>[^:]{1,32}):(?P<number>\d{1,9}):(?P<wish>again|accept):(?P<gate>[a-z0-9-]{1,32})"
+
+
+def gate_id(app: str, number: int, wish: "Wish", gate: str) -> str:
+    return f"greenlight:{app}:{number}:{wish}:{gate}"
+
+
+class Wish(StrEnum):
+    AGAIN = "again"
+    ACCEPT = "accept"
+
+
+class GateButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=GATE_ID):
+    def __init__(self, app: str, number: int, wish: Wish, gate: str, row: int | None = None) -> None:
+        label = words.accept_gate(gate) if wish is Wish.ACCEPT else words.repeat_gate(gate)
+        super().__init__(discord.ui.Button(label=label, custom_id=gate_id(app, number, wish, gate), row=row))
+        self._pressed = (app, number, wish, gate)
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction,  # noqa: ARG003 - discord.py's signature
+        item: discord.ui.Item[Any],  # noqa: ARG003 - the same
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        return cls(match["app"], int(match["number"]), Wish(match["wish"]), match["gate"])
+
+    async def callback(self, interaction: discord.Interaction) -> None:
+        interaction.client.dispatch(GATE_PRESSED, interaction, *self._pressed)
+
+
 class CardButtons(discord.ui.View):
     """The rows below a card."""
 
@@ -63,6 +98,9 @@ class CardButtons(discord.ui.View):
             self.add_item(discord.ui.Button(label=link.label, url=link.url, row=0))
         for action in [verb.name.lower() for verb in face.verbs] + [AGAIN] * face.again:
             self.add_item(ReleaseButton(release.app, release.number, action))
+        for row, wish, gates in ((2, Wish.AGAIN, face.repeatable), (3, Wish.ACCEPT, face.acceptable)):
+            for gate in gates:
+                self.add_item(GateButton(release.app, release.number, wish, gate, row))
 
     def is_dispatchable(self) -> bool:
         # The custom ids say it all: discord.py need not remember this view for every card there ever was.

@@ -11,6 +11,7 @@ import discord
 from bot.release.errors import Refused
 from bot.release.image import parse
 from bot.release.record import Cause, Person, Phase, Release
+from bot.release.snapshot import Check
 from bot.release.verbs import Verb
 from bot.view import Kind, Live, View
 from cogs import limits, words
@@ -23,7 +24,9 @@ _NAME = 32  # of a person or a role inside a sentence
 _IMAGE = 100
 _REASON = 300
 _LINES = 10  # of requirements or people in one field
-_GATES = 2  # with whatever each of them measured
+_GATES = 10
+_GATES_LENGTH = 1000  # of all of them together
+_GATE_BUTTONS = 5
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,16 @@ class Face:
     again: bool
     voting: bool
     """Whether votes count, so that the two reactions belong below it."""
+    repeatable: tuple[str, ...] = ()
+    acceptable: tuple[str, ...] = ()
+    """Gates, of which each has a button in the third and fourth row."""
 
     @property
     def fingerprint(self) -> str:
         """The same for two faces that look the same; at most 64 characters."""
         seen = [self.content, self.embed.to_dict(), [(link.label, link.url) for link in self.links]]
-        text = json.dumps([*seen, self.verbs, self.again, self.voting], sort_keys=True)
+        offered = [self.verbs, self.again, self.voting, self.repeatable, self.acceptable]
+        text = json.dumps([*seen, *offered], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -92,6 +99,8 @@ def face(view: View, around: Around) -> Face:
         verbs=view.buttons[:4],
         again=view.current and release.phase is Phase.REVERTED and not release.was_live and not release.restores,
         voting=asks_for_approval(release),
+        repeatable=view.repeatable[:_GATE_BUTTONS],
+        acceptable=view.acceptable[:_GATE_BUTTONS],
     )
 
 
@@ -326,12 +335,15 @@ def _fields(view: View, around: Around) -> list[tuple[str, str]]:
 
 
 def _gates(view: View) -> str:
-    rows = [
-        words.check_line(check.verdict, plain(check.name, 60), plain(check.kind, 20), plain(check.detail, _REASON))
-        for check in view.checks[:_GATES]
-    ]
+    shown = view.checks[:_GATES]
+    each = _GATES_LENGTH // len(shown)
+    rows = [clip(_check(check, each), each) for check in shown]
     rows += [words.and_more(len(view.checks) - _GATES)] if len(view.checks) > _GATES else []
     return "\n".join(rows)
+
+
+def _check(check: Check, most: int) -> str:
+    return words.check_line(check.verdict, plain(check.name, 60), plain(check.kind, 20), plain(check.detail, most))
 
 
 def _way_back(view: View) -> str:

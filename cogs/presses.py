@@ -78,7 +78,7 @@ class Presses(commands.Cog):
                 if verb not in _ASKS_BACK:
                     raise Refused(words.OLD_BUTTON)
                 view = await self._view(match["app"], int(match["number"]))
-                await self._ask(request, view, verb, line(_typed(data), REASON_LIMIT))
+                await self._ask(request, view, verb, line(typed(data), REASON_LIMIT))
             await self._say_done(request, view, verb)
 
     async def _ask_back(self, request: Pressed, interaction: discord.Interaction, view: View, verb: Verb) -> None:
@@ -159,12 +159,12 @@ def _form(view: View, verb: Verb) -> discord.ui.Modal:
     return form
 
 
-def _typed(data: Any) -> str:
+def typed(data: Any) -> str:
     """The text of the form's only input, however Discord nests it."""
     if isinstance(data, dict):
         if isinstance(data.get("value"), str):
             return str(data["value"])
         data = [data.get("component"), *(data.get("components") or [])]
     if isinstance(data, list):
-        return next((found for found in map(_typed, data) if found), "")
+        return next((found for found in map(typed, data) if found), "")
     return ""

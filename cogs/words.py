@@ -227,6 +227,26 @@ def check_line(verdict: Verdict, name: str, kind: str, detail: str) -> str:
     return f"{sign} {name} ({kind}) {said}" + (f": {detail}" if detail else "")
 
 
+def repeat_gate(gate: str) -> str:
+    return f"Repeat {gate}"
+
+
+def accept_gate(gate: str) -> str:
+    return f"Accept {gate} anyway"
+
+
+ACCEPT_REASON = "Reason"
+ACCEPT_HINT = "Why may it be released all the same? Everybody will read it on the card."
+
+
+def gate_repeated(title: str, gate: str) -> str:
+    return f"Gate {gate} of {title} runs again."
+
+
+def gate_accepted(title: str, gate: str) -> str:
+    return f"Gate {gate} of {title} is accepted; it is on the card with your reason."
+
+
 def asked_by(who: str) -> str:
     return f"asked by {who}"
 

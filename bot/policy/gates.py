@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from bot.gates.prometheus import Server
-from bot.policy.values import Address, CertificateFile, Duration, Name, SecretFile, refuse, shown
+from bot.policy.values import Address, CertificateFile, Duration, GateName, SecretFile, refuse, shown
 from bot.release.app import Comparison, Gate, Http, Mode, Prometheus
 
 HTTP, QUERY, UNKNOWN = "a gate of kind http", "a gate of kind prometheus", "a gate"
@@ -28,7 +28,7 @@ class ExpectTable(Table):
 
 
 class GateTable(Table):
-    name: Name
+    name: GateName
     kind: str
     mode: Annotated[Mode, Field(strict=False)] = Gate.mode
     timeout: Duration = Gate.timeout

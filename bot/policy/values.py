@@ -136,6 +136,12 @@ def _app_name(value: str) -> str:
     return value
 
 
+def _gate_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):
+        refuse(f"{shown(value)} is not a gate's name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends.")
+    return value
+
+
 def _person_name(value: str) -> str:
     if not value.strip() or value != value.strip():
         refuse("is not a person's name: write it as it stands in the annotation, without spaces around it.")
@@ -181,6 +187,7 @@ CertificateFile = Annotated[str, AfterValidator(_ca)]
 SecretFile = Annotated[str, AfterValidator(_secret)]
 ClusterName = Annotated[str, AfterValidator(_cluster_name)]
 AppName = Annotated[str, AfterValidator(_app_name)]
+GateName = Annotated[str, AfterValidator(_gate_name)]
 PersonName = Annotated[str, AfterValidator(_person_name)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Address = Annotated[str, AfterValidator(_address)]

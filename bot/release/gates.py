@@ -115,6 +115,23 @@ def accept(release: Release, app: App, name: str, actor: Person, why: str) -> Re
     return replace(release, gates=tuple(accepted if each == result else each for each in release.gates))
 
 
+def repeatable(app: App, release: Release) -> tuple[str, ...]:
+    """The names of the gates that did not pass, and are over."""
+    return tuple(gate.name for gate in app.gates if _is_open(gate, release))
+
+
+def acceptable(app: App, release: Release) -> tuple[str, ...]:
+    """Those of them that may be accepted, and are not."""
+    asking = (gate for gate in app.gates if gate.mode is Mode.ASK and _is_open(gate, release))
+    return tuple(gate.name for gate in asking if not holds(gate, release))
+
+
+def _is_open(gate: Gate, release: Release) -> bool:
+    result = result_of(gate, release)
+    over = result is not None and result.verdict in {Verdict.FAILED, Verdict.NONE}
+    return over and release.phase is Phase.READY
+
+
 def _asked(release: Release, app: App, name: str) -> tuple[Gate, GateResult]:
     gate = next((each for each in app.gates if each.name == name), None)
     result = result_of(gate, release) if gate is not None else None

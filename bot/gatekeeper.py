@@ -1,0 +1,45 @@
+"""What people do about the gates of a release: have one run again, or take one that did not pass upon themselves."""
+
+from collections.abc import Callable, Mapping
+
+from bot.ballot_box import TRIES, found, too_quick
+from bot.ports import Clock
+from bot.release import gates
+from bot.release.app import App
+from bot.release.record import Person, Release
+from bot.store import Event, Outdated, Store
+
+
+class Gatekeeper:
+    """`wake` has the controller look at an app. What people ask raises `Refused` with the reason why not."""
+
+    def __init__(self, apps: Mapping[str, App], store: Store, wake: Callable[[str], None], clock: Clock) -> None:
+        self._apps = apps
+        self._store = store
+        self._wake = wake
+        self._clock = clock
+
+    async def repeat(self, app: str, number: int, gate: str, actor: Person) -> Release:
+        def again(release: Release) -> Release:
+            return gates.again(release, self._apps[app], gate, actor, self._clock.now())
+
+        return await self._change(app, number, again, f"{actor.name} has gate {gate} run again", actor)
+
+    async def accept(self, app: str, number: int, gate: str, actor: Person, why: str) -> Release:
+        def accepted(release: Release) -> Release:
+            return gates.accept(release, self._apps[app], gate, actor, why)
+
+        return await self._change(app, number, accepted, f"{actor.name} accepts gate {gate}: {why}", actor)
+
+    async def _change(
+        self, app: str, number: int, change: Callable[[Release], Release], told: str, actor: Person
+    ) -> Release:
+        for _ in range(TRIES):
+            release = await found(self._store, self._apps, app, number)
+            try:
+                stored = await self._store.update(change(release), Event("gate", told, actor=actor.name))
+            except Outdated:
+                continue
+            self._wake(app)
+            return stored
+        raise too_quick(app)
