@@ -12,10 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.duration import parse_duration
+from bot.gates.prometheus import Server
 from bot.policy import Credentials, read_policy
 from bot.policy import tables as shape
 from bot.registry import RegistryHost
-from bot.release.app import Argo, Native, Notify, Requirement, Switch
+from bot.release.app import Argo, Comparison, Gate, Http, Mode, Native, Notify, Prometheus, Requirement, Switch
 from bot.settings import Environment, LogFormat, LogLevel, SettingsError, load
 
 GUILD, CHANNEL, DEPLOYER, QC, LEAD = (10**17 + n for n in range(1, 6))
@@ -173,8 +174,12 @@ def test_every_key_stands_in_the_example_file():
         shape.RegistryTable,
         shape.RequireTable,
         shape.ClusterTable,
+        shape.HttpTable,
+        shape.PrometheusTable,
+        shape.ExpectTable,
+        shape.PrometheusServerTable,
     )
-    keys = {key for table in tables for key in shape.keys_of(table)} - {"approval", "timing"}
+    keys = {key for table in tables for key in shape.keys_of(table)} - {"approval", "timing", "gates"}
     assert {key for key in keys if f"{key} " not in example} == set()
 
 
@@ -288,6 +293,145 @@ def test_a_policy_cannot_be_changed_afterwards(policy):
         read.guild = 5
 
 
+GATES = """
+[[apps.mochi.gates]]
+name = "smoke"
+kind = "http"
+
+[[apps.mochi.gates]]
+name = "errors"
+kind = "prometheus"
+query = "sum(rate(errors[1m]))"
+pass = "< 0.01"
+
+[prometheus]
+url = "http://prometheus:9090"
+"""
+
+
+def test_gates_have_the_documented_defaults(policy):
+    read = policy(GOOD + GATES)
+    smoke, errors = read.apps["mochi"].gates
+    assert smoke == Gate("smoke", Http(path="/", status=200, repeat=1, within=timedelta(seconds=10)))
+    assert (smoke.mode, smoke.timeout, smoke.kind, errors.kind) == (
+        Mode.BLOCK,
+        timedelta(minutes=5),
+        "http",
+        "prometheus",
+    )
+    assert errors.check == Prometheus("sum(rate(errors[1m]))", Comparison.BELOW, 0.01)
+    assert read.prometheus == Server("http://prometheus:9090")
+
+
+def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
+    for name in ("token", "password"):
+        (tmp_path / name).write_text("secret")
+    read = policy(
+        GOOD
+        + GATES.replace(
+            'kind = "http"',
+            'kind = "http"\npath = "/healthz?deep=1"\nrepeat = 5\nwithin = "2s"\nmode = "ask"\n'
+            'timeout = "1m"\nexpect = { status = 204, headers = { "X-Up" = "1" }, body = "ok", json = { up = true } }',
+        ).replace('pass = "< 0.01"', 'pass = ">= 1.5x"\nbaseline = true\nfor = "2m"')
+        + 'token = "token"\n'
+    )
+    smoke, errors = read.apps["mochi"].gates
+    asked = Http("/healthz?deep=1", "", 204, {"X-Up": "1"}, "ok", {"up": True}, 5, timedelta(seconds=2))
+    assert smoke == Gate("smoke", asked, Mode.ASK, timedelta(minutes=1))
+    wanted = Prometheus("sum(rate(errors[1m]))", Comparison.AT_LEAST, 1.5, baseline=True, lasts=timedelta(minutes=2))
+    assert errors.check == wanted
+    assert read.prometheus.token == tmp_path / "token"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            'kind = "http"',
+            'kind = "htp"',
+            "16: [apps.mochi.gates] [0].kind: must be one of 'http' or 'prometheus', in quotes, not \"htp\".",
+        ),
+        (
+            'kind = "http"\n',
+            "",
+            '14: [apps.mochi.gates] [0].kind: is missing: write kind = "http" or kind = "prometheus".',
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\npath = "healthz"',
+            '17: [apps.mochi.gates] [0].path: "healthz" is not a path: it begins with "/", and has no spaces.',
+        ),
+        ('kind = "http"', 'kind = "http"\nrepeat = 0', "17: [apps.mochi.gates] [0].repeat: must be at least 1, not 0."),
+        (
+            'kind = "http"',
+            'kind = "http"\nrepeat = 5000',
+            "17: [apps.mochi.gates] [0].repeat: must be at most 1000, not 5000.",
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nexpct = {}',
+            "17: [apps.mochi.gates] [0].expct: is not known; did you mean `expect`?",
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nexpect = { statu = 200 }',
+            "17: [apps.mochi.gates] [0].expect.statu: is not known; did you mean `status`?",
+        ),
+        (
+            '"smoke"',
+            '"Smoke test"',
+            '15: [apps.mochi.gates] [0].name: "Smoke test" is not a gate\'s name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends.',
+        ),
+        (
+            '"errors"',
+            '"smoke"',
+            '19: [apps.mochi.gates] [1].name: "smoke" is the name of two gates: nobody could tell them apart.',
+        ),
+        (
+            '"< 0.01"',
+            '"few"',
+            '22: [apps.mochi.gates] [1].pass: "few" is no comparison: write it like "< 0.01", ">= 99.5" or, with a baseline, "<= 1.2x".',
+        ),
+        (
+            '"< 0.01"',
+            '"< 1.2x"',
+            '22: [apps.mochi.gates] [1].pass: compares with a multiple, as in "<= 1.2x", where `baseline = true`, and else with a number.',
+        ),
+        (
+            'pass = "< 0.01"',
+            'pass = "< 0.01"\nfor = "5m"',
+            "23: [apps.mochi.gates] [1].for: is as long as `timeout`: it could never pass.",
+        ),
+        ('pass = "< 0.01"\n', "", '18: [apps.mochi.gates] [1].pass: is missing: write pass = "< 0.01".'),
+        ('"sum(rate(errors[1m]))"', '""', "21: [apps.mochi.gates] [1].query: is empty."),
+        (
+            '"sum(rate(errors[1m]))"',
+            "'up{release=\"{lable}\"}'",
+            "21: [apps.mochi.gates] [1].query: {lable} is not filled in: there are {label}, {app}, {namespace}.",
+        ),
+        (
+            '[prometheus]\nurl = "http://prometheus:9090"',
+            "",
+            "20: [apps.mochi.gates] [1].kind: needs a table [prometheus] with its `url`.",
+        ),
+        (
+            'url = "http://prometheus:9090"',
+            "",
+            '24: [prometheus] url: is missing: write url = "https://prometheus.example.com".',
+        ),
+        (
+            '9090"',
+            '9090"\ntoken = "none"',
+            '26: [prometheus] token: "none" cannot be read (No such file or directory): name the file that holds it, and nothing else.',
+        ),
+    ],
+)
+def test_a_gate_that_cannot_be_is_told_by_line_table_key_and_fix(complaint, before, after, expected):
+    text = GOOD + GATES
+    assert before in text
+    assert complaint(text.replace(before, after, 1)) == f"greenlight.toml:{expected}"
+
+
 # What a wrong one means: one line with file, line, table, key and fix. ------------------------------------------------
 
 ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-click the"
@@ -309,7 +453,7 @@ ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-clic
         ),
         pytest.param(
             f"guild = {GUILD}\ncolour = 1\n{APP}",
-            "greenlight.toml:2: colour: is not known; known here: guild, apps, people, clusters, registries.",
+            "greenlight.toml:2: colour: is not known; known here: guild, apps, people, clusters, registries, prometheus.",
             id="a key like no other",
         ),
         pytest.param(

@@ -26,6 +26,8 @@ WITHIN = 10.0
 """Seconds for one answer."""
 LONGEST = 1024 * 1024
 SHOWN = 200
+PLACEHOLDERS = ("label", "app", "namespace")
+"""What a query may be filled in with, in braces."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class PrometheusCheck:
 
 def filled(query: str, app: App, label: str) -> str:
     """The query about one version. What is filled in stays inside the quotes that stand around it."""
-    for name, value in {"label": label, "app": app.name, "namespace": app.namespace}.items():
+    for name, value in zip(PLACEHOLDERS, (label, app.name, app.namespace), strict=True):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         query = query.replace(f"{{{name}}}", escaped)
     return query

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from bot.gates.prometheus import Server
+from bot.gates.prometheus import PLACEHOLDERS, Server
 from bot.policy.values import Address, CertificateFile, Duration, GateName, SecretFile, refuse, shown
 from bot.release.app import Comparison, Gate, Http, Mode, Prometheus
 
@@ -55,9 +55,17 @@ def _pass(value: str) -> str:
     return value
 
 
+def _query(value: str) -> str:
+    for name in re.findall(r"\{([A-Za-z_]+)\}", value):
+        if name not in PLACEHOLDERS:
+            known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+            refuse(f"{{{name}}} is not filled in: there are {known}.")
+    return value or refuse("is empty.")
+
+
 class PrometheusTable(GateTable):
     kind: Literal["prometheus"]
-    query: Annotated[str, Field(min_length=1)]
+    query: Annotated[str, AfterValidator(_query)]
     pass_: Annotated[str, Field(alias="pass"), AfterValidator(_pass)]
     for_: Annotated[Duration | None, Field(alias="for")] = None
     baseline: bool = Prometheus.baseline

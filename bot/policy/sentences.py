@@ -20,7 +20,6 @@ _FIXES = {
     "model_type": "must be a table, not {shown}.",
     "literal_error": "must be one of {expected}, in quotes, not {shown}.",
     "less_than_equal": "must be at most {le}, not {shown}.",
-    "string_too_short": "is empty.",
     "model_attributes_type": "must be a table, not {shown}.",
     "enum": "must be one of {expected}, in quotes, not {shown}.",
 }
