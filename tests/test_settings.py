@@ -349,80 +349,84 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         (
             'kind = "http"',
             'kind = "htp"',
-            "16: [apps.mochi.gates] [0].kind: must be one of 'http' or 'prometheus', in quotes, not \"htp\".",
+            "17: [apps.mochi.gates] [0].kind: must be one of 'http' or 'prometheus', in quotes, not \"htp\".",
         ),
         (
             'kind = "http"\n',
             "",
-            '14: [apps.mochi.gates] [0].kind: is missing: write kind = "http" or kind = "prometheus".',
+            '15: [apps.mochi.gates] [0].kind: is missing: write kind = "http" or kind = "prometheus".',
         ),
         (
             'kind = "http"',
             'kind = "http"\npath = "healthz"',
-            '17: [apps.mochi.gates] [0].path: "healthz" is not a path: it begins with "/", and has no spaces.',
+            '18: [apps.mochi.gates] [0].path: "healthz" is not a path: it begins with "/", and has no spaces.',
         ),
-        ('kind = "http"', 'kind = "http"\nrepeat = 0', "17: [apps.mochi.gates] [0].repeat: must be at least 1, not 0."),
+        ('kind = "http"', 'kind = "http"\nrepeat = 0', "18: [apps.mochi.gates] [0].repeat: must be at least 1, not 0."),
         (
             'kind = "http"',
             'kind = "http"\nrepeat = 5000',
-            "17: [apps.mochi.gates] [0].repeat: must be at most 1000, not 5000.",
+            "18: [apps.mochi.gates] [0].repeat: must be at most 1000, not 5000.",
         ),
         (
             'kind = "http"',
             'kind = "http"\nexpct = {}',
-            "17: [apps.mochi.gates] [0].expct: is not known; did you mean `expect`?",
+            "18: [apps.mochi.gates] [0].expct: is not known; did you mean `expect`?",
         ),
         (
             'kind = "http"',
             'kind = "http"\nexpect = { statu = 200 }',
-            "17: [apps.mochi.gates] [0].expect.statu: is not known; did you mean `status`?",
+            "18: [apps.mochi.gates] [0].expect.statu: is not known; did you mean `status`?",
         ),
         (
             '"smoke"',
             '"Smoke test"',
-            '15: [apps.mochi.gates] [0].name: "Smoke test" is not a gate\'s name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends.',
+            '16: [apps.mochi.gates] [0].name: "Smoke test" is not a gate\'s name: 1 to 32 of a-z, '
+            "0-9 and `-`, no `-` at the ends.",
         ),
         (
             '"errors"',
             '"smoke"',
-            '19: [apps.mochi.gates] [1].name: "smoke" is the name of two gates: nobody could tell them apart.',
+            '20: [apps.mochi.gates] [1].name: "smoke" is the name of two gates: nobody could tell them apart.',
         ),
         (
             '"< 0.01"',
             '"few"',
-            '22: [apps.mochi.gates] [1].pass: "few" is no comparison: write it like "< 0.01", ">= 99.5" or, with a baseline, "<= 1.2x".',
+            '23: [apps.mochi.gates] [1].pass: "few" is no comparison: write it like "< 0.01", ">= '
+            '99.5" or, with a baseline, "<= 1.2x".',
         ),
         (
             '"< 0.01"',
             '"< 1.2x"',
-            '22: [apps.mochi.gates] [1].pass: compares with a multiple, as in "<= 1.2x", where `baseline = true`, and else with a number.',
+            '23: [apps.mochi.gates] [1].pass: compares with a multiple, as in "<= 1.2x", where '
+            "`baseline = true`, and else with a number.",
         ),
         (
             'pass = "< 0.01"',
             'pass = "< 0.01"\nfor = "5m"',
-            "23: [apps.mochi.gates] [1].for: is as long as `timeout`: it could never pass.",
+            "24: [apps.mochi.gates] [1].for: is as long as `timeout`: it could never pass.",
         ),
-        ('pass = "< 0.01"\n', "", '18: [apps.mochi.gates] [1].pass: is missing: write pass = "< 0.01".'),
-        ('"sum(rate(errors[1m]))"', '""', "21: [apps.mochi.gates] [1].query: is empty."),
+        ('pass = "< 0.01"\n', "", '19: [apps.mochi.gates] [1].pass: is missing: write pass = "< 0.01".'),
+        ('"sum(rate(errors[1m]))"', '""', "22: [apps.mochi.gates] [1].query: is empty."),
         (
             '"sum(rate(errors[1m]))"',
             "'up{release=\"{lable}\"}'",
-            "21: [apps.mochi.gates] [1].query: {lable} is not filled in: there are {label}, {app}, {namespace}.",
+            "22: [apps.mochi.gates] [1].query: {lable} is not filled in: there are {label}, {app}, {namespace}.",
         ),
         (
             '[prometheus]\nurl = "http://prometheus:9090"',
             "",
-            "20: [apps.mochi.gates] [1].kind: needs a table [prometheus] with its `url`.",
+            "21: [apps.mochi.gates] [1].kind: needs a table [prometheus] with its `url`.",
         ),
         (
             'url = "http://prometheus:9090"',
             "",
-            '24: [prometheus] url: is missing: write url = "https://prometheus.example.com".',
+            '25: [prometheus] url: is missing: write url = "https://prometheus.example.com".',
         ),
         (
             '9090"',
             '9090"\ntoken = "none"',
-            '26: [prometheus] token: "none" cannot be read (No such file or directory): name the file that holds it, and nothing else.',
+            '27: [prometheus] token: "none" cannot be read (No such file or directory): name the '
+            "file that holds it, and nothing else.",
         ),
     ],
 )
@@ -453,7 +457,8 @@ ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-clic
         ),
         pytest.param(
             f"guild = {GUILD}\ncolour = 1\n{APP}",
-            "greenlight.toml:2: colour: is not known; known here: guild, apps, people, clusters, registries, prometheus.",
+            "greenlight.toml:2: colour: is not known; known here: guild, apps, people, clusters, registries, "
+            "prometheus.",
             id="a key like no other",
         ),
         pytest.param(

@@ -1,0 +1,133 @@
+"""Gates as people see them: a row each, a button to repeat one that did not pass, and a form to accept one."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.release import gates
+from bot.release.app import Gate, Http, Mode
+from bot.release.record import Phase
+from bot.release.snapshot import Verdict
+
+SMOKE, LOAD = Gate("smoke", Http()), Gate("load", Http(), Mode.ASK)
+
+
+@pytest.fixture
+async def gated(stage):
+    """Deployed, with both gates running; nobody ends them but the test."""
+    stage.world.app = replace(stage.world.app, gates=(SMOKE, LOAD))
+    await stage.restart()
+    await stage.deploy()
+    return stage
+
+
+async def ends(stage, gate, verdict, detail):
+    release = await stage.world.newest()
+    run = gates.result_of(gate, release)
+    await stage.world.store.update(gates.end(release, run, verdict, detail, stage.world.clock.now()))
+    stage.world.controller.wake("mochi")
+    await stage.settle()
+    stage.bot.cards.changed(await stage.world.newest())
+    await stage.settle()
+
+
+async def rows(stage):
+    [embed] = (await stage.card()).embeds
+    [field] = [each for each in embed.fields if each.name == "Gates"]
+    return field.value.split("\n")
+
+
+async def approved(stage):
+    await stage.react(stage.kim)
+    await stage.react(stage.leo)
+
+
+async def test_each_gate_has_a_row_with_what_it_measured(gated):
+    assert await rows(gated) == ["⏳ smoke (http) is running", "⏳ load (http) is running"]
+    await ends(gated, SMOKE, Verdict.PASSED, "5 answers as expected")
+    await ends(gated, LOAD, Verdict.FAILED, "p(95) 412 ms, wanted < 300 ms")
+    assert await rows(gated) == [
+        "✅ smoke (http) passed: 5 answers as expected",
+        r"❌ load (http) failed: p(95) 412 ms, wanted \< 300 ms",
+    ]
+
+
+async def test_an_approved_release_says_which_gate_it_waits_for(gated):
+    await approved(gated)
+    assert (await gated.card()).content == "🟡 mochi #1 (green) cannot be promoted yet: gate smoke is running"
+    await ends(gated, SMOKE, Verdict.NONE, "nobody answered")
+    assert "cannot be promoted yet: gate smoke came to no verdict: nobody answered" in (await gated.card()).content
+    assert await gated.phase() is Phase.READY
+    assert gated.world.serving() == {"blue"}
+
+
+async def test_a_gate_that_did_not_pass_is_repeated_by_whoever_deploys_or_approves(gated):
+    await ends(gated, SMOKE, Verdict.FAILED, "answered 500")
+    await ends(gated, LOAD, Verdict.PASSED, "212 ms")
+    assert "Repeat smoke" in gated.labels(await gated.card())
+    assert "Repeat load" not in gated.labels(await gated.card())
+    await gated.world.advance(minutes=1)
+    answer = await gated.press(gated.guest, "Repeat smoke")
+    assert "may repeat gate smoke of mochi" in answer.response.content
+    answer = await gated.press(gated.ann, "Repeat smoke")
+    assert answer.response.content == "Gate smoke of mochi #1 runs again."
+    assert answer.ephemeral
+    assert (await rows(gated))[0] == "✅ load (http) passed: 212 ms" or "⏳ smoke (http) is running" in await rows(
+        gated
+    )
+    await approved(gated)
+    await ends(gated, SMOKE, Verdict.PASSED, "all well")
+    assert gated.world.serving() == {"green"}
+
+
+async def test_a_gate_that_asks_is_accepted_with_a_reason_that_is_on_the_card(gated):
+    await approved(gated)
+    await ends(gated, SMOKE, Verdict.FAILED, "answered 500")
+    await ends(gated, LOAD, Verdict.FAILED, "412 ms")
+    labels = gated.labels(await gated.card())
+    assert "Accept load anyway" in labels
+    assert "Accept smoke anyway" not in labels
+    answer = await gated.press(gated.ann, "Accept load anyway")
+    assert answer.modal is None
+    assert (
+        "Who asked for a release does not accept" in answer.response.content or "may accept" in answer.response.content
+    )
+    shown = await gated.press(gated.kim, "Accept load anyway")
+    assert shown.modal["title"] == "Accept load anyway"
+    answer = await gated.fill(gated.kim, shown, "the database was\nbeing **copied**")
+    assert answer.response.content == "Gate load of mochi #1 is accepted; it is on the card with your reason."
+    assert "accepted by kim: the database was being" in (await rows(gated))[1]
+    assert "Accept load anyway" not in gated.labels(await gated.card())
+    assert gated.world.serving() == {"blue"}
+    await gated.world.advance(minutes=1)
+    await gated.press(gated.kim, "Repeat smoke")
+    await ends(gated, SMOKE, Verdict.PASSED, "all well")
+    assert gated.world.serving() == {"green"}
+
+
+async def test_the_buttons_still_work_after_a_restart(gated):
+    await ends(gated, SMOKE, Verdict.FAILED, "answered 500")
+    await gated.restart()
+    await gated.world.advance(minutes=1)
+    answer = await gated.press(gated.kim, "Repeat smoke")
+    assert answer.response.content == "Gate smoke of mochi #1 runs again."
+
+
+async def test_gates_of_a_release_that_is_over_have_no_buttons(gated):
+    await ends(gated, SMOKE, Verdict.FAILED, "answered 500")
+    shown = await gated.press(gated.kim, "Reject")
+    await gated.fill(gated.kim, shown, "")
+    assert [label for label in gated.labels(await gated.card()) if "smoke" in label] == []
+
+
+async def test_ten_gates_with_long_names_and_words_are_readable_and_within_discords_limits(stage):
+    many = tuple(Gate(f"{number}-{'n' * 28}", Http(), Mode.ASK) for number in range(12))
+    stage.world.app = replace(stage.world.app, gates=many)
+    await stage.restart()
+    await stage.deploy()
+    for gate in many:
+        await ends(stage, gate, Verdict.FAILED, "w" * 500)
+    found = await rows(stage)
+    assert len(found) == 11
+    assert found[-1] == "… and 2 more"
+    assert all(len(row) <= 100 for row in found)
