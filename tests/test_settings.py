@@ -380,8 +380,10 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         (
             '"smoke"',
             '"Smoke test"',
-            '16: [apps.mochi.gates] [0].name: "Smoke test" is not a gate\'s name: 1 to 32 of a-z, '
-            "0-9 and `-`, no `-` at the ends.",
+            (
+                '16: [apps.mochi.gates] [0].name: "Smoke test" is not a gate\'s name: 1 to 32 of a-z, '
+                "0-9 and `-`, no `-` at the ends."
+            ),
         ),
         (
             '"errors"',
@@ -391,14 +393,18 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         (
             '"< 0.01"',
             '"few"',
-            '23: [apps.mochi.gates] [1].pass: "few" is no comparison: write it like "< 0.01", ">= '
-            '99.5" or, with a baseline, "<= 1.2x".',
+            (
+                '23: [apps.mochi.gates] [1].pass: "few" is no comparison: write it like "< 0.01", ">= '
+                '99.5" or, with a baseline, "<= 1.2x".'
+            ),
         ),
         (
             '"< 0.01"',
             '"< 1.2x"',
-            '23: [apps.mochi.gates] [1].pass: compares with a multiple, as in "<= 1.2x", where '
-            "`baseline = true`, and else with a number.",
+            (
+                '23: [apps.mochi.gates] [1].pass: compares with a multiple, as in "<= 1.2x", where '
+                "`baseline = true`, and else with a number."
+            ),
         ),
         (
             'pass = "< 0.01"',
@@ -425,8 +431,10 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         (
             '9090"',
             '9090"\ntoken = "none"',
-            '27: [prometheus] token: "none" cannot be read (No such file or directory): name the '
-            "file that holds it, and nothing else.",
+            (
+                '27: [prometheus] token: "none" cannot be read (No such file or directory): name the '
+                "file that holds it, and nothing else."
+            ),
         ),
     ],
 )
