@@ -18,12 +18,15 @@ from bot.client import Greenlight, point_at
 from bot.clusters.api import KubeApi
 from bot.clusters.both import BothBackends
 from bot.clusters.errors import ClusterError
+from bot.clusters.jobs import KubeJobs
 from bot.clusters.several import SeveralClusters
 from bot.controller import Controller
 from bot.desk import Desk
 from bot.gates import GateRunner
 from bot.gates.finding import Check
 from bot.gates.http import HttpCheck
+from bot.gates.job import job_check
+from bot.gates.k6 import k6_check
 from bot.gates.prometheus import PrometheusCheck
 from bot.health import health
 from bot.registry import Registry
@@ -131,11 +134,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         cluster = SeveralClusters({name: backends(name) for name in apis})
         adopting = Adopting(store, cluster, client.people, settings.people, clock)
         visits = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        jobs = KubeJobs(apis)
+        errands = {"k6": k6_check(jobs, cluster.preview_inside), "job": job_check(jobs, cluster.preview_inside)}
         checks: dict[str, Check] = {
             "http": HttpCheck(visits, cluster.preview_inside),
             "prometheus": PrometheusCheck(visits, settings.prometheus),
+            **errands,
         }
-        gates = GateRunner(store, checks, wake, clock)
+        left = {kind: errand.cut_off for kind, errand in errands.items()}
+        gates = GateRunner(store, checks, wake, clock, left)
         stack.push_async_callback(gates.close)
         controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock, adopting, gates)
         desk = Desk(settings.apps, store, cluster, registry, controller, clock)

@@ -19,6 +19,10 @@ Check = Callable[[App, Release, Gate], Awaitable[Finding]]
 """One run of a gate. It may take as long as it likes: whoever calls it knows its time limit, and cancels it."""
 
 
+CutOff = Callable[[App, Release, Gate], Awaitable[None]]
+"""Takes away what a run left in the world that nobody waits for any more. Never raises."""
+
+
 def passed(detail: str) -> Finding:
     return Finding(Verdict.PASSED, detail)
 

@@ -8,11 +8,12 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 import structlog
 import tenacity
 
-from bot.gates.finding import Check, Finding, unclear
+from bot.gates.finding import Check, CutOff, Finding, unclear
 from bot.ports import Clock
 from bot.release import gates
 from bot.release.app import App, Gate
@@ -30,13 +31,24 @@ _Run = tuple[str, str, GateResult]
 
 
 class GateRunner:
-    """`checks` are by the kind of gate. `wake` has the controller look at an app."""
+    """`checks` are by the kind of gate, and so is what to do when one is cut off. `wake` has the controller look at an
+    app.
+    """
 
-    def __init__(self, store: Store, checks: Mapping[str, Check], wake: Callable[[str], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        checks: Mapping[str, Check],
+        wake: Callable[[str], None],
+        clock: Clock,
+        cut_off: Mapping[str, CutOff] = MappingProxyType({}),
+    ) -> None:
         self._store = store
         self._checks = checks
         self._wake = wake
         self._clock = clock
+        self._cut_off = cut_off
+        self._stopping = False
         self._running: dict[_Run, asyncio.Task[None]] = {}
 
     def attend(self, app: App, release: Release) -> None:
@@ -52,7 +64,8 @@ class GateRunner:
             self._running[key] = asyncio.create_task(self._attempt(app, release, wanted[key], key))
 
     async def close(self) -> None:
-        """What runs is cut off; it stays on record as running."""
+        """What runs is left to itself; it stays on record as running, and is found again by the next start."""
+        self._stopping = True
         running = list(self._running.values())
         for task in running:
             task.cancel()
@@ -66,6 +79,10 @@ class GateRunner:
                 retry=tenacity.retry_if_exception_type((Outdated, StoreError)), wait=tenacity.wait_fixed(AGAIN_AFTER)
             )
             await again(self._record, release, key[2], finding)
+        except asyncio.CancelledError:
+            if not self._stopping and gate.kind in self._cut_off:
+                await self._cut_off[gate.kind](app, release, gate)
+            raise
         finally:
             del self._running[key]
         self._wake(app.name)

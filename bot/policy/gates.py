@@ -7,12 +7,27 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from bot.gates.prometheus import PLACEHOLDERS, Server
-from bot.policy.values import Address, CertificateFile, Duration, GateName, SecretFile, refuse, shown
-from bot.release.app import Comparison, Gate, Http, Mode, Prometheus
+from bot.policy.values import (
+    Address,
+    CertificateFile,
+    Cpu,
+    Duration,
+    GateName,
+    Key,
+    Memory,
+    SecretFile,
+    Variables,
+    WholeImage,
+    Workload,
+    refuse,
+    shown,
+)
+from bot.release.app import K6, Comparison, Gate, Http, Job, Mode, Prometheus
 
 HTTP, QUERY, UNKNOWN = "a gate of kind http", "a gate of kind prometheus", "a gate"
+LOAD, JOB = "a gate of kind k6", "a gate of kind job"
 """Which sort a gate's table is. Pydantic puts it into the way to each of its faults."""
-SORTS = {"http": HTTP, "prometheus": QUERY}
+SORTS = {"http": HTTP, "prometheus": QUERY, "k6": LOAD, "job": JOB}
 _PASS = re.compile(r"\s*(?P<comparison><=|>=|<|>)\s*(?P<bound>[0-9]+(?:\.[0-9]+)?)\s*(?P<times>x?)\s*")
 
 
@@ -71,8 +86,31 @@ class PrometheusTable(GateTable):
     baseline: bool = Prometheus.baseline
 
 
+class ScriptTable(Table):
+    configmap: Workload
+    key: Key
+
+
+class K6Table(GateTable):
+    kind: Literal["k6"]
+    script: ScriptTable
+    image: WholeImage = K6.image
+    env: Variables = {}
+    cpu: Cpu = K6.cpu
+    memory: Memory = K6.memory
+
+
+class TemplateTable(Table):
+    cronjob: Workload
+
+
+class JobTable(GateTable):
+    kind: Literal["job"]
+    template: TemplateTable
+
+
 class UnknownTable(GateTable):
-    kind: Literal["http", "prometheus"]
+    kind: Literal["http", "prometheus", "k6", "job"]
 
 
 def _sort(table: Any) -> str:
@@ -80,7 +118,11 @@ def _sort(table: Any) -> str:
 
 
 AnyGate = Annotated[
-    Annotated[HttpTable, Tag(HTTP)] | Annotated[PrometheusTable, Tag(QUERY)] | Annotated[UnknownTable, Tag(UNKNOWN)],
+    Annotated[HttpTable, Tag(HTTP)]
+    | Annotated[PrometheusTable, Tag(QUERY)]
+    | Annotated[K6Table, Tag(LOAD)]
+    | Annotated[JobTable, Tag(JOB)]
+    | Annotated[UnknownTable, Tag(UNKNOWN)],
     Discriminator(_sort),
 ]
 
@@ -93,11 +135,11 @@ class PrometheusServerTable(Table):
     ca: CertificateFile | None = None
 
 
-def gate(table: HttpTable | PrometheusTable | UnknownTable) -> Gate:
+def gate(table: GateTable) -> Gate:
     return Gate(table.name, _check(table), table.mode, table.timeout)
 
 
-def _check(table: HttpTable | PrometheusTable | UnknownTable) -> Http | Prometheus:
+def _check(table: GateTable) -> Http | Prometheus | K6 | Job:
     if isinstance(table, HttpTable):
         asked = table.expect
         return Http(
@@ -113,6 +155,11 @@ def _check(table: HttpTable | PrometheusTable | UnknownTable) -> Http | Promethe
     if isinstance(table, PrometheusTable) and (match := _PASS.fullmatch(table.pass_)):
         lasts = {} if table.for_ is None else {"lasts": table.for_}
         return Prometheus(table.query, Comparison(match["comparison"]), float(match["bound"]), table.baseline, **lasts)
+    if isinstance(table, K6Table):
+        script = table.script
+        return K6(script.configmap, script.key, table.image, table.env, table.cpu, table.memory)
+    if isinstance(table, JobTable):
+        return Job(table.template.cronjob)
     raise TypeError(f"gate {table.name} was read as what it is not")
 
 

@@ -1,11 +1,21 @@
 """The tables of `greenlight.toml` and their keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from bot.policy.gates import AnyGate, ExpectTable, HttpTable, PrometheusServerTable, PrometheusTable
+from bot.policy.gates import (
+    AnyGate,
+    ExpectTable,
+    HttpTable,
+    JobTable,
+    K6Table,
+    PrometheusServerTable,
+    PrometheusTable,
+    ScriptTable,
+    TemplateTable,
+)
 from bot.policy.values import (
     Address,
     AppName,
@@ -136,6 +146,9 @@ class FileTable(Table):
     prometheus: PrometheusServerTable | None = None
 
 
+_OF_GATES: Mapping[str, type[BaseModel]] = {"expect": ExpectTable, "script": ScriptTable, "template": TemplateTable}
+
+
 def tables_at(parents: Sequence[str]) -> tuple[type[BaseModel], ...]:
     """Whose keys may stand below this header."""
     match [*parents]:
@@ -150,9 +163,9 @@ def tables_at(parents: Sequence[str]) -> tuple[type[BaseModel], ...]:
         case ["apps", _, "links"]:
             return (LinksTable,)
         case ["apps", _, "gates"]:
-            return HttpTable, PrometheusTable
-        case ["apps", _, "gates", "expect"]:
-            return (ExpectTable,)
+            return HttpTable, PrometheusTable, K6Table, JobTable
+        case ["apps", _, "gates", "expect" | "script" | "template" as part]:
+            return (_OF_GATES[part],)
         case ["clusters", _]:
             return (ClusterTable,)
         case ["prometheus"]:

@@ -142,6 +142,48 @@ def _gate_name(value: str) -> str:
     return value
 
 
+def _key(value: str) -> str:
+    if len(value) > 253 or not re.fullmatch(r"[-._a-zA-Z0-9]+", value) or value in {".", ".."}:  # noqa: PLR2004 - as Kubernetes has it
+        refuse(f"{shown(value)} is not a key of a ConfigMap: letters, digits, `-`, `_` and `.`, as in load.js.")
+    return value
+
+
+def _whole_image(value: str) -> str:
+    try:
+        image = parse(value)
+    except Refused as why:
+        refuse(str(why))
+    if image.tag is None and image.digest is None:
+        refuse(f'{shown(value)} names no version: write it with a tag or a digest, as in "grafana/k6:1.4.0".')
+    return value
+
+
+HANDED_OVER = ("PREVIEW_URL", "RELEASE_LABEL", "RELEASE_IMAGE", "RELEASE_APP", "RELEASE_NAMESPACE", "GREENLIGHT_REPORT")
+"""Environment variables that Greenlight sets in the containers of gates."""
+
+
+def _variables(values: dict[str, str]) -> dict[str, str]:
+    for name in values:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            refuse(f"{shown(name)} is not an environment variable: letters, digits and `_`, no digit first.")
+        if name in HANDED_OVER:
+            refuse(f"{name} is set by Greenlight: give yours another name.")
+    return values
+
+
+def _cpu(value: str) -> str:
+    match = re.fullmatch(r"([0-9]{1,9})m|([0-9]{1,6}(?:\.[0-9]{1,3})?)", value)
+    if not match or float(match[2] or int(match[1]) / 1000) < 0.1:  # noqa: PLR2004 - what a run needs to begin at all
+        refuse(f'{shown(value)} is not an amount of CPU from "100m" on: write it like "500m" or "2".')
+    return value
+
+
+def _memory(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,6}(Mi|Gi)", value):
+        refuse(f'{shown(value)} is not an amount of memory: write it like "512Mi" or "2Gi".')
+    return value
+
+
 def _person_name(value: str) -> str:
     if not value.strip() or value != value.strip():
         refuse("is not a person's name: write it as it stands in the annotation, without spaces around it.")
@@ -188,6 +230,11 @@ SecretFile = Annotated[str, AfterValidator(_secret)]
 ClusterName = Annotated[str, AfterValidator(_cluster_name)]
 AppName = Annotated[str, AfterValidator(_app_name)]
 GateName = Annotated[str, AfterValidator(_gate_name)]
+Key = Annotated[str, AfterValidator(_key)]
+WholeImage = Annotated[str, AfterValidator(_whole_image)]
+Variables = Annotated[dict[str, str], AfterValidator(_variables)]
+Cpu = Annotated[str, AfterValidator(_cpu)]
+Memory = Annotated[str, AfterValidator(_memory)]
 PersonName = Annotated[str, AfterValidator(_person_name)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Address = Annotated[str, AfterValidator(_address)]

@@ -112,11 +112,33 @@ class Prometheus:
 
 
 @dataclass(frozen=True)
+class K6:
+    """Load, made by a Job of ours; k6's own thresholds have to hold."""
+
+    configmap: str
+    key: str
+    """Of the ConfigMap: the script."""
+    image: str = "grafana/k6:1.4.0"
+    """Has `sh` and `k6`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    cpu: str = "1"
+    """At most, as Kubernetes writes it."""
+    memory: str = "512Mi"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A Job made after a CronJob of the app's namespace; it has to complete."""
+
+    cronjob: str
+
+
+@dataclass(frozen=True)
 class Gate:
     """An automatic check of the candidate, before people's approval can lead to the switch."""
 
     name: str
-    check: Http | Prometheus
+    check: Http | Prometheus | K6 | Job
     mode: Mode = Mode.BLOCK
     timeout: timedelta = timedelta(minutes=5)
 

@@ -81,6 +81,12 @@ class Api(Protocol):
 
     async def patch(self, kind: Kind, namespace: str, name: str, patch: Patch) -> Json: ...
 
+    async def create(self, kind: Kind, namespace: str, body: Json) -> Json:
+        """Raises `Stale` when its name is taken."""
+
+    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """With what belongs to it, which goes later. Raises `Missing`."""
+
     def watch(self, kind: Kind, namespace: str, resource_version: str) -> AsyncIterator[Json]:
         """Events as the API server sends them. Ends when the server ends it; raises `Gone` on 410."""
 
@@ -183,6 +189,13 @@ class KubeApi:
         return await self._call(
             "PATCH", Call("patch", kind, namespace, name), query={"fieldManager": MANAGER}, body=body
         )
+
+    async def create(self, kind: Kind, namespace: str, body: Json) -> Json:
+        call = Call("create", kind, namespace)
+        return await self._call("POST", call, query={"fieldManager": MANAGER}, body=body)
+
+    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        await self._call("DELETE", Call("delete", kind, namespace, name), query={"propagationPolicy": "Background"})
 
     async def watch(self, kind: Kind, namespace: str, resource_version: str) -> AsyncIterator[Json]:
         call = Call("watch", kind, namespace)

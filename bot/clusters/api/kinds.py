@@ -48,6 +48,9 @@ ROLLOUT = Kind("Rollout", "argoproj.io/v1alpha1", "rollouts")
 ROLLOUT_STATUS = Kind("Rollout/status", "argoproj.io/v1alpha1", "rollouts", subresource="status")
 ANALYSIS_RUN = Kind("AnalysisRun", "argoproj.io/v1alpha1", "analysisruns")
 APPLICATION = Kind("Application", "argoproj.io/v1alpha1", "applications")
+JOB = Kind("Job", "batch/v1", "jobs")
+CRON_JOB = Kind("CronJob", "batch/v1", "cronjobs")
+CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps")
 REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")
 
 
