@@ -83,7 +83,6 @@ def _spec(wanted: K6, known: Mapping[str, str]) -> Json:
         "name": CONTAINER,
         "image": wanted.image,
         "command": ["sh", "-c", command(wanted.key)],
-        "workingDir": SCRIPTS,
         "env": [{"name": name, "value": value.replace("$", "$$")} for name, value in env.items()],
         "terminationMessagePath": MESSAGE,
         # What k6 says when it ends before there is a summary.
@@ -119,7 +118,7 @@ def _spec(wanted: K6, known: Mapping[str, str]) -> Json:
 def command(key: str) -> str:
     """k6 reads our script from its input: so it needs no place in the cluster, and k6 hears that it has to stop."""
     ours = resources.files("bot.gates").joinpath("report.js").read_text("utf-8")
-    filled = {"SCRIPT": f"./{key}", "NO_THRESHOLD": NO_THRESHOLD, "LONGEST": LONGEST}
+    filled = {"SCRIPT": f"{SCRIPTS}/{key}", "NO_THRESHOLD": NO_THRESHOLD, "LONGEST": LONGEST}
     ours = re.sub(rf"\b({'|'.join(filled)})\b", lambda match: json.dumps(filled[match[0]]), ours)
     # That a variable of the pod's would switch thresholds off is overruled.
     run = "exec k6 run --quiet --no-color --log-format=raw --address= --no-thresholds=false --summary-mode=compact -"

@@ -26,6 +26,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sandbox.cluster.access import Access
@@ -35,7 +36,9 @@ from sandbox.cluster.collector import Collector
 from sandbox.cluster.controllers import Controller, ControllerLoop, settle
 from sandbox.cluster.deployments import Deployments
 from sandbox.cluster.endpoints import EndpointSlices
+from sandbox.cluster.errands import Errands
 from sandbox.cluster.errors import ApiError
+from sandbox.cluster.jobs import Jobs
 from sandbox.cluster.kinds import kind_of
 from sandbox.cluster.kubelet import Kubelet
 from sandbox.cluster.objects import Objects
@@ -70,7 +73,8 @@ class Cluster:
     """The parts put together.
 
     Without `now` the time is virtual: it stands still until `advance`. `behaviours` says by tag what a pod does
-    (INSTANT for tests, LIFELIKE for people), `digests` which tag a digest stands for.
+    (INSTANT for tests, LIFELIKE for people), `digests` which tag a digest stands for. `k6` is the program that pods
+    with the image grafana/k6 run; without it they say what k6 would.
     """
 
     def __init__(
@@ -82,20 +86,25 @@ class Cluster:
         anonymous: bool = False,
         bookmark_every: float = 60.0,
         seed: int | None = None,
+        k6: Path | None = None,
     ) -> None:
         self._skipped = timedelta()
         self._clock = now or (lambda: _EPOCH)
         images = Images(behaviours, {} if digests is None else digests)
-        self.kubelet = Kubelet(images)
+        self.objects = Objects(self.now, seed=seed)
+        self.pods = PodHost(self.objects, images)
+        self.proxy = Proxy(self.objects, lambda: self.pods.url)
+        self.errands = Errands(images, k6, self.proxy.serve)
+        self.kubelet = Kubelet(images, self.errands)
         self.token = secrets.token_urlsafe(24)
         self.access = Access({self.token: "admin"}, anonymous="admin" if anonymous else None)
-        self.objects = Objects(self.now, seed=seed)
         self.rollouts, self.analyses, self.argocd = Rollouts(), AnalysisRuns(), ArgoCD(self.objects)
         self.controllers: tuple[Controller, ...] = (
             Deployments(),
             ReplicaSets(),
             self.rollouts,
             self.analyses,
+            Jobs(),
             self.kubelet,
             EndpointSlices(),
             self.argocd,
@@ -104,8 +113,6 @@ class Cluster:
         self.server = ClusterServer(
             self.objects, access=self.access, bookmark_every=bookmark_every, log_of=self.kubelet.log
         )
-        self.pods = PodHost(self.objects, images)
-        self.proxy = Proxy(self.objects, lambda: self.pods.url)
         self._loop = ControllerLoop(self.objects, self.controllers, self.now)
         for told in (self.rollouts, self.analyses, self.kubelet, self.argocd):
             told.wake = self._loop.wake
@@ -126,9 +133,10 @@ class Cluster:
 
     async def stop(self) -> None:
         """Leaves no socket and no task behind."""
+        await self._loop.stop()
+        await self.errands.stop()
         await self.proxy.stop()
         await self.server.stop()
-        await self._loop.stop()
         await self.pods.stop()
 
     def paused(self) -> AbstractContextManager[None]:

@@ -10,13 +10,17 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Seconds count from the moment a pod is placed. `crash` is the last message of a container that exits with 1."""
+    """Seconds count from the moment a pod is placed. `crash` is the last message of a container that exits with 1.
+
+    `answers_after` is how long the application takes for an answer.
+    """
 
     ready_after: float = 0.0
     unready_after: float | None = None
     crash: str = ""
     pull_error: str = ""
     stops_after: float = 0.0
+    answers_after: float = 0.0
 
 
 _MISSING = "failed to resolve reference: not found"
@@ -25,7 +29,7 @@ _MISSING = "failed to resolve reference: not found"
 INSTANT: Mapping[str, Behaviour] = MappingProxyType(
     {
         "": Behaviour(),
-        "slow": Behaviour(ready_after=20.0),
+        "slow": Behaviour(ready_after=20.0, answers_after=0.4),
         "flaky": Behaviour(unready_after=30.0),
         "crash": Behaviour(crash="panic: missing environment variable FLAVOUR"),
         "nopull": Behaviour(pull_error=_MISSING),

@@ -91,6 +91,39 @@ def replica_set(item: Json, before: Json | None, _serial: int) -> None:
         item["status"] = {"replicas": 0}
 
 
+def job(item: Json, before: Json | None, _serial: int) -> None:
+    _job_spec(item.setdefault("spec", {}))
+    if before is None:
+        item["status"] = {}
+
+
+def cron_job(item: Json, before: Json | None, _serial: int) -> None:
+    spec = item.setdefault("spec", {})
+    spec.setdefault("concurrencyPolicy", "Allow")
+    spec.setdefault("suspend", False)
+    spec.setdefault("successfulJobsHistoryLimit", 3)
+    spec.setdefault("failedJobsHistoryLimit", 1)
+    template = spec.setdefault("jobTemplate", {}).setdefault("spec", {}).setdefault("template", {})
+    pod_spec(template.setdefault("spec", {}))
+    if before is None:
+        item["status"] = {}
+
+
+def _job_spec(spec: Json) -> None:
+    for key, value in (
+        ("parallelism", 1),
+        ("completions", 1),
+        ("backoffLimit", 6),
+        ("completionMode", "NonIndexed"),
+        ("suspend", False),
+        ("podReplacementPolicy", "TerminatingOrFailed"),
+    ):
+        spec.setdefault(key, value)
+    template = spec.setdefault("template", {})
+    tidy_metadata(template.setdefault("metadata", {}))
+    pod_spec(template.setdefault("spec", {}))
+
+
 def pod_spec(spec: Json) -> None:
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sandbox.cluster.behaviour import Behaviour, Images
 from sandbox.cluster.controllers import PerNamespace, condition, earliest
+from sandbox.cluster.errands import Errands, Outcome
 from sandbox.cluster.objects import Objects, timestamp
 from sandbox.cluster.patches import Json
 
@@ -24,10 +26,11 @@ _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 class Kubelet(PerNamespace):
     """Runs every pod. It remembers when each one began and began to stop: API times have no fractions."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, errands: Errands) -> None:
         super().__init__()
         self.wake: Callable[[], None] = lambda: None
         self._images = images
+        self._errands = errands
         self._failing: set[tuple[str, str]] = set()
         self._began: dict[tuple[str, str], datetime] = {}
         self._stopping: dict[tuple[str, str], datetime] = {}
@@ -36,17 +39,21 @@ class Kubelet(PerNamespace):
     def probe(self, namespace: str, pod: str, *, passes: bool) -> None:
         """From now on this pod fails its readiness probe, or does again what its image does."""
         (self._failing.discard if passes else self._failing.add)((namespace, pod))
-        self._due[namespace] = _AT_ONCE
-        self.wake()
+        self._again(namespace)
 
     def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
         pods = objects.items("pods", namespace)
         due = [self._one(objects, pod, now) for pod in pods]
         living = {_key(pod) for pod in pods}
+        self._errands.forget(namespace, {uid for _, uid in living})
         for memory in (self._began, self._stopping):
             for key in [key for key in memory if key[0] == namespace and key not in living]:
                 del memory[key]
         return earliest(due)
+
+    def _again(self, namespace: str) -> None:
+        self._due[namespace] = _AT_ONCE
+        self.wake()
 
     def log(self, pod: Json) -> str:
         """What `kubectl logs` shows of a pod."""
@@ -64,9 +71,15 @@ class Kubelet(PerNamespace):
         if not pod["spec"].get("nodeName"):
             pod = self._place(objects, pod, now)
         began = self._began.setdefault(_key(pod), now)
+        if pod["status"].get("phase") in {"Failed", "Succeeded"}:
+            return None
         failing = (metadata["namespace"], metadata["name"]) in self._failing
         lives = [_Life(self._images, container, began, now, failing=failing) for container in pod["spec"]["containers"]]
         status = self._status(pod, lives, now)
+        if pod["spec"]["restartPolicy"] != "Always" and status["phase"] == "Running":
+            again = partial(self._again, metadata["namespace"])
+            if ended := self._errands.ended(objects, pod, again):
+                status = _over(status, ended, now)
         if status != pod["status"]:
             body = {**pod, "status": status}
             objects.replace(
@@ -130,6 +143,28 @@ class Kubelet(PerNamespace):
             "conditions": conditions,
             "containerStatuses": [life.status(pod) for life in lives],
         }
+
+
+def _over(status: Json, ended: Sequence[Outcome], now: datetime) -> Json:
+    """The status of a pod whose containers ended, each with its outcome."""
+    containers = []
+    for told, outcome in zip(status["containerStatuses"], ended, strict=True):
+        began = (told["state"].get("running") or {}).get("startedAt", timestamp(now))
+        state: Json = {
+            "exitCode": outcome.exit_code,
+            "reason": "Error" if outcome.exit_code else "Completed",
+            "startedAt": began,
+            "finishedAt": timestamp(now),
+        }
+        if outcome.message:
+            state["message"] = outcome.message
+        more = {"state": {"terminated": state}, "lastState": {}, "ready": False, "started": False, "restartCount": 0}
+        containers.append({**told, **more})
+    well = all(outcome.exit_code == 0 for outcome in ended)
+    unready = {"status": "False", "reason": "PodCompleted" if well else "PodFailed"}
+    conditions = [{**c, **(unready if c["type"] in {"Ready", "ContainersReady"} else {})} for c in status["conditions"]]
+    phase = "Succeeded" if well else "Failed"
+    return {**status, "phase": phase, "conditions": conditions, "containerStatuses": containers}
 
 
 def _key(pod: Json) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from sandbox.cluster.behaviour import Images
@@ -48,6 +50,8 @@ class PodHost:
             return web.Response(status=502, text="no such pod\n")
         if not is_ready(pod):
             return web.Response(status=502, text="connection refused\n")
+        if way["path"] != "healthz":
+            await asyncio.sleep(self._images.behaviour(pod["spec"]["containers"][0]["image"]).answers_after)
         face = self.face(pod)
         match way["path"]:
             case "healthz":

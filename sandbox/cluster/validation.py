@@ -124,6 +124,20 @@ def workload(item: Json, before: Json | None) -> list[Cause]:
     return causes + containers(template["spec"], "spec.template.spec")
 
 
+def job(item: Json, before: Json | None) -> list[Cause]:
+    spec, template = item["spec"], item["spec"]["template"]
+    causes = labels(template["metadata"].get("labels"), "spec.template.labels")
+    policy = template["spec"]["restartPolicy"]
+    if policy not in {"Never", "OnFailure"}:
+        causes.append(Cause.unsupported("spec.template.spec.restartPolicy", policy, ("OnFailure", "Never")))
+    if before and before["spec"]["template"] != template:
+        causes.append(Cause.invalid("spec.template", "{}", "field is immutable"))
+    for key in ("activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"):
+        if spec.get(key, 0) < 0:
+            causes.append(Cause.invalid(f"spec.{key}", str(spec[key]), "must be greater than or equal to 0"))
+    return causes + containers(template["spec"], "spec.template.spec")
+
+
 def _rolling(rolling: Json | None) -> list[Cause]:
     if rolling is None:
         return []
