@@ -16,7 +16,20 @@ from bot.gates.prometheus import Server
 from bot.policy import Credentials, read_policy
 from bot.policy import tables as shape
 from bot.registry import RegistryHost
-from bot.release.app import Argo, Comparison, Gate, Http, Mode, Native, Notify, Prometheus, Requirement, Switch
+from bot.release.app import (
+    K6,
+    Argo,
+    Comparison,
+    Gate,
+    Http,
+    Job,
+    Mode,
+    Native,
+    Notify,
+    Prometheus,
+    Requirement,
+    Switch,
+)
 from bot.settings import Environment, LogFormat, LogLevel, SettingsError, load
 
 GUILD, CHANNEL, DEPLOYER, QC, LEAD = (10**17 + n for n in range(1, 6))
@@ -177,6 +190,10 @@ def test_every_key_stands_in_the_example_file():
         shape.HttpTable,
         shape.PrometheusTable,
         shape.ExpectTable,
+        shape.K6Table,
+        shape.ScriptTable,
+        shape.JobTable,
+        shape.TemplateTable,
         shape.PrometheusServerTable,
     )
     keys = {key for table in tables for key in shape.keys_of(table)} - {"approval", "timing", "gates"}
@@ -349,12 +366,12 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         (
             'kind = "http"',
             'kind = "htp"',
-            "17: [apps.mochi.gates] [0].kind: must be one of 'http' or 'prometheus', in quotes, not \"htp\".",
+            "17: [apps.mochi.gates] [0].kind: must be one of 'http', 'prometheus', 'k6' or 'job', in quotes, not \"htp\".",
         ),
         (
             'kind = "http"\n',
             "",
-            '15: [apps.mochi.gates] [0].kind: is missing: write kind = "http" or kind = "prometheus".',
+            '15: [apps.mochi.gates] [0].kind: is missing: write kind = "http", "prometheus", "k6" or "job".',
         ),
         (
             'kind = "http"',
@@ -442,6 +459,94 @@ def test_a_gate_that_cannot_be_is_told_by_line_table_key_and_fix(complaint, befo
     text = GOOD + GATES
     assert before in text
     assert complaint(text.replace(before, after, 1)) == f"greenlight.toml:{expected}"
+
+
+JOBS = """
+[[apps.mochi.gates]]
+name = "load"
+kind = "k6"
+script = { configmap = "mochi-k6", key = "load.js" }
+
+[[apps.mochi.gates]]
+name = "migrate"
+kind = "job"
+template = { cronjob = "mochi-migrate" }
+"""
+
+
+def test_gates_that_are_jobs_have_the_documented_defaults(policy):
+    load, migrate = policy(GOOD + JOBS).apps["mochi"].gates
+    assert load == Gate("load", K6("mochi-k6", "load.js", "grafana/k6:1.4.0", {}, "1", "512Mi"))
+    assert migrate == Gate("migrate", Job("mochi-migrate"))
+    assert (load.kind, migrate.kind) == ("k6", "job")
+
+
+def test_all_that_can_be_said_of_a_load_is_understood(policy):
+    more = (
+        'kind = "k6"\nimage = "mirror.example.com/k6@sha256:'
+        + "a" * 64
+        + '"\nenv = { VUS = "20" }\ncpu = "0.5"\nmemory = "2Gi"'
+    )
+    load, _ = policy(GOOD + JOBS.replace('kind = "k6"', more)).apps["mochi"].gates
+    assert load.check == K6(
+        "mochi-k6", "load.js", "mirror.example.com/k6@sha256:" + "a" * 64, {"VUS": "20"}, "0.5", "2Gi"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            'script = { configmap = "mochi-k6", key = "load.js" }\n',
+            "",
+            '15: [apps.mochi.gates] [0].script: is missing: write script = { configmap = "<ConfigMap>", key = "load.js" }.',
+        ),
+        (
+            ', key = "load.js"',
+            "",
+            '18: [apps.mochi.gates] [0].script.key: is missing: write key = "<its key, such as load.js>".',
+        ),
+        (
+            '"load.js"',
+            '"../load.js"',
+            '18: [apps.mochi.gates] [0].script.key: "../load.js" is not a key of a ConfigMap: letters, digits, `-`, `_` and `.`, as in load.js.',
+        ),
+        (
+            'kind = "k6"',
+            'kind = "k6"\nimage = "grafana/k6"',
+            '18: [apps.mochi.gates] [0].image: "grafana/k6" names no version: write it with a tag or a digest, as in "grafana/k6:1.4.0".',
+        ),
+        (
+            'kind = "k6"',
+            'kind = "k6"\nenv = { "MY-VUS" = "20" }',
+            '18: [apps.mochi.gates] [0].env: "MY-VUS" is not an environment variable: letters, digits and `_`, no digit first.',
+        ),
+        (
+            'kind = "k6"',
+            'kind = "k6"\nenv = { PREVIEW_URL = "http://elsewhere" }',
+            "18: [apps.mochi.gates] [0].env: PREVIEW_URL is set by Greenlight: give yours another name.",
+        ),
+        (
+            'kind = "k6"',
+            'kind = "k6"\ncpu = "10m"',
+            '18: [apps.mochi.gates] [0].cpu: "10m" is not an amount of CPU from "100m" on: write it like "500m" or "2".',
+        ),
+        (
+            'kind = "k6"',
+            'kind = "k6"\nmemory = "512"',
+            '18: [apps.mochi.gates] [0].memory: "512" is not an amount of memory: write it like "512Mi" or "2Gi".',
+        ),
+        (
+            'cronjob = "mochi-migrate"',
+            'cronjb = "mochi-migrate"',
+            "23: [apps.mochi.gates] [1].template.cronjb: is not known; did you mean `cronjob`?",
+        ),
+    ],
+)
+def test_a_job_that_cannot_be_is_told_by_line_table_key_and_fix(complaint, before, after, expected):
+    text = GOOD + JOBS
+    assert before in text
+    assert f"greenlight.toml:{expected}" in complaint(text.replace(before, after, 1)).splitlines()
 
 
 # What a wrong one means: one line with file, line, table, key and fix. ------------------------------------------------
