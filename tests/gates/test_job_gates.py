@@ -16,10 +16,9 @@ from bot.gates.job import job_check
 from bot.gates.k6 import NO_THRESHOLD, k6_check
 from bot.release import gates
 from bot.release.app import K6, Gate, Job
-from bot.release.record import Phase
 from bot.release.snapshot import Verdict
-from mochi import LIVE, PREVIEW, mochi
-from sandbox.cluster import INSTANT, Behaviour, Cluster, wall_clock
+from mochi import PREVIEW, mochi
+from sandbox.cluster import INSTANT, Behaviour, Cluster, PatchType, wall_clock
 from world import example
 
 NS = "mochi"
@@ -101,6 +100,14 @@ class Place:
         [pod] = self.cluster.objects.items("pods", NS, "batch.kubernetes.io/job-name")
         return pod
 
+    async def there(self):
+        """Until a Job is."""
+        found = asyncio.Event()
+        unsubscribe = self.cluster.objects.subscribe(lambda change: change.plural == "jobs" and found.set())
+        async with asyncio.timeout(10):
+            await found.wait()
+        unsubscribe()
+
     def delete_job(self):
         self.cluster.objects.delete("jobs", NS, self.job["metadata"]["name"])
 
@@ -137,7 +144,7 @@ def candidate(cluster, image):
     """Behind the preview Service."""
     container = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]
     cluster.objects.patch("deployments", NS, "mochiapp-green", {"spec": {"replicas": 1}})
-    cluster.objects.patch("deployments", NS, "mochiapp-green", container, "json")
+    cluster.objects.patch("deployments", NS, "mochiapp-green", container, PatchType.JSON)
 
 
 def lasting(gate):
@@ -296,7 +303,6 @@ async def test_a_missing_right_is_no_verdict_and_says_the_rule(place, gate):
 
 @BOTH
 async def test_a_job_that_the_api_server_refuses_is_no_verdict(place, gate):
-    place.cluster.server.faults.fail(422, verb="create", resource="jobs") if False else None
     wrong = cron_job()
     wrong["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] = []
     place.cluster.apply([wrong])
@@ -454,9 +460,7 @@ async def test_a_job_is_found_again_after_a_restart_and_goes_on(place, gate):
     gate = lasting(gate)
     place.begun(gate)
     first = asyncio.create_task(place.run(gate))
-    async with asyncio.timeout(10):
-        while not place.found:
-            await asyncio.sleep(0.01)
+    await place.there()
     first.cancel()
     with suppress(asyncio.CancelledError):
         await first
@@ -486,9 +490,7 @@ async def test_a_gate_that_is_cut_off_takes_its_job_along(place, gate):
     gate = lasting(gate)
     place.begun(gate)
     task = asyncio.create_task(place.run(gate))
-    async with asyncio.timeout(10):
-        while not place.found:
-            await asyncio.sleep(0.01)
+    await place.there()
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
