@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the real control plane (etcd, kube-apiserver, kube-controller-manager, kubectl) and Argo Rollouts (its controller,
-# its plugin for kubectl, its CRDs) into .cluster/bin, or into the directory that is named.
+# Builds the real control plane (etcd, kube-apiserver, kube-controller-manager, kubectl), Argo Rollouts (its controller,
+# its plugin for kubectl, its CRDs) and k6 into .cluster/bin, or into the directory that is named.
 #
 #   build.sh [directory]
 #   build.sh directory version     another version of Argo Rollouts alone; argo/ has those that there are
@@ -11,6 +11,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 bin=${1:-"$here/../../.cluster/bin"}
 module="$here${2:+/argo/$2}"
+# k6 needs other versions of what the control plane stands on.
+if [ $# -lt 2 ]; then load="$here/k6"; else load=; fi
 mkdir -p "$bin"
 bin=$(cd "$bin" && pwd)
 stamp="$bin/built-from"
@@ -24,9 +26,9 @@ if ! [ -f "$module/go.mod" ]; then
     exit 1
 fi
 
-wanted="$(cat "$module/go.mod" "$module/go.sum" | cksum) $(go env GOVERSION GOOS GOARCH | tr '\n' ' ')"
+wanted="$(cat "$module/go.mod" "$module/go.sum" ${load:+"$load/go.mod" "$load/go.sum"} | cksum) $(go env GOVERSION GOOS GOARCH | tr '\n' ' ')"
 # A program is called as the last part of its package's path, but for a version; so etcd's is `server`.
-programs=$(sed -n '/^tool (/,/^)/s/^\t//p' "$module/go.mod" | sed -E 's#/v[0-9]+$##; s#.*/##')
+programs=$(sed -n '/^tool (/,/^)/s/^\t//p' "$module/go.mod" | sed -E 's#/v[0-9]+$##; s#.*/##')${load:+ k6}
 
 there() {
     for name; do [ -e "$bin/$name" ] || return 1; done
@@ -42,7 +44,9 @@ echo "Building" $programs "into $bin: about 10 minutes on 2 cores the first time
 rm -f "$stamp"
 started=$(date +%s)
 # Without debugging symbols, which nobody will look at; so all programs of the control plane take 0.5 GB.
-(cd "$module" && GOBIN="$bin" go install -ldflags="-s -w" tool)
+for each in "$module" ${load:+"$load"}; do
+    (cd "$each" && GOBIN="$bin" go install -ldflags="-s -w" tool)
+done
 # The tests need no Go: so the CRDs are beside the controller that they belong to.
 source=$(cd "$module" && go list -m -f '{{.Dir}}' github.com/argoproj/argo-rollouts)
 rm -rf "$bin/crds"

@@ -33,6 +33,12 @@ def with_rollouts(plane: ControlPlane) -> rollouts.Rollouts:
     return made
 
 
+def k6() -> Path:
+    """The program. Skips or fails as `running` does."""
+    _there(BIN_DIR, ["k6"], "k6 has not been built: run tests/cluster/build.sh")
+    return BIN_DIR / "k6"
+
+
 def _there(directory: Path, programs: Iterable[str], sentence: str) -> None:
     if all((directory / name).is_file() for name in programs):
         return

@@ -1,11 +1,15 @@
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 import pytest
 from answering import Answering, answering
 
 from bot.release.record import Person, Phase, Release, Version
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))  # what was built for the tests on real parts
 
 
 @pytest.fixture
