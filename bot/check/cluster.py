@@ -8,9 +8,10 @@ from datetime import datetime
 from bot.check import clocks
 from bot.check.addresses import addresses
 from bot.check.finding import Finding, answered, fail, ok, warn
+from bot.check.gates import gates
 from bot.check.objects import objects
 from bot.check.rollout import look, rollout, without_app
-from bot.clusters.api import DEPLOYMENT, POD, ROLLOUT, ROLLOUT_STATUS, SERVICE, Kind, KubeApi, as_yaml
+from bot.clusters.api import DEPLOYMENT, JOB, POD, ROLLOUT, ROLLOUT_STATUS, SERVICE, Kind, KubeApi, as_yaml
 from bot.clusters.rights import UNREAD, Behind, Right, rights
 from bot.release.app import App, Argo
 
@@ -37,6 +38,7 @@ EXCESSES = (
     Excess("patch", ROLLOUT_STATUS, "promote any Rollout"),
     Excess("get", SECRET, "read Secrets"),
     Excess("create", POD, "start pods"),
+    Excess("create", JOB, "start Jobs"),
     Excess("create", POD, "run commands in pods", subresource="exec"),
     Excess("list", POD, "look into every namespace", everywhere=True),
 )
@@ -50,7 +52,7 @@ async def cluster(
     door = _Door(api)
     found = [ok(part, "API server", f"answers, version {hello.version}.")]
     found += clocks.compared(part, "the API server", hello.date, now())
-    parts = [answered(part, f"namespace {each}", _excess(door, part, each)) for each in _namespaces(apps)]
+    parts = [answered(part, f"namespace {each}", _excess(door, part, each, apps)) for each in _namespaces(apps)]
     parts += [answered(f"app {app.name}", "objects", _app(door, api, app, now, store_id)) for app in apps]
     parts += [answered(part, f"namespace {each}", without_app(api, part, each, apps)) for each in _namespaces(apps)]
     return found + [each for some in await asyncio.gather(*parts) for each in some]
@@ -68,6 +70,7 @@ async def _app(
         known, services = UNREAD, (app.native.service, app.native.preview)
         looked = objects(api, app, now, store_id)
     parts = [answered(part, "rights", _rights(door, app, known)), answered(part, "objects", looked)]
+    parts.append(answered(part, "gates", gates(api, app)))
     if all(services):
         parts.append(answered(part, "addresses", addresses(api, app, *services)))
     return [each for some in await asyncio.gather(*parts) for each in some]
@@ -127,11 +130,20 @@ def _told(part: str, namespace: str, right: Right) -> Finding:
     return fail(part, "rights", f"Greenlight may not {verb} {what}: no release is possible.", fix)
 
 
-async def _excess(door: _Door, part: str, namespace: str) -> list[Finding]:
-    places = ["" if each.everywhere else namespace for each in EXCESSES]
-    asked = zip(EXCESSES, places, strict=True)
+async def _excess(door: _Door, part: str, namespace: str, apps: Sequence[App]) -> list[Finding]:
+    needed = {
+        (right.kind, verb)
+        for app in apps
+        if app.namespace == namespace
+        for right in rights(app)
+        if not right.names
+        for verb in right.verbs
+    }
+    harm = [each for each in EXCESSES if each.everywhere or each.subresource or (each.kind, each.verb) not in needed]
+    places = ["" if each.everywhere else namespace for each in harm]
+    asked = zip(harm, places, strict=True)
     may = await asyncio.gather(*(door.may(each.verb, each.kind, where, "", each.subresource) for each, where in asked))
-    found = [each.means for each, allowed in zip(EXCESSES, may, strict=True) if allowed]
+    found = [each.means for each, allowed in zip(harm, may, strict=True) if allowed]
     if not found:
         return []
     sentence = f"Greenlight may do more here than it needs: {', '.join(found)}."

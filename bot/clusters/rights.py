@@ -12,11 +12,14 @@ from types import MappingProxyType
 from bot.clusters.api import (
     ANALYSIS_RUN,
     AUTOSCALER,
+    CONFIG_MAP,
+    CRON_JOB,
     DEPLOYMENT,
     ENDPOINT_SLICE,
     GATEWAY,
     HTTP_ROUTE,
     INGRESS,
+    JOB,
     POD,
     REPLICA_SET,
     ROLLOUT,
@@ -26,7 +29,7 @@ from bot.clusters.api import (
     Kind,
     rule,
 )
-from bot.release.app import App, Argo
+from bot.release.app import K6, App, Argo, Gate, Job, Mode
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ UNREAD = Behind()
 def rights(app: App, behind: Behind = UNREAD) -> tuple[Right, ...]:
     """`behind` counts for an app on Argo Rollouts only."""
     if isinstance(app.target, Argo):
-        return (*_of_rollout(app.target, behind), *_of_addresses())
+        return (*_of_rollout(app.target, behind), *_of_addresses(), *_of_gates(app.gates))
     target, autoscaled = app.native, "as many candidates as live pods are started, whatever an autoscaler says"
     return (
         Right(SERVICE, ("get", "patch"), (target.service, target.preview)),
@@ -72,6 +75,7 @@ def rights(app: App, behind: Behind = UNREAD) -> tuple[Right, ...]:
         Right(ENDPOINT_SLICE, ("list", "watch")),
         *_of_addresses(),
         Right(AUTOSCALER, ("list",), without=autoscaled),
+        *_of_gates(app.gates),
     )
 
 
@@ -94,6 +98,22 @@ def _of_rollout(target: Argo, behind: Behind) -> Iterator[Right]:
 def _of_addresses() -> Iterator[Right]:
     for kind in (INGRESS, HTTP_ROUTE, GATEWAY):
         yield Right(kind, ("list",), without="the card's buttons have no address but those in [links]")
+
+
+def _of_gates(gates: Sequence[Gate]) -> Iterator[Right]:
+    """Of those that run something in the cluster; whose they are is told by label, so their names say nothing."""
+    running = [gate for gate in gates if isinstance(gate.check, K6 | Job)]
+    for gate in running:
+        # Without a verdict of the others nothing is promoted.
+        without = f"gate {gate.name} comes to no verdict" if gate.mode is Mode.WARN else ""
+        if isinstance(gate.check, K6):
+            yield Right(CONFIG_MAP, ("get",), (gate.check.configmap,), without)
+        elif isinstance(gate.check, Job):
+            yield Right(CRON_JOB, ("get",), (gate.check.cronjob,), without)
+    if running:
+        warning = all(gate.mode is Mode.WARN for gate in running)
+        named = " and ".join(gate.name for gate in running)
+        yield Right(JOB, ("create", "get", "delete"), without=f"gate {named} comes to no verdict" if warning else "")
 
 
 def rules(apps: Iterable[App], behind: Mapping[str, Behind] = MappingProxyType({})) -> list[Json]:
