@@ -11,6 +11,7 @@ import click
 from sandbox import demo as demonstration
 from sandbox.apps import APPS, IMAGES, MOCHI, NAMESPACE
 from sandbox.cluster import LIFELIKE, Cluster, wall_clock
+from sandbox.cluster.errands import k6_here
 from sandbox.discord import DiscordServer
 from sandbox.discord.page import Pages
 from sandbox.registry import Registry
@@ -55,7 +56,7 @@ def cluster(port: int, kubeconfig: Path) -> None:
     async def start() -> Callable[[], Awaitable[None]]:
         images = Registry(IMAGES)
         # kubectl sends no token over plain HTTP, so that whoever is on this machine is let in without one.
-        here = Cluster(now=wall_clock, behaviours=LIFELIKE, digests=images.digests, anonymous=True)
+        here = Cluster(now=wall_clock, behaviours=LIFELIKE, digests=images.digests, anonymous=True, k6=k6_here())
         url = await here.start(port)
         for app in APPS:
             here.apply(app.manifests(f"registry.example.com/{app.name}"))

@@ -21,6 +21,7 @@ import click
 from sandbox.apps import APPS, DANGO, IMAGES, MOCHI, NAMESPACE, DemoApp
 from sandbox.bot_process import BotProcess
 from sandbox.cluster import INSTANT, LIFELIKE, Behaviour, Cluster, wall_clock
+from sandbox.cluster.errands import k6_here
 from sandbox.discord import DiscordServer, Message, World
 from sandbox.discord.page import Pages
 from sandbox.page.server import PageServer
@@ -105,7 +106,7 @@ class Demo:
         self.discord = DiscordServer(WORLD)
         self.registry = Registry(IMAGES)
         pods = behaviours or (INSTANT if fast else LIFELIKE)
-        self.cluster = Cluster(now=wall_clock, behaviours=pods, digests=self.registry.digests)
+        self.cluster = Cluster(now=wall_clock, behaviours=pods, digests=self.registry.digests, k6=k6_here())
         self.sites: dict[DemoApp, Sites] = {}
         self.page = PageServer(self.state)
         self._fast = fast

@@ -35,6 +35,14 @@ class Outcome:
     message: str = ""
 
 
+def k6_here() -> Path | None:
+    """The program that GREENLIGHT_K6 names, or that was built for the tests of the real one; None without."""
+    built = Path(__file__).parents[2] / ".cluster" / "bin" / "k6"
+    named = os.environ.get("GREENLIGHT_K6")
+    program = Path(named) if named else built
+    return program if program.is_file() else None
+
+
 class Errands:
     """`serve` gives an address outside of the cluster to a Service in a namespace."""
 

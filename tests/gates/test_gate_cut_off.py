@@ -1,0 +1,63 @@
+"""What a gate has running in the world goes when nobody waits for it any more, and stays when the bot only stops."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from bot.gates import GateRunner
+from bot.release.app import K6, Gate, Http
+from bot.release.record import Phase
+from bot.release.verbs import Verb
+from world import ANN, KIM, World, example
+
+LOAD, SMOKE = Gate("load", K6("mochi-k6", "load.js")), Gate("smoke", Http())
+
+
+class Endless:
+    """Checks that never end, and leave something behind."""
+
+    def __init__(self):
+        self.begun, self.cut, self.changed = [], [], asyncio.Event()
+
+    async def __call__(self, app, release, gate):
+        self.begun.append(gate.name)
+        await asyncio.Event().wait()
+
+    async def cut_off(self, app, release, gate):
+        self.cut.append((app.name, release.label, gate.name))
+        self.changed.set()
+
+
+@pytest.fixture
+async def running(tmp_path):
+    """A release whose gates run."""
+    world = World(tmp_path / "greenlight.db", replace(example(), gates=(LOAD, SMOKE)))
+    await world.start()
+    world.endless = Endless()
+    checks = {"k6": world.endless, "http": world.endless}
+    left = {"k6": world.endless.cut_off}
+    world.runner = GateRunner(world.store, checks, lambda _: None, world.clock, left)
+    world.controller._gate_runner = world.runner
+    await world.deploy("green")
+    await asyncio.sleep(0)
+    assert sorted(world.endless.begun) == ["load", "smoke"]
+    yield world
+    await world.runner.close()
+    await world.store.close()
+
+
+@pytest.mark.parametrize(("verb", "who"), [(Verb.REJECT, KIM), (Verb.ABANDON, ANN)])
+async def test_a_release_that_comes_to_nothing_takes_along_what_its_gates_have_running(running, verb, who):
+    release = await running.newest()
+    await running.desk.ask("mochi", release.number, verb, who)
+    assert (await running.run()).phase is not Phase.READY
+    async with asyncio.timeout(5):
+        await running.endless.changed.wait()
+    assert running.endless.cut == [("mochi", release.label, "load")]
+
+
+async def test_what_runs_when_the_bot_stops_is_left_to_run(running):
+    """It is found again by the next start."""
+    await running.runner.close()
+    assert running.endless.cut == []
