@@ -14,6 +14,7 @@ from bot.gates.errand import bounded, name_of
 from bot.gates.k6 import NO_THRESHOLD
 from bot.release import gates
 from bot.release.snapshot import Verdict
+from sandbox.cluster import wall_clock
 from world import example
 
 BOTH = pytest.mark.parametrize("gate", [LOAD, MIGRATE], ids=lambda gate: gate.kind)
@@ -144,7 +145,8 @@ async def test_a_job_beyond_its_deadline_is_no_verdict_and_goes(place, gate):
     make_last(place)
     finding = await place.run(replace(lasting(gate), timeout=timedelta(seconds=1)))
     assert (finding.verdict, "not through after 1 s" in finding.detail) == (Verdict.NONE, True)
-    assert place.found == []
+    # Whoever of the two was first: Greenlight, or Kubernetes by the Job's own deadline.
+    assert place.found == [] or "and was stopped" in finding.detail
 
 
 @BOTH
@@ -153,7 +155,8 @@ async def test_a_job_whose_own_deadline_ended_it_is_no_verdict(place, gate):
 
     def end():
         told = {"status": "True", "reason": "DeadlineExceeded", "message": "longer than specified"}
-        now = {"lastTransitionTime": "2026-01-05T09:00:00Z", "lastProbeTime": "2026-01-05T09:00:00Z"}
+        moment = wall_clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = {"lastTransitionTime": moment, "lastProbeTime": moment}
         body = {**place.job, "status": {"conditions": [{"type": "Failed", **told, **now}]}}
         place.cluster.objects.replace("jobs", NS, body["metadata"]["name"], body, subresource="status")
 
