@@ -366,7 +366,10 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         (
             'kind = "http"',
             'kind = "htp"',
-            "17: [apps.mochi.gates] [0].kind: must be one of 'http', 'prometheus', 'k6' or 'job', in quotes, not \"htp\".",
+            (
+                "17: [apps.mochi.gates] [0].kind: must be one of 'http', 'prometheus', 'k6' or 'job', in "
+                'quotes, not "htp".'
+            ),
         ),
         (
             'kind = "http"\n',
@@ -499,7 +502,10 @@ def test_all_that_can_be_said_of_a_load_is_understood(policy):
         (
             'script = { configmap = "mochi-k6", key = "load.js" }\n',
             "",
-            '15: [apps.mochi.gates] [0].script: is missing: write script = { configmap = "<ConfigMap>", key = "load.js" }.',
+            (
+                '15: [apps.mochi.gates] [0].script: is missing: write script = { configmap = "<ConfigMap>", '
+                'key = "load.js" }.'
+            ),
         ),
         (
             ', key = "load.js"',
@@ -509,17 +515,26 @@ def test_all_that_can_be_said_of_a_load_is_understood(policy):
         (
             '"load.js"',
             '"../load.js"',
-            '18: [apps.mochi.gates] [0].script.key: "../load.js" is not a key of a ConfigMap: letters, digits, `-`, `_` and `.`, as in load.js.',
+            (
+                '18: [apps.mochi.gates] [0].script.key: "../load.js" is not a key of a ConfigMap: letters, '
+                "digits, `-`, `_` and `.`, as in load.js."
+            ),
         ),
         (
             'kind = "k6"',
             'kind = "k6"\nimage = "grafana/k6"',
-            '18: [apps.mochi.gates] [0].image: "grafana/k6" names no version: write it with a tag or a digest, as in "grafana/k6:1.4.0".',
+            (
+                '18: [apps.mochi.gates] [0].image: "grafana/k6" names no version: write it with a tag or a '
+                'digest, as in "grafana/k6:1.4.0".'
+            ),
         ),
         (
             'kind = "k6"',
             'kind = "k6"\nenv = { "MY-VUS" = "20" }',
-            '18: [apps.mochi.gates] [0].env: "MY-VUS" is not an environment variable: letters, digits and `_`, no digit first.',
+            (
+                '18: [apps.mochi.gates] [0].env: "MY-VUS" is not an environment variable: letters, digits and '
+                "`_`, no digit first."
+            ),
         ),
         (
             'kind = "k6"',
@@ -529,7 +544,10 @@ def test_all_that_can_be_said_of_a_load_is_understood(policy):
         (
             'kind = "k6"',
             'kind = "k6"\ncpu = "10m"',
-            '18: [apps.mochi.gates] [0].cpu: "10m" is not an amount of CPU from "100m" on: write it like "500m" or "2".',
+            (
+                '18: [apps.mochi.gates] [0].cpu: "10m" is not an amount of CPU from "100m" on: write it like '
+                '"500m" or "2".'
+            ),
         ),
         (
             'kind = "k6"',
