@@ -71,6 +71,8 @@ async def test_a_job_that_is_deleted_while_it_runs_is_no_verdict(place, gate):
     finding = await place.run(lasting(gate), place.delete_job)
     assert finding.verdict is Verdict.NONE
     assert finding.detail.endswith("was deleted before it ended")
+    made = [write for write in place.cluster.server.writes if (write.method, write.status) == ("POST", 201)]
+    assert len(made) == 1  # another run would be one that nobody asked for
 
 
 @BOTH
