@@ -116,6 +116,7 @@ async def test_an_evicted_pod_is_no_verdict(place, gate):
     make_last(place)
 
     def evict():
+        place.ends(1, "stopped in the middle")
         place.status_of_pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
 
     finding = await place.run(lasting(gate), evict)
