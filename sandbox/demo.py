@@ -95,7 +95,8 @@ promote_within = "30s"
 grace          = "3s"
 bake_for       = "{"5s" if fast else "1m"}"
 warm_for       = "10m"
-"""
+
+{app.gates}"""
 
 
 class Demo:

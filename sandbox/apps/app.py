@@ -28,6 +28,8 @@ class DemoApp:
     table: Callable[[str], str]
     """From the repository to the lines in `greenlight.toml` that say what the app runs on."""
     others: tuple[str, ...] = ("crash", "slow", "flaky")
+    gates: str = ""
+    """Its tables `[[apps.….gates]]`."""
 
 
 def described(api_version: str, kind: str, app: str, name: str, spec: Json) -> Json:

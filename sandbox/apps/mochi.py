@@ -7,6 +7,28 @@ LIVE, IDLE = "mochiapp-blue", "mochiapp-green"
 ACTIVE, PREVIEW = "mochiapp", "mochiapp-preview"
 PRODUCTION_HOST, PREVIEW_HOST = "mochi.localhost", "preview.mochi.localhost"
 REPLICAS = 3
+SCRIPTS = "mochi-k6"
+LOAD = """\
+import http from 'k6/http';
+
+export const options = {
+  vus: 2,
+  duration: '5s',
+  thresholds: { http_req_duration: ['p(95)<300'], http_req_failed: ['rate<0.01'] },
+};
+
+export default function () {
+  http.get(__ENV.PREVIEW_URL);
+}
+"""
+GATES = f"""\
+[[apps.{NAME}.gates]]
+name    = "load"
+kind    = "k6"
+script  = {{ configmap = "{SCRIPTS}", key = "load.js" }}
+image   = "grafana/k6:1.4.0"
+timeout = "2m"
+"""
 
 
 def _manifests(repository: str) -> list[Json]:
@@ -21,6 +43,12 @@ def _manifests(repository: str) -> list[Json]:
         service(NAME, PREVIEW, {"app": NAME, "color": "green"}),
         _ingress(ACTIVE, PRODUCTION_HOST),
         _ingress(PREVIEW, PREVIEW_HOST),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": SCRIPTS, "namespace": NAMESPACE},
+            "data": {"load.js": LOAD},
+        },
     ]
 
 
@@ -34,7 +62,7 @@ slots       = ["{LIVE}", "{IDLE}"]
 """
 
 
-MOCHI = DemoApp(NAME, "Deployments", "blue", "green", ACTIVE, PREVIEW, _manifests, _table)
+MOCHI = DemoApp(NAME, "Deployments", "blue", "green", ACTIVE, PREVIEW, _manifests, _table, gates=GATES)
 
 
 def _deployment(name: str, color: str, image: str, replicas: int) -> Json:
