@@ -37,9 +37,7 @@ def holds(gate: Gate, release: Release) -> bool:
 
 
 def obstacle(app: App, release: Release) -> str:
-    """What keeps the candidate from being promoted, as a sentence; "" when nothing does. Going back has no gates."""
-    if release.restores is not None:
-        return ""
+    """What keeps a candidate that has to be approved from being promoted, as a sentence; "" when nothing does."""
     return next((_why(gate, release) for gate in app.gates if not holds(gate, release)), "")
 
 

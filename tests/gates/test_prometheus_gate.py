@@ -144,15 +144,6 @@ async def test_what_was_there_before_greenlight_is_nothing_to_compare_with(serve
     assert "nothing to compare with" in finding.detail
 
 
-@pytest.mark.parametrize(
-    ("comparison", "holds"),
-    [(Comparison.BELOW, "100"), (Comparison.AT_MOST, "110"), (Comparison.ABOVE, "001"), (Comparison.AT_LEAST, "011")],
-)
-def test_what_each_comparison_means(comparison, holds):
-    assert "".join(str(int(comparison.holds(value, 2.0))) for value in (1.0, 2.0, 3.0)) == holds
-    assert not comparison.holds(float("nan"), 2.0)
-
-
 async def test_it_says_who_it_is_by_what_the_files_hold_at_that_moment(server, found, tmp_path):
     secret = tmp_path / "secret"
     server.answers = [number("0")]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from examples import app
 
-from bot.release.app import Argo, Native
+from bot.release.app import Argo, Comparison, Native
 
 PLAIN = app()
 ROLLOUT = replace(PLAIN, target=Argo("mochiapp"))
@@ -26,3 +26,12 @@ def test_what_others_begin_is_adopted_on_argo_rollouts_unless_the_file_says_no()
     assert ROLLOUT.adopts
     assert not replace(PLAIN, target=Argo("mochiapp", adopt=False)).adopts
     assert not PLAIN.adopts
+
+
+@pytest.mark.parametrize(
+    ("comparison", "holds"),
+    [(Comparison.BELOW, "100"), (Comparison.AT_MOST, "110"), (Comparison.ABOVE, "001"), (Comparison.AT_LEAST, "011")],
+)
+def test_what_each_comparison_means(comparison, holds):
+    assert "".join(str(int(comparison.holds(value, 2.0))) for value in (1.0, 2.0, 3.0)) == holds
+    assert not comparison.holds(float("nan"), 2.0)

@@ -184,6 +184,31 @@ def test_a_gate_is_not_accepted(policy, verdict, person, why, sentence):
         gates.accept(ready(result(verdict)), policy, "smoke", person, why)
 
 
+@pytest.mark.parametrize(
+    ("mode", "verdict", "repeatable", "acceptable"),
+    [
+        (Mode.BLOCK, Verdict.FAILED, True, False),
+        (Mode.ASK, Verdict.FAILED, True, True),
+        (Mode.ASK, Verdict.NONE, True, True),
+        (Mode.WARN, Verdict.FAILED, True, False),
+        (Mode.ASK, Verdict.PASSED, False, False),
+        (Mode.ASK, Verdict.RUNNING, False, False),
+    ],
+)
+def test_what_may_be_done_about_a_gate_is_offered(mode, verdict, repeatable, acceptable):
+    policy = app(gates=(gate(mode),))
+    shown = ready(result(verdict))
+    assert gates.repeatable(policy, shown) == ("smoke",) * repeatable
+    assert gates.acceptable(policy, shown) == ("smoke",) * acceptable
+    assert gates.repeatable(policy, replace(shown, phase=Phase.PROMOTING)) == ()
+
+
+def test_what_is_accepted_is_not_offered_to_be_accepted_again():
+    accepted = ready(result(Verdict.FAILED, accepted_by=KIM, accepted_why="so"))
+    assert gates.acceptable(ASKING, accepted) == ()
+    assert gates.repeatable(ASKING, accepted) == ("smoke",)
+
+
 def test_accepting_one_gate_leaves_the_others():
     both = ready(result(Verdict.FAILED), result(Verdict.FAILED, of="load"))
     accepted = gates.accept(both, ASKING, "smoke", LEE, "so")
