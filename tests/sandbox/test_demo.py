@@ -120,6 +120,28 @@ async def test_the_story_of_the_demo_from_what_is_live_to_what_is_next_and_back(
     assert demo.discord.rest.gaps == []
 
 
+async def test_a_version_that_is_too_slow_does_not_pass_its_load_test(demo):
+    people, channel = demo.discord.people, demo.discord.channel_id(MOCHI.name)
+    await people["ann"].slash(channel, "deploy", image="slow")
+
+    async def shows(words: str) -> Message:
+        def reached() -> Message | None:
+            return next((card for card in demo.cards(MOCHI) if words in card.text), None)
+
+        try:
+            return await demo.discord.until(reached, within=60, what=f"the card shows {words}")
+        except TimeoutError as late:
+            raise AssertionError(
+                f"{late}\n{[card.text for card in demo.cards(MOCHI)]}\n{demo.bot.last_lines()}"
+            ) from None
+
+    failed = await shows("load (k6) failed")
+    await people["kim"].react(failed, "✅")
+    await people["leo"].react(failed, "✅")
+    await shows("cannot be promoted yet: gate load failed: http")
+    assert await demo.live(MOCHI) == MOCHI.live
+
+
 async def test_a_stranger_may_not_deploy(demo):
     for app in APPS:
         reply = await demo.discord.people["guest"].slash(demo.discord.channel_id(app.name), "deploy", image=app.next)
