@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any, Self
 
+from bot.controller.loop import RECORDED_WITHIN
 from bot.release.approvals import Vote
 from bot.release.record import Person, Release
 from bot.release.snapshot import FRESH_FOR
@@ -230,7 +231,8 @@ class Oracles:
     def _read_afresh(self, release: Release, *read: str) -> bool:
         for what in read:
             at, step, _ = self.reads.get(what, (-1e9, -1, None))
-            if step <= self.last_write or self.now - at > FRESH_FOR.total_seconds():
+            # As old as what may be decided upon, and as long as that may then take to be recorded.
+            if step <= self.last_write or self.now - at > (FRESH_FOR + RECORDED_WITHIN).total_seconds():
                 self.fail("I1", f"{what} was not read afresh before the switch to {release.title}")
                 return False
         return True

@@ -65,18 +65,22 @@ class Versions:
             return Traffic.CANDIDATE
         if not active or active != self.previous:
             return Traffic.OTHER
-        approved = self.release.phase in {Phase.READY, Phase.PROMOTING}
-        return Traffic.OTHER if approved and self._was_undone else Traffic.PREVIOUS
+        # The controller has switched and takes the candidate for stable, and somebody took the Service back.
+        undone = self.is_approved and self.objects.stable == self.candidate != ""
+        return Traffic.OTHER if undone else Traffic.PREVIOUS
 
     @property
-    def _was_undone(self) -> bool:
-        """Our promotion arrived, and somebody took the Service back: the controller takes the candidate for stable, or
-        it is on record that others have written the selector since. Times there are whole seconds.
+    def is_approved(self) -> bool:
+        """Or waits for that: its promotion may have been sent."""
+        return self.release.phase in {Phase.READY, Phase.PROMOTING}
+
+    @property
+    def is_written_over(self) -> bool:
+        """Others have written the selector of the active Service since the promotion was sent: if that has arrived, it
+        was undone. Times on record are whole seconds.
         """
-        if self.objects.stable == self.candidate != "":
-            return True
         sent, latest = self.release.switch_sent_at, last_change(self.objects.active, "spec", "selector")
-        if sent is None or latest is None or latest[1].startswith((CONTROLLER, MANAGER)):
+        if not self.is_approved or sent is None or latest is None or latest[1].startswith((CONTROLLER, MANAGER)):
             return False
         return latest[0] >= sent.replace(microsecond=0)
 
