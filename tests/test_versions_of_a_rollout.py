@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bot.clusters.cluster import LABEL
-from bot.clusters.errors import Away
 from bot.release.app import Argo
-from bot.release.record import Cause, Phase
+from bot.release.record import Phase
 from bot.release.verbs import Verb
 from sandbox.cluster import PatchType
 from world import ANN, KIM, LEO, NAMESPACE, REPOSITORY, SAM, World, digest, example
@@ -130,37 +129,3 @@ async def test_a_release_that_takes_another_back_writes_the_whole_template_that_
     assert (release.number, release.restores) == (3, 1)
     assert "env" not in container(world)
     assert world.serving() == {"blue"}
-
-
-# Whether it had the traffic already
-
-
-async def test_i2_a_promotion_that_somebody_undid_before_it_was_seen_is_not_made_again(world):
-    """Found by the simulation: its answer was lost, the looks were slow, and Argo paused again for the same version."""
-    release = await world.deploy("green")
-    service = world.cluster.objects.get("services", NAMESPACE, "mochiapp")
-    paused = world.cluster.objects.get("rollouts", NAMESPACE, "mochiapp")["status"]["pauseConditions"]
-    await world.approve(KIM)
-    world.api.after = lambda sent: undone(world, service, paused) if sent.kind == "Rollout/status" else None
-    assert (await world.approve(LEO)).phase is Phase.PROMOTING  # it may still arrive
-    ended = await world.advance(seconds=13)
-    assert (ended.label, ended.phase, ended.cause) == (release.label, Phase.ABANDONED, Cause.FOREIGN)
-    assert [sent.kind for sent in world.api.writes].count("Rollout/status") == 1
-
-
-def undone(world, service, paused):
-    """The controller carries it out; somebody takes the Service back, and there is a pause again."""
-    world.api.after = None
-    world.cluster.settle()
-    selector = [{"op": "replace", "path": "/spec/selector", "value": service["spec"]["selector"]}]
-    objects = world.cluster.objects
-    objects.patch("services", NAMESPACE, "mochiapp", selector, PatchType.JSON, manager="kubectl-patch")
-    status = {"status": {"stableRS": before(world), "pauseConditions": paused, "controllerPause": True}}
-    objects.patch("rollouts", NAMESPACE, "mochiapp", status, PatchType.MERGE, subresource="status")
-    raise Away("no answer")
-
-
-def before(world):
-    return world.cluster.objects.get("services", NAMESPACE, "mochiapp")["spec"]["selector"][
-        "rollouts-pod-template-hash"
-    ]

@@ -78,7 +78,7 @@ NEXT = {
     "paused-without-hash":          (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, ABANDONED),
     "active-with-unknown-hash":     (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, ABANDONED),
     "active-without-hash":          (ABANDONED,  ABANDONED,  ABANDONED, ABANDONED, ABANDONED),
-    "home-by-the-service":          (READY,      ABANDONED,  ABANDONED, ABANDONED, REVERT),
+    "home-by-the-service":          (READY,      PROMOTING,  ABANDONED, ABANDONED, REVERT),
     "resuming":                     (None,       None,       None,      ABANDONED, REVERT),
     "promotion-lost":               (None,       None,       None,      ABANDONED, REVERT),
     "switched-before-the-deadline": (ABANDONED,  ABANDONED,  BAKING,    None,      REVERT),

@@ -9,12 +9,11 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from bot.clusters.api import MANAGER, Json
-from bot.clusters.argo.objects import CONTROLLER, Objects
+from bot.clusters.api import Json
+from bot.clusters.argo.objects import Objects
 from bot.clusters.argo.reading import HASH, container, fingerprint, image_of, runs, template_label
 from bot.clusters.argo.state import State
 from bot.clusters.errors import Unfit
-from bot.clusters.reading import last_change
 from bot.release.app import App
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Traffic
@@ -66,23 +65,8 @@ class Versions:
         if not active or active != self.previous:
             return Traffic.OTHER
         # The controller has switched and takes the candidate for stable, and somebody took the Service back.
-        undone = self.is_approved and self.objects.stable == self.candidate != ""
+        undone = self.release.phase is Phase.PROMOTING and self.objects.stable == self.candidate != ""
         return Traffic.OTHER if undone else Traffic.PREVIOUS
-
-    @property
-    def is_approved(self) -> bool:
-        """Or waits for that: its promotion may have been sent."""
-        return self.release.phase in {Phase.READY, Phase.PROMOTING}
-
-    @property
-    def is_written_over(self) -> bool:
-        """Others have written the selector of the active Service since the promotion was sent: if that has arrived, it
-        was undone. Times on record are whole seconds.
-        """
-        sent, latest = self.release.switch_sent_at, last_change(self.objects.active, "spec", "selector")
-        if not self.is_approved or sent is None or latest is None or latest[1].startswith((CONTROLLER, MANAGER)):
-            return False
-        return latest[0] >= sent.replace(microsecond=0)
 
     @property
     def is_handed_over(self) -> bool:

@@ -25,7 +25,7 @@ from bot.clusters.errors import ClusterError, Pending
 from bot.clusters.reading import Selector, annotations, changed_by, is_ready, name, pods_behind, replicas, selector
 from bot.clusters.trouble import image_doubt, trouble
 from bot.release.app import App
-from bot.release.machine import SETTLE, Order
+from bot.release.machine import Order
 from bot.release.record import Phase, Release
 from bot.release.snapshot import Side, Snapshot, Traffic
 
@@ -142,14 +142,7 @@ class RolloutView:
 
     @property
     def _traffic(self) -> Traffic:
-        undone = self._versions.is_written_over and not self._may_arrive
-        return Traffic.OTHER if undone and self._versions.traffic is Traffic.PREVIOUS else self._versions.traffic
-
-    @property
-    def _may_arrive(self) -> bool:
-        """Our promotion: no Service is part of its condition."""
-        sent = self.release.switch_sent_at
-        return sent is not None and self.read_at < sent + SETTLE
+        return self._versions.traffic
 
     @property
     def _back(self) -> str:
@@ -299,8 +292,6 @@ class RolloutView:
             return SILENT
         if self._state is State.OBSERVING:
             return NOT_TAKEN_UP
-        if self._versions.is_written_over and self._may_arrive and self.release.phase is Phase.PROMOTING:
-            return "somebody wrote the active Service meanwhile: making sure what becomes of the promotion"
         resuming = self._state is State.RESUMING and self._versions.is_desired
         return "Argo Rollouts was told to switch, and has not yet" if resuming else ""
 

@@ -132,7 +132,6 @@ def the_next_promotion_overrules_who_took_it_back() -> Iterator[Changes]:
         return Traffic.PREVIOUS if home else traffic(self)
 
     yield Versions, "traffic", property(forgotten)
-    yield Versions, "is_written_over", property(lambda _: False)
 
 
 def any_pause_is_ours() -> Iterator[Changes]:
