@@ -17,8 +17,6 @@ from simulation.stories import told
 FAILURES_SHOWN = 5
 ENOUGH = 10_000
 """Runs in which everything that can happen has to have happened."""
-SHARES = {"native": 2, "argo": 1}
-"""Of the lives that chance wants: those on a Rollout take longer."""
 
 
 @click.command(help=__doc__)
@@ -58,10 +56,8 @@ def several(runs: int, seed: int, processes: int, backends: Sequence[str], mutan
 
 
 def by_chance(seed: int, backends: Sequence[str], turns: int) -> Iterator[tuple[str, Collection[int]]]:
-    for turn in range(turns):
-        for backend in backends:
-            share = SHARES[backend]
-            yield from (family(seed, number, backend) for number in range(turn * share, (turn + 1) * share))
+    for number in range(turns):
+        yield from (family(seed, number, backend) for backend in backends)
 
 
 def again(name: str, mutant: str) -> int:

@@ -404,7 +404,7 @@ class World:
         """Whether nothing is left to be done, or what is left is in somebody's way for good."""
         if newest.phase.open:
             return False
-        patience = 4200 if newest.phase is Phase.DONE else 900  # the bot may have been away for minutes of it
+        patience = 4200 if newest.phase is Phase.DONE else 1800  # the bot may have been away for minutes of it
         if self.guild.faces.get(newest.label) != newest.phase and self.time.seconds < LONGEST / 2:
             return False  # the card is not drawn yet
         given_up = self.time.seconds > (newest.since - EPOCH).total_seconds() + patience
