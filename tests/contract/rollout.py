@@ -81,7 +81,11 @@ class Rollout:
         )
 
     async def bring_up(self, tag: str) -> None:
-        """Sets the image; returns when the controller, which must be at work, has a preview of it paused."""
+        """Sets the image; returns when the controller, which must be at work, has a preview of it paused.
+
+        The very first version of a Rollout is not paused, so there has to be one before.
+        """
+        await self.woken(lambda each: (each.get("status") or {}).get("stableRS"))
         written = await self.set_image(tag)
         await self.woken(
             lambda each: (

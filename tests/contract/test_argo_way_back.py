@@ -35,9 +35,10 @@ def writes(bot, since):
 async def is_home(bot, installed, rollout, blue):
     await bot.reaches(Phase.REVERTED)
     await installed.serving(2)
-    shown = await rollout.get()
-    assert not is_paused(shown)
-    assert works_towards(shown) == shown["status"]["stableRS"] == await rollout.live() == blue
+    await rollout.woken(
+        lambda each: works_towards(each) == each["status"].get("stableRS") == blue and not is_paused(each)
+    )
+    assert await rollout.live() == blue
 
 
 async def test_the_traffic_is_home_by_one_write_while_the_version_before_is_kept(bot, argo, installed, rollout):
@@ -280,6 +281,7 @@ async def test_a_rollout_that_cannot_be_read_does_not_keep_the_traffic_from_goin
     """The Service and the pods of the version before can, and nothing else is needed."""
     before = await rollout.live()
     await bot.release("green")
+    await settled(rollout)
     since = len(bot.door.sent)
     bot.door.instead[ROLLOUT.name] = answer
     await bot.ask(Verb.ROLL_BACK, SAM)
@@ -292,11 +294,14 @@ async def test_a_rollout_that_cannot_be_read_does_not_keep_the_traffic_from_goin
     await is_home(bot, installed, rollout, before)
 
 
+# The real controller takes the active Service to itself once more when it meets the other strategy: not held there.
+@pytest.mark.parametrize("target", ["sandbox"], indirect=True)
 async def test_a_rollout_that_was_turned_into_a_canary_does_not_keep_the_traffic_from_going_home(
     bot, installed, rollout
 ):
     before = await rollout.live()
     await bot.release("green")
+    await settled(rollout)
     await rollout.set_spec(strategy={"blueGreen": None, "canary": {}})
     await bot.ask(Verb.ROLL_BACK, SAM)
     await until_live(rollout, before)
@@ -337,6 +342,11 @@ async def test_a_way_back_whose_rollout_was_deleted_is_given_up(bot, installed, 
     ended = (await bot.sees(lambda moment: not moment.release.phase.open)).release
     assert (ended.phase, ended.cause) == (Phase.ABANDONED, Cause.FOREIGN)
     assert ended.reason.startswith("the active Service was changed by rollouts-controller")
+
+
+async def settled(rollout):
+    """The controller takes what is live for stable: until then it may write the active Service once more by itself."""
+    await rollout.woken(lambda each: each["status"].get("stableRS") == works_towards(each) != "")
 
 
 async def until_live(rollout, wanted):
