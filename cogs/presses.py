@@ -67,9 +67,8 @@ class Presses(commands.Cog):
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """A form that was filled in; forms survive a restart, as buttons do."""
-        data: Any = interaction.data or {}
-        match = _FORM.fullmatch(str(data.get("custom_id", "")))
-        if interaction.type is not discord.InteractionType.modal_submit or match is None:
+        match = filled_in(interaction, _FORM)
+        if match is None:
             return
         request = Pressed(interaction)
         async with answering(request):
@@ -78,7 +77,7 @@ class Presses(commands.Cog):
                 if verb not in _ASKS_BACK:
                     raise Refused(words.OLD_BUTTON)
                 view = await self._view(match["app"], int(match["number"]))
-                await self._ask(request, view, verb, line(typed(data), REASON_LIMIT))
+                await self._ask(request, view, verb, line(typed(interaction.data), REASON_LIMIT))
             await self._say_done(request, view, verb)
 
     async def _ask_back(self, request: Pressed, interaction: discord.Interaction, view: View, verb: Verb) -> None:
@@ -147,16 +146,24 @@ def _form(view: View, verb: Verb) -> discord.ui.Modal:
     rollback = verb is Verb.ROLL_BACK
     heading = words.roll_back_form(title) if rollback else words.reject_form(title)
     hint = way_back(view).replace("`", "") if rollback else words.REJECT_HINT
-    form = discord.ui.Modal(
-        title=clip(heading, MODAL_TITLE),
-        timeout=FORM_WITHIN,
-        custom_id=f"form:{custom_id(view.release.app, view.release.number, verb.name.lower())}",
-    )
+    return reason_form(heading, custom_id(view.release.app, view.release.number, verb.name.lower()), words.REASON, hint)
+
+
+def reason_form(title: str, about: str, label: str, hint: str, *, required: bool = False) -> discord.ui.Modal:
+    """Asks for one line of text; `about` is what it is about, as in a button's custom id."""
+    form = discord.ui.Modal(title=clip(title, MODAL_TITLE), timeout=FORM_WITHIN, custom_id=f"form:{about}")
     reason = discord.ui.TextInput[Any](
-        custom_id="reason", style=discord.TextStyle.short, required=False, max_length=REASON_LIMIT
+        custom_id="reason", style=discord.TextStyle.short, required=required, max_length=REASON_LIMIT
     )
-    form.add_item(discord.ui.Label(text=words.REASON, description=clip(hint, INPUT_PLACEHOLDER), component=reason))
+    form.add_item(discord.ui.Label(text=label, description=clip(hint, INPUT_PLACEHOLDER), component=reason))
     return form
+
+
+def filled_in(interaction: discord.Interaction, form: re.Pattern[str]) -> re.Match[str] | None:
+    """What it is about, if it is such a form that somebody has filled in."""
+    data: Any = interaction.data or {}
+    submitted = interaction.type is discord.InteractionType.modal_submit
+    return form.fullmatch(str(data.get("custom_id", ""))) if submitted else None
 
 
 def typed(data: Any) -> str:

@@ -17,6 +17,7 @@ from bot.release.errors import Refused
 from bot.release.image import one_name, parse
 
 _COPY_ID = "switch on Settings → Advanced → Developer Mode in Discord, right-click the {thing}, Copy {Thing} ID"
+_SHORT = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _SNOWFLAKE_LIMIT = 2**63  # Discord's ids are 64-bit numbers with the highest bit unset
 
 
@@ -100,9 +101,13 @@ def _is_host(value: str) -> bool:
         return False
 
 
-def _ca(value: str, info: ValidationInfo) -> str:
+def _beside(value: str, info: ValidationInfo) -> Path:
     """A relative path counts from where the file stands that names it."""
-    path = Path(info.context or "") / Path(value).expanduser()
+    return Path(info.context or "") / Path(value).expanduser()
+
+
+def _ca(value: str, info: ValidationInfo) -> str:
+    path = _beside(value, info)
     try:
         trusting(path)
     except ssl.SSLError:
@@ -114,8 +119,8 @@ def _ca(value: str, info: ValidationInfo) -> str:
 
 
 def _secret(value: str, info: ValidationInfo) -> str:
-    """A relative path counts from where the file stands that names it; it is read when it is needed."""
-    path = Path(info.context or "") / Path(value).expanduser()
+    """It is read when it is needed."""
+    path = _beside(value, info)
     try:
         path.read_bytes()
     except (OSError, ValueError) as why:
@@ -125,19 +130,19 @@ def _secret(value: str, info: ValidationInfo) -> str:
 
 
 def _cluster_name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):
+    if not _SHORT.fullmatch(value):
         refuse("is not a cluster's name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends; people read it on the cards.")
     return value
 
 
 def _app_name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):
+    if not _SHORT.fullmatch(value):
         refuse("is not an app's name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends (it becomes part of a label).")
     return value
 
 
 def _gate_name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", value):
+    if not _SHORT.fullmatch(value):
         refuse(f"{shown(value)} is not a gate's name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends.")
     return value
 

@@ -79,8 +79,7 @@ def end(release: Release, run: GateResult, verdict: Verdict, detail: str, now: d
     """
     if release.phase is not Phase.READY or run not in release.gates or run.template != release.template:
         return None
-    ended = replace(run, verdict=verdict, detail=detail, ended_at=now)
-    return replace(release, gates=tuple(ended if each == run else each for each in release.gates))
+    return _with(release, run, replace(run, verdict=verdict, detail=detail, ended_at=now))
 
 
 def again(release: Release, app: App, name: str, actor: Person, now: datetime) -> Release:
@@ -109,8 +108,11 @@ def accept(release: Release, app: App, name: str, actor: Person, why: str) -> Re
         raise Refused(f"Gate {name} of {release.title} is {result.verdict}: there is nothing to accept.")
     if not why.strip():
         raise Refused(f"Say why gate {name} of {release.title} is accepted: whoever approves reads it.")
-    accepted = replace(result, accepted_by=actor, accepted_why=why.strip())
-    return replace(release, gates=tuple(accepted if each == result else each for each in release.gates))
+    return _with(release, result, replace(result, accepted_by=actor, accepted_why=why.strip()))
+
+
+def _with(release: Release, known: GateResult, changed: GateResult) -> Release:
+    return replace(release, gates=tuple(changed if each == known else each for each in release.gates))
 
 
 def repeatable(app: App, release: Release) -> tuple[str, ...]:
