@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -309,6 +310,29 @@ async def test_a_store_that_is_closed_finishes_what_was_begun(url):
     again = Store(connect(url), lambda: NOW)
     assert (await again.newest("mochi")).reason == "said"
     await again.close()
+
+
+LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT count(*) FROM n"
+
+
+async def test_of_a_store_that_is_closed_no_thread_is_left_even_if_a_query_was_cancelled(url):
+    """It would wake an event loop that is closed by then, and the error stream would have a stack trace."""
+    await migrate(url)
+    before, begun = set(threading.enumerate()), asyncio.Event()
+    engine = connect(url)
+
+    async def asked():
+        async with engine.connect() as connection:
+            begun.set()
+            await connection.execute(text(LONG))
+
+    asking = asyncio.create_task(asked())
+    await begun.wait()
+    while not asking.done():
+        asking.cancel()
+        await asyncio.sleep(0)
+    await Store(engine, lambda: NOW).close()
+    assert not [each for each in set(threading.enumerate()) - before if "connection_worker" in each.name]
 
 
 async def test_a_record_that_cannot_be_read_hides_no_other(store):

@@ -7,6 +7,7 @@ power. A transaction begins IMMEDIATE, so that it never has to be repeated becau
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,35 @@ FILES = "files"
 """Under which a connection's `info` has the files that it opened."""
 READS_ONLY = "reads_only"
 """The execution option of a connection that only reads, each time for itself: there is no transaction to begin."""
+WORKERS = "workers"
+"""The option under which an engine has the threads of its connections."""
+ENDS_WITHIN = 2.0
+"""Seconds for one of them."""
 LOCK_FOR = 60.0
 """Seconds to wait for another process that is migrating the same database."""
 
 
 def connect(url: str) -> AsyncEngine:
     """Never makes a database: that is `migrate`'s, so that one that was deleted is missed."""
-    place = sqlite_file(url)
-    opened = {} if place is None else {"async_creator": partial(_open, f"file:{quote(str(place))}?mode=rw")}
-    engine = create_async_engine(url, **opened)
+    place, workers = sqlite_file(url), set[threading.Thread]()
+    opened = {} if place is None else {"async_creator": partial(_open, f"file:{quote(str(place))}?mode=rw", workers)}
+    engine = create_async_engine(url, execution_options={WORKERS: workers}, **opened)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare)
         event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+async def disconnect(engine: AsyncEngine) -> None:
+    """Let go of all connections, and wait for the threads that serve them.
+
+    One whose caller was cancelled ends by itself, and would complain on the error stream if the event loop were closed
+    by then.
+    """
+    workers: set[threading.Thread] = engine.sync_engine.get_execution_options()[WORKERS]
+    await engine.dispose()
+    for worker in workers:
+        await asyncio.to_thread(worker.join, ENDS_WITHIN)
 
 
 async def migrate(url: str) -> None:
@@ -95,12 +112,15 @@ def _upgrade(url: str) -> None:
             raw.execute("BEGIN IMMEDIATE")  # a file that may only be read is told now and not at the first write
 
 
-async def _open(address: str) -> aiosqlite.Connection:
+async def _open(address: str, workers: set[threading.Thread]) -> aiosqlite.Connection:
     connection = aiosqlite.connect(address, uri=True)
     # As SQLAlchemy does: one that leaks must not keep the process. Before 0.22 the connection was the thread.
     thread: Any = getattr(connection, "_thread", connection)
     thread.daemon = True
-    return await connection
+    opened = await connection
+    workers.difference_update([each for each in workers if not each.is_alive()])
+    workers.add(thread)
+    return opened
 
 
 def _prepare(connection: Any, record: Any) -> None:

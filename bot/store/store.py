@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.release.approvals import Vote
 from bot.release.record import Cause, Release
 from bot.store import tables
-from bot.store.engine import FILES, READS_ONLY
+from bot.store.engine import FILES, READS_ONLY, disconnect
 from bot.store.trouble import told
 
 log = structlog.get_logger()
@@ -95,7 +95,7 @@ class Store:
         """After the writes that are under way, whoever has stopped waiting for them."""
         if self._under_way:
             await asyncio.wait(self._under_way)
-        await self._engine.dispose()
+        await disconnect(self._engine)
 
     # Releases
 

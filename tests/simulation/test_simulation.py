@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulation.backends import BACKENDS
-from simulation.coverage import missing, needed
+from simulation.coverage import SELDOM, missing, needed
 from simulation.runs import SQL_EVERY, Result, family, named, one, planned, some, sweep
 from simulation.stories import told
 
@@ -62,5 +62,6 @@ def test_what_has_to_happen_in_many_lives_is_on_the_list(backend):
     """`make simulate` fails when any of it never happened: an oracle that had nothing to see proves nothing."""
     there = BACKENDS[backend]
     wanted = needed([backend])
-    assert {*there.deeds, *there.weather, *(f"{story.name}: ended as planned" for story in told(backend))} < wanted
+    happens = {*there.deeds, *there.weather, *(f"{story.name}: ended as planned" for story in told(backend))}
+    assert happens - SELDOM < wanted
     assert set(missing(Result(), [backend])) == wanted
