@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest --hypothesis-profile=ci
 
 # Branch coverage is demanded of the core alone: there every branch is a rule about somebody's traffic. These are its
 # examples, claim by claim; the enumeration and everything else run without the tracer, which makes them three times slower.
-CORE := tests/test_image.py $(addprefix tests/release/test_,app.py machine.py verbs.py record.py approvals.py gates.py)
+CORE := tests/test_image.py $(addprefix tests/release/test_,app.py machine.py verbs.py record.py approvals.py gates.py guards.py)
 
 # What needs nothing but this checkout; the rest is `make test-cluster`.
 HERE := not cluster and not registry

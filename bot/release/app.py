@@ -147,6 +147,43 @@ class Gate:
         return type(self.check).__name__.lower()
 
 
+class Action(StrEnum):
+    """What becomes of a version whose guard failed after the switch."""
+
+    ROLL_BACK = "rollback"
+    """It is taken back at once."""
+    ASK = "ask"
+    """Approvers are called; unless one of them keeps it in time, it is taken back."""
+    WARN = "warn"
+    """The card says so."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """An automatic check of what is live, again and again while it is watched after the switch.
+
+    Its path is one of the active Service, and `{label}` of its query is the live version's.
+    """
+
+    name: str
+    check: Http | Prometheus
+    action: Action = Action.ROLL_BACK
+    every: timedelta = timedelta(seconds=15)
+    failures: int = 3
+    """In a row, until it is an alarm."""
+    answer_within: timedelta = timedelta(minutes=10)
+    """With `ask`: for an answer."""
+
+    @property
+    def kind(self) -> str:
+        return type(self.check).__name__.lower()
+
+    @property
+    def timeout(self) -> timedelta:
+        """For one run."""
+        return min(self.every, timedelta(seconds=30))
+
+
 @dataclass(frozen=True)
 class Native:
     """An app on plain Kubernetes: two Deployments behind an active and a preview Service."""
@@ -193,6 +230,7 @@ class App:
     cluster: str = ""
     """The name of its cluster in the file; "" is the one that the environment leads to."""
     gates: tuple[Gate, ...] = ()
+    guards: tuple[Guard, ...] = ()
 
     @property
     def native(self) -> Native:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.release import gates
+from bot.release import gates, guards
 from bot.release.app import App, Native, Switch
 from bot.release.approvals import Ballots, Tally, tally
 from bot.release.record import Cause, Person, Phase, Release
@@ -137,14 +137,18 @@ def decide(
 
 
 def observe(release: Release, seen: Snapshot, now: datetime) -> Release:
-    """Remember what later rules need of what is seen now: since when we are live, since when nothing answers."""
+    """Remember what later rules need of what is seen now: since when we are live, how often its containers had started
+    again by then, since when nothing answers.
+    """
     if seen.traffic is not Traffic.CANDIDATE or release.phase not in {Phase.PROMOTING, Phase.BAKING, Phase.REVERTING}:
         return release if release.empty_since is None else replace(release, empty_since=None)
-    live_at = release.live_at or now
+    live_at, restarts = release.live_at or now, seen.candidate.restarts
+    if release.was_live:  # fewer: some of its pods are gone, and what they counted with them
+        restarts = min(release.restarts_before, restarts)
     empty_since = None if seen.candidate.ready else release.empty_since or now
-    if (live_at, empty_since) == (release.live_at, release.empty_since):
+    if (live_at, empty_since, restarts) == (release.live_at, release.empty_since, release.restarts_before):
         return release
-    return replace(release, live_at=live_at, empty_since=empty_since)
+    return replace(release, live_at=live_at, empty_since=empty_since, restarts_before=restarts)
 
 
 def advance(release: Release, decision: Decision, now: datetime) -> Release:
@@ -335,10 +339,14 @@ def _switching(case: _Case) -> Decision:
 
 def _baking(case: _Case) -> Decision:
     side, end = case.seen.candidate, case.release.since + case.app.timing.bake_for
+    if why := guards.why_back(case.app, case.release, side.restarts, case.now):
+        return _back(Cause.GUARD, why)
     if not side.ready and case.empty_too_long:
         return _back(Cause.EMPTY, f"no pod of {side.name} has been ready since {case.release.empty_since:%H:%M:%S} UTC")
     if not side.ready:
         return _wait("no pod answers", _empty_until(case))
+    for alarm, until in guards.asked(case.app, case.release):
+        return _wait(f"{guards.told(alarm)}; roll back, or keep it?", until)
     if case.now < end:
         return _wait("", end)
     if running := [check.name for check in case.seen.checks if check.verdict is Verdict.RUNNING]:

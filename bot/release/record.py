@@ -34,6 +34,7 @@ class Cause(StrEnum):
     WITHDRAWN = "withdrawn"
     ROLLED_BACK = "rolled back"
     EMPTY = "empty"
+    GUARD = "guard"
     REPLACED = "replaced"
     FOREIGN = "foreign"
     PROMOTED_OUTSIDE = "promoted outside"
@@ -104,6 +105,19 @@ class GateResult:
 
 
 @dataclass(frozen=True)
+class Alarm:
+    """A guard that failed so often in a row that something has to be done about it."""
+
+    guard: str
+    """Its name."""
+    detail: str
+    """What was measured and what was wanted."""
+    at: datetime
+    kept_by: Person | None = None
+    """Who has it stay live all the same."""
+
+
+@dataclass(frozen=True)
 class Release:
     app: str
     number: int
@@ -158,6 +172,10 @@ class Release:
     notes: tuple[str, ...] = field(default=())
     """Warnings that the card shows as long as the release is open."""
     gates: tuple[GateResult, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    """Of its guards, at most one of each."""
+    restarts_before: int = 0
+    """How often its containers had started again when it was first seen with the traffic."""
 
     @property
     def title(self) -> str:

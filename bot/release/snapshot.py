@@ -59,6 +59,8 @@ class Side:
     """The trouble will not go away by waiting."""
     template: str = ""
     """Fingerprint of its pod template."""
+    restarts: int = 0
+    """How often the containers of its pods were started again, all together."""
 
     @property
     def progress(self) -> str:

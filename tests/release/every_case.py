@@ -24,14 +24,16 @@ from examples import (
     snapshot,
 )
 
-from bot.release.app import App, Switch
+from bot.release.app import Action, App, Guard, Http, Switch
 from bot.release.approvals import Ballots
+from bot.release.guards import RESTARTS
 from bot.release.machine import DRAIN, SETTLE, Decision, decide
-from bot.release.record import Phase, Release
+from bot.release.record import Alarm, Phase, Release
 from bot.release.snapshot import FRESH_FOR, Snapshot, Traffic
 
 AUTO = app()
 BUTTON = app(approval=replace(AUTO.approval, switch=Switch.BUTTON))
+ASKING = app(guards=(Guard("errors", Http(), Action.ASK),))
 EXPIRES = AUTO.approval.expires
 
 ANY_SIDE = (
@@ -48,6 +50,7 @@ NEW_SIDE = (
     side(0, failed=True, trouble="its pods crash"),
     side(1, failed=True, trouble="one of its pods crashes"),
     side(3, complete=False),
+    side(3, restarts=RESTARTS),
 )
 LOOKS = tuple(snapshot(*shape) for shape in product(Traffic, NEW_SIDE, ANY_SIDE))
 
@@ -132,7 +135,10 @@ def _promoting():
 
 def _baking():
     for age, empty in product(around(TIMING.bake_for), (None, MOMENT, TIMING.grace - MOMENT, TIMING.grace)):
-        yield release(Phase.BAKING, age=age, live_at=NOW - age, empty_since=empty and NOW - empty), AUTO, (NOBODY,)
+        baking = release(Phase.BAKING, age=age, live_at=NOW - age, empty_since=empty and NOW - empty)
+        yield baking, AUTO, (NOBODY,)
+        for ago, restores in product((MOMENT, Guard.answer_within), (None, 6)):
+            yield replace(baking, alarms=(Alarm("errors", "", NOW - ago),), restores=restores), ASKING, (NOBODY,)
 
 
 def _done():

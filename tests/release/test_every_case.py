@@ -52,7 +52,14 @@ REACHED = {
         "wait",
         "look",
     },
-    Phase.BAKING: {(LEFT, Cause.FOREIGN), (BACK, Cause.FAILED), (BACK, Cause.EMPTY), (Phase.DONE, None), "wait"},
+    Phase.BAKING: {
+        (LEFT, Cause.FOREIGN),
+        (BACK, Cause.FAILED),
+        (BACK, Cause.EMPTY),
+        (BACK, Cause.GUARD),
+        (Phase.DONE, None),
+        "wait",
+    },
     Phase.DONE: {Order.RETIRE, "wait", "rest"},
     Phase.REVERTING: {
         (LEFT, Cause.FOREIGN),

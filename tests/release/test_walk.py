@@ -14,7 +14,8 @@ from examples import ANN, DAN, GUS, KIM, LEAD, LEE, MOMENT, NOW, OLA, QC, app, r
 from quorum import agreed
 from small_cluster import PODS, Cluster, scaled
 
-from bot.release.app import Switch
+from bot.release import guards
+from bot.release.app import Action, Guard, Http, Switch
 from bot.release.approvals import Ballots, Vote
 from bot.release.errors import Refused
 from bot.release.machine import DRAIN, SETTLE, Order, advance, decide, fulfil, observe, sent
@@ -24,7 +25,8 @@ from bot.release.verbs import Verb, ask
 
 WALKS, STEPS = 1000, 100
 PEOPLE = {person.id: person for person in (ANN, KIM, LEE, OLA, DAN, GUS)}
-POLICIES = [app(), app(approval=replace(app().approval, switch=Switch.BUTTON))]
+GUARDS = tuple(Guard(action, Http(), action) for action in Action)
+POLICIES = [app(), app(approval=replace(app().approval, switch=Switch.BUTTON)), app(guards=GUARDS)]
 WAITS = [timedelta(seconds=1), timedelta(seconds=6), timedelta(seconds=40), timedelta(minutes=3), timedelta(hours=1)]
 
 MUST_REACH = {
@@ -88,6 +90,8 @@ class World:
                 self.change_roles: 1,
                 self.discord_comes_and_goes: 1,
                 self.somebody_asks: rare,
+                self.a_guard_fails: 5,
+                self.somebody_keeps_it: 20,
                 self.somebody_meddles: meddlesome * rare,
             }
             self.dice.choices(*zip(*happenings.items(), strict=True))[0]()
@@ -159,6 +163,18 @@ class World:
             self.become(ask(self.release, self.app, verb, actor, self.now))
         except Refused:
             self.seen["refused"] += 1
+
+    def a_guard_fails(self):
+        for guard in guards.watching(self.app, self.release)[self.dice.randrange(3) :][:1]:
+            self.release = guards.raise_alarm(self.release, guard, "it failed", self.now) or self.release
+
+    def somebody_keeps_it(self):
+        for alarm, _ in guards.asked(self.app, self.release):
+            try:
+                self.release = guards.keep(self.release, self.app, alarm.guard, self.dice.choice([KIM, LEE, DAN]))
+                self.seen["kept"] += 1
+            except Refused:
+                self.seen["refused"] += 1
 
     def somebody_meddles(self):
         self.meddled = True
@@ -298,6 +314,7 @@ def test_whatever_happens_traffic_moves_only_where_it_may_and_every_release_ends
 def test_the_walks_come_past_everything(seen):
     moves = {key for key in seen if isinstance(key, tuple)}
     assert moves >= MUST_REACH
+    assert seen["kept"] > 10
     assert moves - MUST_REACH == set()
     assert {key for key in seen if isinstance(key, Order)} == set(Order)
     assert {key for key in seen if isinstance(key, Cause)} >= set(Cause) - {Cause.STUCK}
