@@ -22,14 +22,16 @@ from bot.clusters.jobs import KubeJobs
 from bot.clusters.several import SeveralClusters
 from bot.controller import Controller
 from bot.desk import Desk
-from bot.gates import GateRunner
-from bot.gates.finding import Check
+from bot.gates import GateRunner, GuardRunner
+from bot.gates.errand import Errand
+from bot.gates.finding import Check, GuardCheck
 from bot.gates.http import HttpCheck
 from bot.gates.job import job_check
 from bot.gates.k6 import k6_check
 from bot.gates.prometheus import PrometheusCheck
 from bot.health import health
 from bot.registry import Registry
+from bot.release.record import Release
 from bot.settings import Settings
 from bot.stopping import let_finish, limited, together, until_stopped
 from bot.store import Store, StoreError, Unusable, connect, exclusive, migrate
@@ -125,6 +127,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         def wake(app: str) -> None:
             controller.wake(app)
 
+        def redraw(release: Release) -> None:
+            controller.redraw(release)
+
         store_id = await store.identity()
 
         def backends(name: str) -> BothBackends:
@@ -134,20 +139,31 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         cluster = SeveralClusters({name: backends(name) for name in apis})
         adopting = Adopting(store, cluster, client.people, settings.people, clock)
         visits = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        jobs = KubeJobs(apis)
-        errands = {"k6": k6_check(jobs, cluster.preview_inside), "job": job_check(jobs, cluster.preview_inside)}
+        prometheus = PrometheusCheck(visits, settings.prometheus)
+        errands = _errands(KubeJobs(apis), cluster)
         checks: dict[str, Check] = {
             "http": HttpCheck(visits, cluster.preview_inside),
-            "prometheus": PrometheusCheck(visits, settings.prometheus),
+            "prometheus": prometheus,
             **errands,
         }
-        left = {kind: errand.cut_off for kind, errand in errands.items()}
-        gates = GateRunner(store, checks, wake, clock, left)
+        of_live: dict[str, GuardCheck] = {
+            "http": HttpCheck(visits, cluster.active_inside),
+            "prometheus": prometheus,
+        }
+        gates = GateRunner(store, checks, wake, clock, {kind: each.cut_off for kind, each in errands.items()})
         stack.push_async_callback(gates.close)
-        controller = Controller(settings.apps, store, cluster, client.people, client.cards, clock, adopting, gates)
+        guards = GuardRunner(store, of_live, wake, redraw, clock)
+        stack.push_async_callback(guards.close)
+        parts = (settings.apps, store, cluster, client.people, client.cards, clock, adopting, (gates, guards))
+        controller = Controller(*parts)
         desk = Desk(settings.apps, store, cluster, registry, controller, clock)
         client.attend(desk, controller.wake)
         yield Parts(client, controller, desk, cluster, apis)
+
+
+def _errands(jobs: KubeJobs, cluster: SeveralClusters) -> Mapping[str, Errand]:
+    """The kinds of gates that are Jobs."""
+    return {"k6": k6_check(jobs, cluster.preview_inside), "job": job_check(jobs, cluster.preview_inside)}
 
 
 @asynccontextmanager

@@ -46,9 +46,9 @@ class Adopting(Protocol):
         """
 
 
-class Gates(Protocol):
+class Attending(Protocol):
     def attend(self, app: App, release: Release) -> None:
-        """The record of the app's newest release is as it says: run the gates that it has as running, and no others.
+        """The record of the app's newest release is as it says: run the checks that it asks for, and no others.
 
         Never blocks, never raises.
         """

@@ -18,9 +18,11 @@ from bot.policy import tables as shape
 from bot.registry import RegistryHost
 from bot.release.app import (
     K6,
+    Action,
     Argo,
     Comparison,
     Gate,
+    Guard,
     Http,
     Job,
     Mode,
@@ -195,8 +197,10 @@ def test_every_key_stands_in_the_example_file():
         shape.JobTable,
         shape.TemplateTable,
         shape.PrometheusServerTable,
+        shape.HttpGuardTable,
+        shape.QueryGuardTable,
     )
-    keys = {key for table in tables for key in shape.keys_of(table)} - {"approval", "timing", "gates"}
+    keys = {key for table in tables for key in shape.keys_of(table)} - {"approval", "timing", "gates", "guards"}
     assert {key for key in keys if f"{key} " not in example} == set()
 
 
@@ -401,7 +405,7 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
             '"smoke"',
             '"Smoke test"',
             (
-                '16: [apps.mochi.gates] [0].name: "Smoke test" is not a gate\'s name: 1 to 32 of a-z, '
+                '16: [apps.mochi.gates] [0].name: "Smoke test" is no name for a gate or a guard: 1 to 32 of a-z, '
                 "0-9 and `-`, no `-` at the ends."
             ),
         ),
@@ -565,6 +569,105 @@ def test_a_job_that_cannot_be_is_told_by_line_table_key_and_fix(complaint, befor
     text = GOOD + JOBS
     assert before in text
     assert f"greenlight.toml:{expected}" in complaint(text.replace(before, after, 1)).splitlines()
+
+
+GUARDS = """
+[[apps.mochi.guards]]
+name = "public"
+kind = "http"
+
+[[apps.mochi.guards]]
+name = "errors"
+kind = "prometheus"
+query = "sum(rate(errors[1m]))"
+pass = "< 0.01"
+
+[prometheus]
+url = "http://prometheus:9090"
+"""
+
+
+def test_guards_have_the_documented_defaults(policy):
+    public, errors = policy(GOOD + GUARDS).apps["mochi"].guards
+    assert public == Guard("public", Http(path="/"), Action.ROLL_BACK, timedelta(seconds=15), 3, timedelta(minutes=10))
+    assert errors.check == Prometheus("sum(rate(errors[1m]))", Comparison.BELOW, 0.01)
+
+
+def test_all_that_can_be_said_of_guards_is_understood(policy):
+    more = (
+        'url = "https://mochi.example.com/"\nexpect = { body = "ok" }\nrepeat = 2\nwithin = "3s"\n'
+        'action = "ask"\nevery = "20s"\nfailures = 2\nanswer_within = "5m"'
+    )
+    public, _ = policy(GOOD + GUARDS.replace('kind = "http"', f'kind = "http"\n{more}')).apps["mochi"].guards
+    asked = Http(url="https://mochi.example.com/", body="ok", repeat=2, within=timedelta(seconds=3))
+    assert public == Guard("public", asked, Action.ASK, timedelta(seconds=20), 2, timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            'kind = "http"',
+            'kind = "k6"',
+            "17: [apps.mochi.guards] [0].kind: must be one of 'http' or 'prometheus', in quotes, not \"k6\".",
+        ),
+        (
+            'kind = "http"',
+            "",
+            '15: [apps.mochi.guards] [0].kind: is missing: write kind = "http" or "prometheus".',
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\naction = "stop"',
+            "18: [apps.mochi.guards] [0].action: must be one of 'rollback', 'ask' or 'warn', in quotes, not \"stop\".",
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nfailures = 0',
+            "18: [apps.mochi.guards] [0].failures: must be at least 1, not 0.",
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nevery = "2m"\nfailures = 4',
+            (
+                "18: [apps.mochi.guards] [0].every: and `failures` take as long as what is live is watched "
+                "(`bake_for`): it could never fail."
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nmode = "block"',
+            (
+                "18: [apps.mochi.guards] [0].mode: is not known; known here: name, kind, action, every, failures, "
+                "answer_within, path, url, expect, repeat, within, query, pass."
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nexpect = { statu = 200 }',
+            "18: [apps.mochi.guards] [0].expect.statu: is not known; did you mean `status`?",
+        ),
+        (
+            'name = "errors"',
+            'name = "public"',
+            '20: [apps.mochi.guards] [1].name: "public" is the name of two guards: nobody could tell them apart.',
+        ),
+        (
+            '"< 0.01"',
+            '"< 1.2x"',
+            "23: [apps.mochi.guards] [1].pass: compares with a multiple: of a guard there is nothing to compare with.",
+        ),
+        (
+            '[prometheus]\nurl = "http://prometheus:9090"',
+            "",
+            "21: [apps.mochi.guards] [1].kind: needs a table [prometheus] with its `url`.",
+        ),
+    ],
+)
+def test_a_guard_that_cannot_be_is_told_by_line_table_key_and_fix(complaint, before, after, expected):
+    text = GOOD + GUARDS
+    assert before in text
+    assert complaint(text.replace(before, after, 1)) == f"greenlight.toml:{expected}"
 
 
 # What a wrong one means: one line with file, line, table, key and fix. ------------------------------------------------

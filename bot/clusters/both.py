@@ -68,3 +68,6 @@ class BothBackends:
 
     async def preview_inside(self, app: App) -> str:
         return await self._by_app[app.name].preview_inside(app)
+
+    async def active_inside(self, app: App) -> str:
+        return await self._by_app[app.name].active_inside(app)

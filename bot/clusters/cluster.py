@@ -152,3 +152,6 @@ class Cluster(Protocol):
 
     async def preview_inside(self, app: App) -> str:
         """Under which address the cluster itself reaches the app's preview Service. Raises `ClusterError`."""
+
+    async def active_inside(self, app: App) -> str:
+        """The same of the active Service."""

@@ -179,6 +179,9 @@ class NativeCluster:
     async def preview_inside(self, app: App) -> str:
         return inside(sound(SERVICE, await self._api.get(SERVICE, app.namespace, app.native.preview)))
 
+    async def active_inside(self, app: App) -> str:
+        return inside(sound(SERVICE, await self._api.get(SERVICE, app.namespace, app.native.service)))
+
     async def _if_there(self, kind: Kind, namespace: str, called: str) -> Json | None:
         """None when nobody has made it, or somebody deleted it."""
         try:

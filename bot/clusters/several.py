@@ -57,3 +57,6 @@ class SeveralClusters:
 
     async def preview_inside(self, app: App) -> str:
         return await self._clusters[app.cluster].preview_inside(app)
+
+    async def active_inside(self, app: App) -> str:
+        return await self._clusters[app.cluster].active_inside(app)

@@ -23,6 +23,12 @@ def trouble(deployment: Json, pods: Iterable[Json]) -> tuple[str | None, bool]:
     return worst if worst[0] else _of_deployment(deployment)
 
 
+def restarts(pods: Iterable[Json]) -> int:
+    """How often their containers were started again, all together; what only prepares a pod is not counted."""
+    states = (status for pod in pods for status in (pod.get("status") or {}).get("containerStatuses") or [])
+    return sum(status.get("restartCount") or 0 for status in states)
+
+
 def image_doubt(pods: Iterable[Json], called: str, digests: frozenset[str], asked: str, *, certain: bool) -> str | None:
     """About a pod of which the node reports that the container `called` runs another image than the one that was
     resolved (`digests`, none for one that was not): it blocks.

@@ -32,7 +32,7 @@ from bot.clusters.reading import (
     selector,
     template_labels,
 )
-from bot.clusters.trouble import image_doubt, trouble
+from bot.clusters.trouble import image_doubt, restarts, trouble
 from bot.release.app import App
 from bot.release.machine import Order
 from bot.release.record import Phase, Release
@@ -222,7 +222,8 @@ class NativeView:
         if doubt:
             complete, why = False, doubt
         shown = None if complete else why
-        return Side(called, present, wanted, ready, complete, shown, failed, template=fingerprint(slot))
+        template, again = fingerprint(slot), restarts(pods)
+        return Side(called, present, wanted, ready, complete, shown, failed, template, again)
 
     def _doubt(self, slot: Json, pods: Sequence[Json], *, certain: bool) -> str | None:
         called = self._container(slot).get("name", "")

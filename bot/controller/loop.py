@@ -21,7 +21,7 @@ from bot.controller import journal
 from bot.controller.ahead import Ahead, Expected
 from bot.controller.drawing import Drawing
 from bot.controller.pauses import RETRY, Pauses
-from bot.ports import Adopting, Cards, Clock, Gates, People, Unreachable
+from bot.ports import Adopting, Attending, Cards, Clock, People, Unreachable
 from bot.release import gates
 from bot.release.app import App
 from bot.release.approvals import Ballots
@@ -72,7 +72,7 @@ class Controller:
         cards: Cards,
         clock: Clock,
         adopting: Adopting | None = None,
-        gate_runner: Gates | None = None,
+        attending: Iterable[Attending] = (),
     ) -> None:
         self._apps = apps
         self._store = store
@@ -81,7 +81,7 @@ class Controller:
         self._drawing = Drawing(cards)
         self._clock = clock
         self._adopting = adopting
-        self._gate_runner = gate_runner
+        self._attending = tuple(attending)
         self._bell = asyncio.Event()
         self._woken: set[str] = set()
         self._due: dict[str, datetime] = {}
@@ -417,8 +417,8 @@ class Controller:
             release = gates.begin(release, due, self._clock.now())
             pending = [*pending, journal.begun(due)]
         release = await self._keep(stored, release, pending)
-        if self._gate_runner is not None:
-            self._gate_runner.attend(app, release)
+        for each in self._attending:
+            each.attend(app, release)
         return release
 
     async def _planned(

@@ -1,5 +1,6 @@
-"""Runs the automatic checks of candidates and writes down what came of them."""
+"""Runs the automatic checks of candidates and of what is live, and writes down what came of them."""
 
+from bot.gates.guarding import GuardRunner
 from bot.gates.runner import GateRunner
 
-__all__ = ["GateRunner"]
+__all__ = ["GateRunner", "GuardRunner"]

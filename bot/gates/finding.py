@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.release.app import App, Gate
+from bot.release.app import App, Gate, Guard
 from bot.release.record import Release
 from bot.release.snapshot import Verdict
 
@@ -17,6 +17,10 @@ class Finding:
 
 Check = Callable[[App, Release, Gate], Awaitable[Finding]]
 """One run of a gate. It may take as long as it likes: whoever calls it knows its time limit, and cancels it."""
+
+
+GuardCheck = Callable[[App, Release, Guard], Awaitable[Finding]]
+"""The same of a guard."""
 
 
 CutOff = Callable[[App, Release, Gate], Awaitable[None]]

@@ -10,7 +10,7 @@ from yarl import URL
 
 from bot.clusters.errors import ClusterError
 from bot.gates.finding import Finding, failed, passed, unclear
-from bot.release.app import App, Gate, Http
+from bot.release.app import App, Gate, Guard, Http
 from bot.release.record import Release
 
 LONGEST = 64 * 1024
@@ -25,7 +25,7 @@ class HttpCheck:
         self._session = session
         self._inside = inside
 
-    async def __call__(self, app: App, release: Release, gate: Gate) -> Finding:  # noqa: ARG002 - as others are called
+    async def __call__(self, app: App, release: Release, gate: Gate | Guard) -> Finding:  # noqa: ARG002 - as others are called
         wanted = gate.check
         if not isinstance(wanted, Http):
             raise TypeError(f"gate {gate.name} asks no address")

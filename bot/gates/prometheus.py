@@ -17,7 +17,7 @@ import aiohttp
 
 from bot.clusters.cluster import label_of
 from bot.gates.finding import Finding, failed, passed, unclear
-from bot.release.app import App, Gate, Prometheus
+from bot.release.app import App, Gate, Guard, Prometheus
 from bot.release.record import Release
 
 EVERY = timedelta(seconds=5)
@@ -71,7 +71,7 @@ class PrometheusCheck:
         self._server = server
         self._pause = pause
 
-    async def __call__(self, app: App, release: Release, gate: Gate) -> Finding:
+    async def __call__(self, app: App, release: Release, gate: Gate | Guard) -> Finding:
         wanted = gate.check
         if not isinstance(wanted, Prometheus):
             raise TypeError(f"gate {gate.name} is no query")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from bot.policy.gates import PrometheusTable, relative
+from bot.policy.gates import PrometheusTable, QueryGuardTable, relative
 from bot.policy.sentences import EXAMPLES
 from bot.policy.tables import AppTable, ArgoTable, FileTable, NativeTable, RegistryTable
 from bot.policy.values import shown
@@ -40,6 +40,7 @@ def _of_app(file: FileTable, app: NativeTable | ArgoTable, namespace: str) -> It
         known = ", ".join(shown(each) for each in file.clusters) or "none"
         yield ("cluster",), f"{shown(app.cluster)} is no table [clusters.{app.cluster}] of this file; there is {known}."
     yield from _of_gates(file, app)
+    yield from _of_guards(file, app)
     for loc, role in _roles(app):
         if role == file.guild:
             # Discord: the role that everybody has carries the id of its guild.
@@ -65,6 +66,25 @@ def _of_gates(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
                 )
             if gate.for_ is not None and gate.for_ >= gate.timeout:
                 yield ("gates", index, "for"), "is as long as `timeout`: it could never pass."
+
+
+def _of_guards(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
+    names: set[str] = set()
+    for index, guard in enumerate(app.guards):
+        here = ("guards", index)
+        if guard.name in names:
+            yield (*here, "name"), f"{shown(guard.name)} is the name of two guards: nobody could tell them apart."
+        names.add(guard.name)
+        if guard.every * (guard.failures - 1) >= app.timing.bake_for:
+            yield (
+                (*here, "every"),
+                "and `failures` take as long as what is live is watched (`bake_for`): it could never fail.",
+            )
+        if isinstance(guard, QueryGuardTable):
+            if file.prometheus is None:
+                yield (*here, "kind"), "needs a table [prometheus] with its `url`."
+            if relative(guard):
+                yield (*here, "pass"), "compares with a multiple: of a guard there is nothing to compare with."
 
 
 def _objects(app: NativeTable | ArgoTable) -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from bot.gates.prometheus import Server
 from bot.policy.contradictions import contradictions
-from bot.policy.gates import gate, server
+from bot.policy.gates import gate, guard, server
 from bot.policy.sentences import faults
 from bot.policy.tables import ArgoTable, ClusterTable, FileTable, NativeTable, RegistryTable, depth
 from bot.registry.hosts import RegistryHost
@@ -118,6 +118,7 @@ def _app(name: str, table: NativeTable | ArgoTable, namespace: str) -> App:
         notify=table.notify,
         cluster=table.cluster,
         gates=tuple(map(gate, table.gates)),
+        guards=tuple(map(guard, table.guards)),
     )
 
 

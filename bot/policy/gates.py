@@ -1,6 +1,7 @@
-"""The tables `[[apps.<name>.gates]]` and `[prometheus]`."""
+"""The tables `[[apps.<name>.gates]]`, `[[apps.<name>.guards]]` and `[prometheus]`."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,12 +23,15 @@ from bot.policy.values import (
     refuse,
     shown,
 )
-from bot.release.app import K6, Comparison, Gate, Http, Job, Mode, Prometheus
+from bot.release.app import K6, Action, Comparison, Gate, Guard, Http, Job, Mode, Prometheus
 
 HTTP, QUERY, UNKNOWN = "a gate of kind http", "a gate of kind prometheus", "a gate"
 LOAD, JOB = "a gate of kind k6", "a gate of kind job"
-"""Which sort a gate's table is. Pydantic puts it into the way to each of its faults."""
-SORTS = {"http": HTTP, "prometheus": QUERY, "k6": LOAD, "job": JOB}
+LIVE_HTTP, LIVE_QUERY, LIVE_UNKNOWN = "a guard of kind http", "a guard of kind prometheus", "a guard"
+"""Which sort a gate's or a guard's table is. Pydantic puts it into the way to each of its faults."""
+OF_GATES = {"http": HTTP, "prometheus": QUERY, "k6": LOAD, "job": JOB}
+OF_GUARDS = {"http": LIVE_HTTP, "prometheus": LIVE_QUERY}
+SORTS = {*OF_GATES.values(), UNKNOWN, *OF_GUARDS.values(), LIVE_UNKNOWN}
 _PASS = re.compile(r"\s*(?P<comparison><=|>=|<|>)\s*(?P<bound>[0-9]+(?:\.[0-9]+)?)\s*(?P<times>x?)\s*")
 
 
@@ -55,13 +59,17 @@ def _path(value: str) -> str:
     return value
 
 
-class HttpTable(GateTable):
+class HttpFields(Table):
     kind: Literal["http"]
     path: Annotated[str, AfterValidator(_path)] = Http.path
     url: Address | None = None
     expect: ExpectTable = ExpectTable()
     repeat: Annotated[int, Field(ge=1, le=1000)] = Http.repeat
     within: Duration = Http.within
+
+
+class HttpTable(HttpFields, GateTable):
+    kind: Literal["http"]
 
 
 def _pass(value: str) -> str:
@@ -78,10 +86,14 @@ def _query(value: str) -> str:
     return value or refuse("is empty.")
 
 
-class PrometheusTable(GateTable):
+class QueryFields(Table):
     kind: Literal["prometheus"]
     query: Annotated[str, AfterValidator(_query)]
     pass_: Annotated[str, Field(alias="pass"), AfterValidator(_pass)]
+
+
+class PrometheusTable(QueryFields, GateTable):
+    kind: Literal["prometheus"]
     for_: Annotated[Duration | None, Field(alias="for")] = None
     baseline: bool = Prometheus.baseline
 
@@ -113,8 +125,8 @@ class UnknownTable(GateTable):
     kind: Literal["http", "prometheus", "k6", "job"]
 
 
-def _sort(table: Any) -> str:
-    return SORTS.get(str(table.get("kind")), UNKNOWN) if isinstance(table, dict) else UNKNOWN
+def _gate_sort(table: Any) -> str:
+    return OF_GATES.get(str(table.get("kind")), UNKNOWN) if isinstance(table, dict) else UNKNOWN
 
 
 AnyGate = Annotated[
@@ -123,7 +135,40 @@ AnyGate = Annotated[
     | Annotated[K6Table, Tag(LOAD)]
     | Annotated[JobTable, Tag(JOB)]
     | Annotated[UnknownTable, Tag(UNKNOWN)],
-    Discriminator(_sort),
+    Discriminator(_gate_sort),
+]
+
+
+class GuardTable(Table):
+    name: GateName
+    kind: str
+    action: Annotated[Action, Field(strict=False)] = Guard.action
+    every: Duration = Guard.every
+    failures: Annotated[int, Field(ge=1, le=100)] = Guard.failures
+    answer_within: Duration = Guard.answer_within
+
+
+class HttpGuardTable(HttpFields, GuardTable):
+    kind: Literal["http"]
+
+
+class QueryGuardTable(QueryFields, GuardTable):
+    kind: Literal["prometheus"]
+
+
+class UnknownGuardTable(GuardTable):
+    kind: Literal["http", "prometheus"]
+
+
+def _guard_sort(table: Any) -> str:
+    return OF_GUARDS.get(str(table.get("kind")), LIVE_UNKNOWN) if isinstance(table, dict) else LIVE_UNKNOWN
+
+
+AnyGuard = Annotated[
+    Annotated[HttpGuardTable, Tag(LIVE_HTTP)]
+    | Annotated[QueryGuardTable, Tag(LIVE_QUERY)]
+    | Annotated[UnknownGuardTable, Tag(LIVE_UNKNOWN)],
+    Discriminator(_guard_sort),
 ]
 
 
@@ -139,8 +184,16 @@ def gate(table: GateTable) -> Gate:
     return Gate(table.name, _check(table), table.mode, table.timeout)
 
 
-def _check(table: GateTable) -> Http | Prometheus | K6 | Job:
-    if isinstance(table, HttpTable):
+def guard(table: GuardTable) -> Guard:
+    check = _asked(table)
+    if check is None:
+        raise TypeError(f"guard {table.name} was read as what it is not")
+    return Guard(table.name, check, table.action, table.every, table.failures, table.answer_within)
+
+
+def _asked(table: Table) -> Http | Prometheus | None:
+    """What a gate and a guard may ask alike."""
+    if isinstance(table, HttpFields):
         asked = table.expect
         return Http(
             table.path,
@@ -152,9 +205,17 @@ def _check(table: GateTable) -> Http | Prometheus | K6 | Job:
             table.repeat,
             table.within,
         )
-    if isinstance(table, PrometheusTable) and (match := _PASS.fullmatch(table.pass_)):
-        lasts = {} if table.for_ is None else {"lasts": table.for_}
-        return Prometheus(table.query, Comparison(match["comparison"]), float(match["bound"]), table.baseline, **lasts)
+    if isinstance(table, QueryFields) and (match := _PASS.fullmatch(table.pass_)):
+        return Prometheus(table.query, Comparison(match["comparison"]), float(match["bound"]))
+    return None
+
+
+def _check(table: GateTable) -> Http | Prometheus | K6 | Job:
+    asked = _asked(table)
+    if isinstance(asked, Prometheus) and isinstance(table, PrometheusTable):
+        return replace(asked, baseline=table.baseline, lasts=table.for_ or Prometheus.lasts)
+    if asked is not None:
+        return asked
     if isinstance(table, K6Table):
         script = table.script
         return K6(script.configmap, script.key, table.image, table.env, table.cpu, table.memory)
@@ -163,7 +224,7 @@ def _check(table: GateTable) -> Http | Prometheus | K6 | Job:
     raise TypeError(f"gate {table.name} was read as what it is not")
 
 
-def relative(table: PrometheusTable) -> bool:
+def relative(table: QueryFields) -> bool:
     """Whether it compares with a multiple."""
     match = _PASS.fullmatch(table.pass_)
     return bool(match and match["times"])

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from pydantic_core import ErrorDetails
 
-from bot.policy.gates import SORTS, UNKNOWN
+from bot.policy.gates import SORTS
 from bot.policy.tables import ROLLED, SLOTTED, keys_of, tables_at
 from bot.policy.values import shown
 from bot.toml_places import Loc, header
@@ -56,7 +56,7 @@ _TOO_MUCH = "extra_forbidden"
 _OR_ROLLOUT = ' with `service` and `preview`, or rollout = "<Rollout>" if it runs on Argo Rollouts'
 
 
-_SORTS = {SLOTTED, ROLLED, *SORTS.values(), UNKNOWN}
+_SORTS = {SLOTTED, ROLLED, *SORTS}
 
 
 def _place(loc: Loc) -> Loc:
@@ -73,7 +73,7 @@ def _sentence(loc: Loc, error: ErrorDetails) -> str:
     if kind == "greenlight":
         return str(error["msg"])
     if kind == "missing":
-        example = EXAMPLES.get(str(loc[-1]))
+        example = EXAMPLES.get(".".join(map(str, loc[2::2]))) or EXAMPLES.get(str(loc[-1]))
         return f"is missing: write {example}." if example else "is missing."
     if kind == _TOO_MUCH:
         return _unknown(loc)
@@ -95,6 +95,7 @@ EXAMPLES = {
     "require": "require = [{ roles = [<role id>], count = 1 }]",
     "roles": "roles = [<role id>]",
     "kind": 'kind = "http", "prometheus", "k6" or "job"',
+    "guards.kind": 'kind = "http" or "prometheus"',
     "script": 'script = { configmap = "<ConfigMap>", key = "load.js" }',
     "configmap": 'configmap = "<the ConfigMap that holds the script>"',
     "key": 'key = "<its key, such as load.js>"',

@@ -7,12 +7,15 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from bot.policy.gates import (
     AnyGate,
+    AnyGuard,
     ExpectTable,
+    HttpGuardTable,
     HttpTable,
     JobTable,
     K6Table,
     PrometheusServerTable,
     PrometheusTable,
+    QueryGuardTable,
     ScriptTable,
     TemplateTable,
 )
@@ -86,6 +89,7 @@ class AppTable(Table):
     approval: ApprovalTable
     timing: TimingTable = TimingTable()
     gates: list[AnyGate] = []
+    guards: list[AnyGuard] = []
 
 
 class NativeTable(AppTable):
@@ -146,32 +150,28 @@ class FileTable(Table):
     prometheus: PrometheusServerTable | None = None
 
 
-_OF_GATES: Mapping[str, type[BaseModel]] = {"expect": ExpectTable, "script": ScriptTable, "template": TemplateTable}
+_TABLES: Mapping[tuple[str, ...], tuple[type[BaseModel], ...]] = {
+    (): (FileTable,),
+    ("apps",): (NativeTable, ArgoTable),
+    ("apps", "approval"): (ApprovalTable,),
+    ("apps", "approval", "require"): (RequireTable,),
+    ("apps", "timing"): (TimingTable,),
+    ("apps", "links"): (LinksTable,),
+    ("apps", "gates"): (HttpTable, PrometheusTable, K6Table, JobTable),
+    ("apps", "gates", "expect"): (ExpectTable,),
+    ("apps", "gates", "script"): (ScriptTable,),
+    ("apps", "gates", "template"): (TemplateTable,),
+    ("apps", "guards"): (HttpGuardTable, QueryGuardTable),
+    ("apps", "guards", "expect"): (ExpectTable,),
+    ("clusters",): (ClusterTable,),
+    ("prometheus",): (PrometheusServerTable,),
+    ("registries",): (RegistryTable,),
+}
 
 
 def tables_at(parents: Sequence[str]) -> tuple[type[BaseModel], ...]:
-    """Whose keys may stand below this header."""
-    match [*parents]:
-        case ["apps", _]:
-            return NativeTable, ArgoTable
-        case ["apps", _, "approval"]:
-            return (ApprovalTable,)
-        case ["apps", _, "approval", "require"]:
-            return (RequireTable,)
-        case ["apps", _, "timing"]:
-            return (TimingTable,)
-        case ["apps", _, "links"]:
-            return (LinksTable,)
-        case ["apps", _, "gates"]:
-            return HttpTable, PrometheusTable, K6Table, JobTable
-        case ["apps", _, "gates", "expect" | "script" | "template" as part]:
-            return (_OF_GATES[part],)
-        case ["clusters", _]:
-            return (ClusterTable,)
-        case ["prometheus"]:
-            return (PrometheusServerTable,)
-        case _:
-            return (RegistryTable,) if parents else (FileTable,)
+    """Whose keys may stand below this header, in which the second part is a name that people gave."""
+    return _TABLES[(*parents[:1], *parents[2:])]
 
 
 def keys_of(*tables: type[BaseModel]) -> list[str]:
@@ -182,7 +182,7 @@ def keys_of(*tables: type[BaseModel]) -> list[str]:
 def depth(loc: Loc) -> int:
     """How many parts of the path are tables that people write with a header of their own."""
     match loc:
-        case ("apps", _, "approval" | "timing" | "links" | "gates", *_):
+        case ("apps", _, "approval" | "timing" | "links" | "gates" | "guards", *_):
             return 3
         case ("apps" | "clusters" | "registries", *_):
             return 2

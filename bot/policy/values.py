@@ -143,7 +143,7 @@ def _app_name(value: str) -> str:
 
 def _gate_name(value: str) -> str:
     if not _SHORT.fullmatch(value):
-        refuse(f"{shown(value)} is not a gate's name: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends.")
+        refuse(f"{shown(value)} is no name for a gate or a guard: 1 to 32 of a-z, 0-9 and `-`, no `-` at the ends.")
     return value
 
 

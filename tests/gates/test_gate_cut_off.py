@@ -38,7 +38,7 @@ async def running(tmp_path):
     checks = {"k6": world.endless, "http": world.endless}
     left = {"k6": world.endless.cut_off}
     world.runner = GateRunner(world.store, checks, lambda _: None, world.clock, left)
-    world.controller._gate_runner = world.runner
+    world.controller._attending = (world.runner,)
     await world.deploy("green")
     await asyncio.sleep(0)
     assert sorted(world.endless.begun) == ["load", "smoke"]

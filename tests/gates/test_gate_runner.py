@@ -58,7 +58,7 @@ async def gated(tmp_path, lab):
         world.runner = GateRunner(world.store, {"http": lab}, lambda _: world.recorded.set(), world.clock)
         apps = {world.app.name: world.app}
         parts = (apps, world.store, world.backend, world.people, world.cards, world.clock, world.adopting)
-        world.controller = Controller(*parts, world.runner)
+        world.controller = Controller(*parts, [world.runner])
         world.desk._controller = world.controller
 
     world.build = with_gates

@@ -233,6 +233,9 @@ class ArgoCluster:
     async def preview_inside(self, app: App) -> str:
         return inside(await self._service(app, preview_service(await self._rollout(app))))
 
+    async def active_inside(self, app: App) -> str:
+        return inside(await self._service(app, active_service(await self._rollout(app))))
+
     # How it is done
 
     async def _around(self, app: App) -> tuple[list[Json], list[Json]]:

@@ -23,7 +23,7 @@ from bot.clusters.claim import STORE, check_claim, claimed_by
 from bot.clusters.cluster import ACTOR_NOTE, RELEASE_NOTE, Write, label_of
 from bot.clusters.errors import ClusterError, Pending
 from bot.clusters.reading import Selector, annotations, changed_by, is_ready, name, pods_behind, replicas, selector
-from bot.clusters.trouble import image_doubt, trouble
+from bot.clusters.trouble import image_doubt, restarts, trouble
 from bot.release.app import App
 from bot.release.machine import Order
 from bot.release.record import Phase, Release
@@ -191,7 +191,7 @@ class RolloutView:
         complete = full and (live or (self._state is State.PAUSED and self._versions.is_desired))
         shown = None if complete else why or (None if live else self._pending or self._why_it_stands_still)
         present, template = self._versions.is_present, self.objects.fingerprint
-        return Side(called, present, wanted, ready, complete, shown, failed, template=template)
+        return Side(called, present, wanted, ready, complete, shown, failed, template, restarts(pods))
 
     @cached_property
     def _previous_side(self) -> Side:
