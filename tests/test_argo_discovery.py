@@ -278,6 +278,19 @@ def test_a_selector_that_lost_its_hash_is_told_with_the_hash_to_put_back(app, te
     )
 
 
+def test_a_first_version_that_is_still_coming_up_is_waited_for(app, team):
+    """Its controller calls it stable at once, and lets the Service lead to it when its pods are ready."""
+    lost_its_hash(team)
+    status, called = team.rollout["status"], team.rollout["metadata"]["name"]
+    status |= {"blueGreen": {}, "stableRS": status["currentPodHash"], "readyReplicas": 0}
+    [found] = wrongs(app, team.found)
+    assert found.wrong == f"the first version of Rollout {called} is still coming up, so nothing is live yet"
+    assert found.fix == "wait until it is."
+    status["readyReplicas"] = team.rollout["spec"]["replicas"]
+    [found] = wrongs(app, team.found)
+    assert "lost its label" in found.wrong
+
+
 def test_before_the_controller_has_seen_it_a_selector_needs_no_hash(app, team):
     lost_its_hash(team)
     del team.rollout["status"]

@@ -47,3 +47,9 @@ def test_every_part_of_the_bot_is_in_a_contract():
     parts = {path.stem for path in (ROOT / "bot").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     below_settings = {"duration", "toml_places"}
     assert {f"bot.{part}" for part in parts - below_settings - {"__init__"}} - named == set()
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Pytest imports them by it, and of two it collects one, when it is given both."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)

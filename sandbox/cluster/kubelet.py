@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -32,6 +34,7 @@ class Kubelet(PerNamespace):
         self._images = images
         self._errands = errands
         self._failing: set[tuple[str, str]] = set()
+        self._restarted: Counter[tuple[str, str]] = Counter()
         self._began: dict[tuple[str, str], datetime] = {}
         self._stopping: dict[tuple[str, str], datetime] = {}
         self._addresses = 0
@@ -39,6 +42,11 @@ class Kubelet(PerNamespace):
     def probe(self, namespace: str, pod: str, *, passes: bool) -> None:
         """From now on this pod fails its readiness probe, or does again what its image does."""
         (self._failing.discard if passes else self._failing.add)((namespace, pod))
+        self._again(namespace)
+
+    def restart(self, namespace: str, pod: str) -> None:
+        """The containers of this pod end, and run again at once."""
+        self._restarted[namespace, pod] += 1
         self._again(namespace)
 
     def look(self, objects: Objects, namespace: str, now: datetime) -> datetime | None:
@@ -73,8 +81,8 @@ class Kubelet(PerNamespace):
         began = self._began.setdefault(_key(pod), now)
         if pod["status"].get("phase") in {"Failed", "Succeeded"}:
             return None
-        failing = (metadata["namespace"], metadata["name"]) in self._failing
-        lives = [_Life(self._images, container, began, now, failing=failing) for container in pod["spec"]["containers"]]
+        mishaps = _Mishaps(_named(pod) in self._failing, self._restarted[_named(pod)])
+        lives = [_Life(self._images, container, began, now, mishaps) for container in pod["spec"]["containers"]]
         status = self._status(pod, lives, now)
         if pod["spec"]["restartPolicy"] != "Always" and status["phase"] == "Running":
             again = partial(self._again, metadata["namespace"])
@@ -171,6 +179,10 @@ def _key(pod: Json) -> tuple[str, str]:
     return pod["metadata"]["namespace"], pod["metadata"]["uid"]
 
 
+def _named(pod: Json) -> tuple[str, str]:
+    return pod["metadata"]["namespace"], pod["metadata"]["name"]
+
+
 def _condition(pod: Json, name: str, *, met: bool, now: datetime) -> Json:
     status = "True" if met else "False"
     current = condition(pod, name)
@@ -178,12 +190,21 @@ def _condition(pod: Json, name: str, *, met: bool, now: datetime) -> Json:
     return {"type": name, "status": status, "lastTransitionTime": since}
 
 
+@dataclass(frozen=True)
+class _Mishaps:
+    """What a test has happen to a pod, whatever its image."""
+
+    failing: bool
+    """Its readiness probe."""
+    restarts: int
+
+
 class _Life:
     """One container at one moment."""
 
-    def __init__(self, images: Images, container: Json, began: datetime, now: datetime, *, failing: bool) -> None:
+    def __init__(self, images: Images, container: Json, began: datetime, now: datetime, mishaps: _Mishaps) -> None:
         self.container = container
-        self._failing = failing
+        self._mishaps = mishaps
         self._images = images
         self._behaviour: Behaviour = images.behaviour(container["image"])
         self._began = began
@@ -200,7 +221,7 @@ class _Life:
 
     @property
     def ready(self) -> bool:
-        if not self.started or self._behaviour.crash or self._failing:
+        if not self.started or self._behaviour.crash or self._mishaps.failing:
             return False
         tired = self._behaviour.unready_after
         return tired is None or self._now < self._due + timedelta(seconds=tired)
@@ -252,7 +273,7 @@ class _Life:
         return {"terminated": ended}
 
     def _restarted(self) -> int:
-        return sum(moment <= self._now for moment in self._restarts())
+        return self._mishaps.restarts + sum(moment <= self._now for moment in self._restarts())
 
     def _pause(self) -> int:
         return int(min(_FIRST_BACK_OFF * 2 ** (self._restarted() - 1), _LONGEST_BACK_OFF))

@@ -24,6 +24,7 @@ from staff import Greenlight, greenlight  # noqa: E402
 from targets import SLOW, Real, RealRollouts, RolloutController, Sandbox, SandboxRollouts, Target  # noqa: E402
 
 import versions  # noqa: E402
+from bot.clusters.argo.reading import HASH  # noqa: E402
 from bot.release.app import App, Timing  # noqa: E402
 from bot.store import migrate  # noqa: E402
 from built import running, with_rollouts  # noqa: E402
@@ -143,6 +144,8 @@ async def installed(target: Target, backend: Backend) -> Mochi:
     await target.apply(backend.manifests(target.namespace, f"{REPOSITORY}:blue"))
     made = Mochi(target)
     await made.serving(REPLICAS)
+    if isinstance(backend, OnRollout):
+        await made.selecting(HASH)
     return made
 
 

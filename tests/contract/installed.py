@@ -62,6 +62,14 @@ class Mochi:
         found = await until(self.target.session, self.slices, there, labelSelector=wanted)
         return ready(found, service)
 
+    async def selecting(self, label: str, service: str = mochi.ACTIVE) -> None:
+        """Once this is in the selector of a Service."""
+
+        def there(items: list[Json]) -> bool:
+            return any(each["metadata"]["name"] == service and label in selector(each) for each in items)
+
+        await until(self.target.session, self.services, there)
+
     async def _labelled(self, labels: str) -> list[Json]:
         async with self.target.session.get(
             self.pods, params={"labelSelector": labels}, raise_for_status=True

@@ -60,6 +60,9 @@ class Target(Protocol):
     async def probe(self, pod: str, *, passes: bool) -> None:
         """This pod fails its readiness probe from now on, or passes it again."""
 
+    async def restart(self, pod: str, times: int) -> None:
+        """The containers of this pod have ended so often, and run again."""
+
     async def restart_api_server(self) -> None:
         """Connections break, and what was watched can only be watched again from now on."""
 
@@ -118,6 +121,10 @@ class Sandbox:
 
     async def probe(self, pod: str, *, passes: bool) -> None:
         self.cluster.kubelet.probe(self.namespace, pod, passes=passes)
+
+    async def restart(self, pod: str, times: int) -> None:
+        for _ in range(times):
+            self.cluster.kubelet.restart(self.namespace, pod)
 
     async def restart_api_server(self) -> None:
         # No client gets a turn between these two.
@@ -264,6 +271,15 @@ class Real:
         headers = {"Content-Type": "application/strategic-merge-patch+json"}
         body = {"status": {"conditions": conditions}}
         async with self.session.patch(path, json=body, headers=headers, raise_for_status=True):
+            pass
+
+    async def restart(self, pod: str, times: int) -> None:
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}"
+        async with self.session.get(path, raise_for_status=True) as answer:
+            statuses = (await answer.json())["status"]["containerStatuses"]
+        body = {"status": {"containerStatuses": [{**each, "restartCount": times} for each in statuses]}}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        async with self.session.patch(f"{path}/status", json=body, headers=headers, raise_for_status=True):
             pass
 
     async def restart_api_server(self) -> None:

@@ -18,7 +18,7 @@ from bot.clusters.argo.reading import (
     promotes_itself,
     workload,
 )
-from bot.clusters.argo.state import condition, current_hash, stable_hash
+from bot.clusters.argo.state import condition, current_hash, is_first_coming_up, stable_hash
 from bot.clusters.errors import NotThere, Unfit
 from bot.clusters.ingress import missing_port
 from bot.clusters.raw import items, mapping, text
@@ -182,6 +182,9 @@ def _of_services(app: App, found: Found) -> Iterator[Unfit]:
         if not present:
             wrong = f"Service {service} has no selector, so Argo Rollouts has nothing to switch"
             yield Unfit(wrong, "give it the labels of the app's pods.")
+        elif not present.get(HASH) and is_first_coming_up(rollout):
+            wrong = f"the first version of Rollout {name(rollout)} is still coming up, so nothing is live yet"
+            yield Unfit(wrong, "wait until it is.")
         elif stable_hash(rollout) and not present.get(HASH):
             wrong = f"the selector of Service {service} lost its label {HASH}: it lets in pods of any version"
             put_back = _patch("service", service, app.namespace, {"spec": {"selector": {HASH: lost}}})

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from bot.clusters.api import Json
 from bot.clusters.argo.reading import WORKLOAD_GENERATION, workload
-from bot.clusters.reading import annotations
+from bot.clusters.reading import annotations, replicas
 
 PAUSE = "BlueGreenPause"
 INCONCLUSIVE = "InconclusiveAnalysisRun"
@@ -101,6 +101,13 @@ def stable_hash(rollout: Json) -> str:
 def reported_active(rollout: Json) -> str:
     """Of the version that had the traffic when the controller wrote this; the Service may say another by now."""
     return str(((rollout.get("status") or {}).get("blueGreen") or {}).get("activeSelector") or "")
+
+
+def is_first_coming_up(rollout: Json) -> bool:
+    """Its very first version is stable by name already, and the active Service leads to it when its pods are ready."""
+    status = rollout.get("status") or {}
+    is_first = "" != stable_hash(rollout) == current_hash(rollout) and not reported_active(rollout)
+    return is_first and status.get("readyReplicas", 0) < replicas(rollout)
 
 
 def condition(rollout: Json, wanted: str) -> Json | None:
