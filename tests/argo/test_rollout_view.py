@@ -26,8 +26,8 @@ from recordings import (
 from bot.clusters.api import ROLLOUT
 from bot.clusters.argo.patches import NUDGED, WRITTEN
 from bot.clusters.argo.reading import DEADLINE, HASH, INJECTED, fingerprint
+from bot.clusters.argo.standing import NOT_TAKEN_UP
 from bot.clusters.argo.start import start
-from bot.clusters.argo.view import NOT_TAKEN_UP
 from bot.clusters.argocd import TRACKED
 from bot.clusters.claim import STORE
 from bot.clusters.cluster import LABEL, ClusterError
