@@ -42,12 +42,14 @@ class GateRunner:
         wake: Callable[[str], None],
         clock: Clock,
         cut_off: Mapping[str, CutOff] = MappingProxyType({}),
+        token: Callable[[], str] = lambda: secrets.token_hex(2),
     ) -> None:
         self._store = store
         self._checks = checks
         self._wake = wake
         self._clock = clock
         self._cut_off = cut_off
+        self._token = token
         self._stopping = False
         self._running: dict[_Run, asyncio.Task[None]] = {}
 
@@ -58,10 +60,12 @@ class GateRunner:
             if run := gates.result_of(gate, release):
                 wanted[app.name, release.label, run] = gate
         for key, task in self._running.items():
-            if key[0] == app.name and key not in wanted:
+            # Who is told twice stops taking away what is to be taken away.
+            if key[0] == app.name and key not in wanted and not task.cancelling():
                 task.cancel()
-        for key in wanted.keys() - self._running.keys():
-            self._running[key] = asyncio.create_task(self._attempt(app, release, wanted[key], key))
+        for key, gate in wanted.items():
+            if key not in self._running:
+                self._running[key] = asyncio.create_task(self._attempt(app, release, gate, key))
 
     async def close(self) -> None:
         """What runs is left to itself; it stays on record as running, and is found again by the next start."""
@@ -75,34 +79,46 @@ class GateRunner:
         try:
             finding = await self._found(app, release, gate)
             log.info("gate", release=release, gate=gate.name, verdict=finding.verdict.value, detail=finding.detail)
-            again = tenacity.AsyncRetrying(
-                retry=tenacity.retry_if_exception_type((Outdated, StoreError)), wait=tenacity.wait_fixed(AGAIN_AFTER)
-            )
-            await again(self._record, release, key[2], finding)
+            retry = tenacity.retry_if_exception_type((Outdated, StoreError))
+            await tenacity.AsyncRetrying(retry=retry, wait=_until_again)(self._record, release, key[2], finding)
         except asyncio.CancelledError:
-            if not self._stopping and gate.kind in self._cut_off:
-                await self._cut_off[gate.kind](app, release, gate)
+            if not self._stopping:
+                await self._take_away(app, release, gate)
             raise
         finally:
             del self._running[key]
         self._wake(app.name)
 
     async def _found(self, app: App, release: Release, gate: Gate) -> Finding:
+        late = unclear(f"it was not through after {gate.timeout.total_seconds():g} s")
         try:
-            async with asyncio.timeout(gate.timeout.total_seconds()):
-                return await self._checks[gate.kind](app, release, gate)
+            async with asyncio.timeout(gate.timeout.total_seconds()) as within:
+                finding = await self._checks[gate.kind](app, release, gate)
+            return late if within.expired() else finding
         except TimeoutError:
-            return unclear(f"it was not through after {gate.timeout.total_seconds():g} s")
+            finding = late
         except Exception:
-            reference = secrets.token_hex(2)
+            reference = self._token()
             log.exception("gate broke", release=release, gate=gate.name, ref=reference)
-            return unclear(f"something broke on our side (ref {reference})")
+            finding = unclear(f"something broke on our side (ref {reference})")
+        await self._take_away(app, release, gate)
+        return finding
+
+    async def _take_away(self, app: App, release: Release, gate: Gate) -> None:
+        if gate.kind in self._cut_off:
+            await self._cut_off[gate.kind](app, release, gate)
 
     async def _record(self, release: Release, run: GateResult, finding: Finding) -> None:
         known = await self._store.labelled(release.label)
         ended = known and gates.end(known, run, finding.verdict, finding.detail, self._clock.now())
         if ended:
             await self._store.update(ended, _told(run, finding))
+
+
+def _until_again(tried: tenacity.RetryCallState) -> float:
+    """Who was quicker is done by now; what the store suffers from is not over at once."""
+    error = tried.outcome and tried.outcome.exception()
+    return 0 if isinstance(error, Outdated) else AGAIN_AFTER.total_seconds()
 
 
 def _told(run: GateResult, finding: Finding) -> Event:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -19,12 +20,15 @@ class Endless:
 
     def __init__(self):
         self.begun, self.cut, self.changed = [], [], asyncio.Event()
+        self.slow = None
 
     async def __call__(self, app, release, gate):
         self.begun.append(gate.name)
         await asyncio.Event().wait()
 
     async def cut_off(self, app, release, gate):
+        if self.slow:
+            await self.slow.wait()
         self.cut.append((app.name, release.label, gate.name))
         self.changed.set()
 
@@ -51,6 +55,32 @@ async def test_a_release_that_comes_to_nothing_takes_along_what_its_gates_have_r
     release = await running.newest()
     await running.desk.ask("mochi", release.number, Verb.REJECT, KIM)
     assert (await running.run()).phase is not Phase.READY
+    async with asyncio.timeout(5):
+        await running.endless.changed.wait()
+    assert running.endless.cut == [("mochi", release.label, "load")]
+
+
+async def test_what_a_gate_that_takes_too_long_has_running_goes_too(running):
+    """Whatever its check was waiting for."""
+    running.app = replace(running.app, gates=(replace(LOAD, timeout=timedelta(seconds=0.05)),))
+    release = await running.newest()
+    running.runner.attend(running.app, replace(release, gates=()))
+    await asyncio.sleep(0)  # what ran before is taken away
+    running.endless.cut.clear()
+    running.endless.changed.clear()
+    running.runner.attend(running.app, release)
+    async with asyncio.timeout(5):
+        await running.endless.changed.wait()
+    assert running.endless.cut == [("mochi", release.label, "load")]
+
+
+async def test_what_is_being_taken_away_is_taken_away_though_the_release_is_looked_at_again(running):
+    release = await running.newest()
+    running.endless.slow = asyncio.Event()
+    for _ in range(3):
+        running.runner.attend(running.app, replace(release, phase=Phase.REVERTING))
+        await asyncio.sleep(0)
+    running.endless.slow.set()
     async with asyncio.timeout(5):
         await running.endless.changed.wait()
     assert running.endless.cut == [("mochi", release.label, "load")]

@@ -192,3 +192,33 @@ async def test_an_outcome_that_cannot_be_stored_is_stored_later(gated, lab, monk
     monkeypatch.setattr(gated.store, "update", full)
     await ended(gated, lab, "smoke", passed("all well"))
     assert (await verdicts(gated))["smoke"] is Verdict.PASSED
+
+
+async def test_gates_that_end_together_are_on_record_at_once(gated, lab):
+    """Each changes the same record: who was not the quickest does not wait for that."""
+    await gated.deploy("green")
+    await asyncio.sleep(0)
+    lab.end("smoke", passed("all well"))
+    lab.end("load", failed("412 ms"))
+    async with asyncio.timeout(2):
+        while Verdict.RUNNING in (found := await verdicts(gated)).values():
+            await on_record(gated)
+    assert found == {"smoke": Verdict.PASSED, "load": Verdict.FAILED}
+
+
+async def test_i9_what_comes_after_the_time_limit_is_no_verdict(gated, lab):
+    """Even of a check that does not let itself be stopped."""
+
+    async def holds_on(app, release, gate):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return passed("all well")
+
+    gated.app = replace(gated.app, gates=(replace(SMOKE, timeout=timedelta(seconds=0.05)),))
+    await gated.restart()
+    gated.runner._checks = {"http": holds_on}
+    await gated.deploy("green")
+    await on_record(gated)
+    [result] = (await gated.newest()).gates
+    assert (result.verdict, result.detail) == (Verdict.NONE, "it was not through after 0.05 s")
