@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from bot.release.record import Phase
 from simulation.backends import BACKENDS
+from simulation.gates import HANGS, WAYS
 from simulation.runs import Result
 from simulation.stories import told
 
@@ -14,6 +15,17 @@ ALWAYS = (
     "a write came late",
     "switched",
     "switched back",
+    *(f"a gate {way}" for way in WAYS if way != HANGS),
+    "a gate is cut off",
+    "a gate hangs until its time limit",
+    "a gate passes too late",
+    "a gate is repeated",
+    "a gate is accepted",
+    "a gate runs again after a crash",
+    "a gate speaks of what waits no longer",
+    "something changes while a gate runs",
+    "switched although a gate that warns did not pass",
+    "taken back while a gate runs",
 )
 ON_ONE = {
     "native": ("changed between look and switch",),

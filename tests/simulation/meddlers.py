@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bot.release.app import Gate
 from bot.release.record import Phase
 from simulation.guild import ANN, BEEP, BO, GUEST, KIM, LEO
-from simulation.stories import deploys, is_in, react, unreact, votes
+from simulation.stories import Wish, accepts, deploys, is_in, is_stopped_by, react, repeats, unreact, votes
 
 KUBECTL = "kubectl"
 
@@ -142,3 +143,14 @@ def meddle(world: Any, *, sharply: bool) -> None:
     if chances.random() < 0.5:
         for what in chances.sample(sorted(weather), chances.choice((1, 1, 2, 3))):
             world.weather.setdefault(what, weather[what])
+
+
+def about(gate: Gate, chances: Any) -> list[Wish]:
+    """What people do about a gate: wait until it is over and press what is offered, or press what is not."""
+    name, offered = gate.name, is_stopped_by(gate.name)
+    wishes = [repeats(ANN, name, offered, patience=60, tries=3)] if chances.random() < 0.6 else []
+    if chances.random() < 0.7:
+        when = offered if chances.random() < 0.7 else is_in(1, Phase.READY)
+        who = chances.choice((KIM, LEO, BO, ANN, GUEST, BEEP))
+        wishes.append(accepts(who, name, when, patience=90, tries=3, why=chances.choice(("known", "known", " "))))
+    return wishes

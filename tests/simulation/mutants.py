@@ -3,6 +3,7 @@
 This is the one place that changes the bot's code under test, for as long as `at_work` lasts.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -14,11 +15,12 @@ from bot.clusters import patches, view
 from bot.clusters.cluster import LABEL
 from bot.controller import Controller, journal
 from bot.desk import Desk
-from bot.release import approvals, machine
+from bot.gates import GateRunner
+from bot.release import approvals, gates, machine
 from bot.release.approvals import Ballots
 from bot.release.machine import Decision, Order
 from bot.release.record import Phase
-from bot.release.snapshot import Snapshot, Traffic
+from bot.release.snapshot import Snapshot, Traffic, Verdict
 from bot.store import Store
 from simulation.argo import mutants as argo
 from simulation.memory import MemoryStore
@@ -230,6 +232,69 @@ def two_writes_are_one() -> Iterator[Changes]:
     yield MemoryStore, "note", again
 
 
+def missing_data_passes() -> Iterator[Changes]:
+    """A gate that could not tell anything has nothing against it."""
+    hold = gates.holds
+
+    def holds(gate, release):
+        result = gates.result_of(gate, release)
+        return hold(gate, release) or (result is not None and result.verdict is Verdict.NONE)
+
+    yield gates, "holds", holds
+
+
+def _go_on(self, app, release):
+    """Gates of what is no candidate any more are not stopped."""
+    for gate in gates.under_way(app, release):
+        key = app.name, release.label, gates.result_of(gate, release)
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(self._attempt(app, release, gate, key))
+
+
+def gates_go_on_for_what_has_ended() -> Iterator[Changes]:
+    yield GateRunner, "attend", _go_on
+
+
+def a_verdict_of_another_candidate_counts() -> Iterator[Changes]:
+    """Whatever release and pod template was measured, it is put down to the gate of that name."""
+    end = gates.end
+
+    def of_that_name(release, run, verdict, detail, now):
+        present = next((each for each in release.gates if each.gate == run.gate), run)
+        return end(release, present, verdict, detail, now)
+
+    async def record(self, release, run, finding):
+        known = await self._store.newest(release.app)
+        if ended := gates.end(known, run, finding.verdict, finding.detail, self._clock.now()):
+            await self._store.update(ended)
+
+    yield GateRunner, "attend", _go_on
+    yield GateRunner, "_record", record
+    yield gates, "end", of_that_name
+
+
+def what_comes_after_the_time_limit_counts() -> Iterator[Changes]:
+    found = GateRunner._found
+
+    async def patient(self, app, release, gate):
+        return await found(self, app, release, replace(gate, timeout=10 * gate.timeout))
+
+    yield GateRunner, "_found", patient
+
+
+def anybody_accepts() -> Iterator[Changes]:
+    yield gates, "may_approve", lambda person, policy, author: True
+
+
+def the_way_back_waits_for_gates() -> Iterator[Changes]:
+    def patient(case):
+        until = case.release.since + machine.DRAIN
+        runs = any(each.verdict is Verdict.RUNNING for each in case.release.gates)
+        return Decision(until=until) if runs and case.now < until else machine._reverting(case)
+
+    yield machine, "_RULES", {**machine._RULES, Phase.REVERTING: patient}
+
+
 MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
     each.__name__.replace("_", " "): each
     for each in (
@@ -256,6 +321,12 @@ MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
         nobody_draws,
         candidates_without_pods_are_ready,
         two_writes_are_one,
+        missing_data_passes,
+        gates_go_on_for_what_has_ended,
+        a_verdict_of_another_candidate_counts,
+        what_comes_after_the_time_limit_counts,
+        anybody_accepts,
+        the_way_back_waits_for_gates,
     )
 } | argo.MUTANTS
 ON_ARGO = frozenset(argo.MUTANTS)

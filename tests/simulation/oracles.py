@@ -11,13 +11,15 @@ from functools import wraps
 from typing import Any, Self
 
 from bot.controller.loop import RECORDED_WITHIN
+from bot.release.app import Gate, Mode
 from bot.release.approvals import Vote
-from bot.release.record import Person, Release
-from bot.release.snapshot import FRESH_FOR
+from bot.release.record import GateResult, Person, Phase, Release
+from bot.release.snapshot import FRESH_FOR, Verdict
 from bot.release.verbs import VERBS, Verb
 from release.quorum import agreed
 from simulation.cluster import ACTIVE
-from simulation.objects import Json
+from simulation.gates import Run
+from simulation.objects import EPOCH, Json
 
 WRITES = 12
 AT_ONCE = 5.0
@@ -71,6 +73,15 @@ class Oracles:
         self.maybe: set[tuple[int, int, bool]] = set()
         """Reactions that are there, or of whose end the bot could not know yet."""
         self.vetoed: dict[tuple[int, int], Person] = {}
+        # Gates as they really are.
+        self.found: dict[Run, frozenset[Verdict]] = {}
+        """What the check of a run came to, in time; it may have been made again after a crash."""
+        self.runs: dict[tuple[str, str], Run] = {}
+        """Of each gate of a release, the run that was begun last."""
+        self.accepted: dict[tuple[str, str], tuple[tuple[float, Person], ...]] = {}
+        """Who wanted to take a gate upon himself, with a reason, and when."""
+        self.goes_back: dict[str, float] = {}
+        """Since when a release goes back."""
         # What may be served.
         self.approved: set[tuple[str, str]] = set()
         self.theirs: set[tuple[str, str]] = set()
@@ -156,6 +167,26 @@ class Oracles:
         now = self.world.guild.reactions
         self.maybe = {each for each in self.maybe if each[0] != message or each in there or each in now}
 
+    # Gates
+
+    @witness
+    def measured(self, run: Run, verdict: Verdict, *, in_time: bool) -> None:
+        """A check has come to its end; `in_time`: within the gate's time limit."""
+        world = self.world
+        if verdict is Verdict.PASSED and not in_time:
+            world.counts["a gate passes too late"] += 1
+            return
+        if self.newest.label != run[0] or self.newest.phase is not Phase.READY:
+            world.counts["a gate speaks of what waits no longer"] += 1
+        self.found[run] = self.found.get(run, frozenset()) | {verdict}
+
+    @witness
+    def accepts(self, release: Release, gate: str, actor: Person, why: str) -> None:
+        """Somebody presses it, whether or not he may."""
+        if why.strip():
+            key = release.label, gate
+            self.accepted[key] = (*self.accepted.get(key, ()), (self.now, actor))
+
     # What the bot commits
 
     @witness
@@ -178,9 +209,27 @@ class Oracles:
             self.newest = release
         elif known is not None and _acts(known) != _acts(release):
             self.fail("I8", f"{release.title} is not the newest and was changed to {release.phase}")
+        for each in release.gates:
+            if known is None or each not in known.gates:
+                self._gate_changed(release, each)
         if known is None or known.phase is not release.phase:
             world.counts[f"phase: {release.phase}"] += 1
+            self._phase_changed(known, release)
             world.note(f"{release.title} is {release.phase}: {release.reason}")
+
+    def _gate_changed(self, release: Release, known: GateResult) -> None:
+        if known.verdict is Verdict.RUNNING:
+            key = release.label, known.gate
+            self.world.counts["a gate is repeated"] += key in self.runs
+            self.runs[key] = (*key, known.template, known.began_at)
+        elif known.accepted_by is not None:
+            self.world.counts["a gate is accepted"] += 1
+
+    def _phase_changed(self, known: Release | None, release: Release) -> None:
+        if release.phase is Phase.REVERTING:
+            self.goes_back[release.label] = self.now
+            if known is not None and any(each.verdict is Verdict.RUNNING for each in release.gates):
+                self.world.counts["taken back while a gate runs"] += 1
 
     def _told(self, label: str, kind: str, detail: Any) -> None:
         if kind == "intent":
@@ -200,6 +249,8 @@ class Oracles:
             self.fail("I8", f"{release.title} is not the newest and is switched to")
         if release.restores is None:
             self._has_quorum(release)
+            for gate in world.app.gates:
+                self._lets_through(gate, release)
         self._was_looked_at(release)
         self.approved |= {(digest, release.template) for digest in release.digests}
         world.counts["switch begun"] += 1
@@ -223,6 +274,23 @@ class Oracles:
             entitled = person in people and not people[person].bot and people[person].roles & policy.roles
             if where == message and entitled:
                 self.fail("I7", f"{people[person].name} rejected {release.title}")
+
+    def _lets_through(self, gate: Gate, release: Release) -> None:
+        """I9: nothing but a pass of this candidate's, or somebody who may take it upon himself."""
+        run = self.runs.get((release.label, gate.name))
+        if gate.mode is Mode.WARN:
+            self.world.counts["switched although a gate that warns did not pass"] += run not in self.found
+            return
+        if run is None or run[2] != release.template:
+            self.fail("I9", f"{release.title} is switched to without gate {gate.name}")
+            return
+        found, began = self.found.get(run, frozenset()), (run[3] - EPOCH).total_seconds()
+        if Verdict.PASSED in found:
+            return
+        policy, pressed = self.world.app.approval, self.accepted.get((release.label, gate.name), ())
+        able = [who for at, who in pressed if at >= began and who.roles & policy.roles and not who.bot]
+        if gate.mode is not Mode.ASK or not any(policy.by_author or who.id != release.author.id for who in able):
+            self.fail("I9", f"{release.title} is switched to, and gate {gate.name} came to {sorted(found)}")
 
     def _was_looked_at(self, release: Release) -> None:
         """I1: what the switch rests upon was read in this very attempt, and the candidate could take the traffic."""
@@ -358,6 +426,8 @@ class Oracles:
             if face != release.phase:
                 self.fail("I15", f"the card says {face} of a release that is {release.phase}")
             world.counts[f"ended: {release.phase}"] += 1
+        if world.bot is not None and (left := world.bot.lab.left()):
+            self.fail("I10", f"gates go on for what has ended: {left}")
         if self.begun - self.outcomes > self.unheard:
             self.fail("I14", f"{self.begun} intents, {self.outcomes} outcomes and {self.unheard} crashes and failures")
         if self.failures:

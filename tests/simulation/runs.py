@@ -13,7 +13,8 @@ import structlog
 
 from simulation import mutants
 from simulation.database import Database
-from simulation.meddlers import meddle
+from simulation.gates import by_chance
+from simulation.meddlers import about, meddle
 from simulation.memory import Shelf
 from simulation.oracles import Violation
 from simulation.stories import STORIES, told
@@ -80,7 +81,12 @@ def born(name: str) -> World:
     world = World(name, database() if plan.sql else Shelf(), plan.backend)
     story = STORIES[plan.story]
     world.actors, world.adopts = story.wishes(), story.outside
+    world.gated(story.gates)
     if not plan.calm:
+        if not story.gates:
+            gates = by_chance(random.Random(f"gates of {name}"))
+            world.gated(gates)
+            world.actors += [each for gate, _ in gates for each in about(gate, world.chances)]
         meddle(world, sharply=plan.sharp)
         world.adopts = world.adopts or (plan.backend == "argo" and world.chances.random() < 0.5)
         world.longest_down = 2400.0

@@ -6,8 +6,10 @@ from typing import Any
 
 from bot.release.errors import Refused
 from bot.release.record import Person, Phase
+from bot.release.snapshot import Verdict
 from bot.release.verbs import Verb
 from simulation.cluster import REPOSITORY, digest
+from simulation.gates import ERRORS, FAILS, HANGS, HOLDS_ON, LOAD, NOTHING, PASSES, SMOKE, Gated
 from simulation.guild import ANN, BO, KIM, LEO, SAM
 
 TRIES = 8
@@ -115,6 +117,30 @@ def presses(
     return Wish(name, when, do, patience=patience, tries=tries)
 
 
+def repeats(who: Person, gate: str, when: Callable[[Any], bool], *, patience: float = 15, tries: int = TRIES) -> Wish:
+    """A gate of the newest release."""
+    name = f"{who.name} repeats gate {gate}"
+
+    def do(world: Any) -> None:
+        number, actor = world.newest.number, world.guild.members.get(who.id, who)
+        world.bot.begin(name, world.bot.desk.repeat_gate(world.app.name, number, gate, actor))
+
+    return Wish(name, when, do, patience=patience, tries=tries)
+
+
+def accepts(
+    who: Person, gate: str, when: Callable[[Any], bool], *, patience: float = 15, tries: int = TRIES, why: str = "known"
+) -> Wish:
+    name = f"{who.name} accepts gate {gate}"
+
+    def do(world: Any) -> None:
+        newest, actor = world.newest, world.guild.members.get(who.id, who)
+        world.oracles.accepts(newest, gate, actor, why)
+        world.bot.begin(name, world.bot.desk.accept_gate(world.app.name, newest.number, gate, actor, why))
+
+    return Wish(name, when, do, patience=patience, tries=tries)
+
+
 def react(world: Any, message: int, person: int, approve: bool) -> None:
     world.guild.reactions.add((message, person, approve))
     world.oracles.reacted(message, person, approve, there=True)
@@ -149,6 +175,19 @@ def is_in(number: int, *phases: Phase) -> Callable[[Any], bool]:
     def check(world: Any) -> bool:
         newest = world.newest
         return newest is not None and newest.number == number and newest.phase in phases
+
+    return check
+
+
+def is_stopped_by(gate: str) -> Callable[[Any], bool]:
+    """The newest release, whichever it is: the gate is over, and did not pass."""
+
+    def check(world: Any) -> bool:
+        newest = world.newest
+        if newest is None or newest.phase is not Phase.READY:
+            return False
+        over = {each.gate for each in newest.gates if each.verdict in {Verdict.FAILED, Verdict.NONE}}
+        return gate in over and not any(each.gate == gate and each.accepted_by for each in newest.gates)
 
     return check
 
@@ -236,6 +275,17 @@ def commit(world: Any, tag: str) -> None:
     world.cluster.keep_in_git(f"{REPOSITORY}@{digest(tag)}")
 
 
+def gated() -> list[Wish]:
+    """One gate is repeated until it passes, one is accepted; a third never says anything, and only warns."""
+    smoke, load = SMOKE.name, LOAD.name
+    return [*promoted(), repeats(ANN, smoke, is_stopped_by(smoke)), accepts(KIM, load, is_stopped_by(load))]
+
+
+def held_up() -> list[Wish]:
+    """Everybody has approved, and the gates hang: somebody takes it back."""
+    return [*promoted(), presses(SAM, 1, Verb.ROLL_BACK, WAITS, patience=100, reason="it takes too long")]
+
+
 @dataclass(frozen=True)
 class Story:
     name: str
@@ -246,12 +296,20 @@ class Story:
     switches: bool = True
     outside: bool = False
     """The bot is asked for nothing: that needs a backend where others may begin."""
+    gates: Gated = ()
 
 
 def told(backend: str) -> list[Story]:
     """The stories of a backend."""
     return [story for story in STORIES.values() if backend == "argo" or not story.outside]
 
+
+GATED = (
+    (SMOKE, (FAILS, NOTHING, PASSES)),
+    (LOAD, (HANGS,)),
+    (ERRORS, (HANGS,)),
+)
+HELD_UP = ((SMOKE, (HANGS,)), (LOAD, (HOLDS_ON,)))
 
 STORIES = {
     story.name: story
@@ -261,6 +319,8 @@ STORIES = {
         Story("expired", expired, Phase.REVERTED, switches=False),
         Story("rolled back", rolled_back, Phase.REVERTED),
         Story("superseded", superseded, Phase.DONE, 2),
+        Story("gated", gated, Phase.DONE, gates=GATED),
+        Story("held up", held_up, Phase.REVERTED, switches=False, gates=HELD_UP),
         Story("begun outside", begun_outside, Phase.DONE, outside=True),
         Story("committed", committed, Phase.REVERTED, outside=True),
     )

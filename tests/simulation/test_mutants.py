@@ -9,6 +9,7 @@ import pytest
 from bot.release.record import Phase
 from bot.release.verbs import Verb
 from simulation.backends import BACKENDS
+from simulation.gates import IS_SLOW, SMOKE
 from simulation.guild import BO, SAM
 from simulation.meddlers import Meddler
 from simulation.memory import Shelf
@@ -82,8 +83,13 @@ RARE = {
         [presses(BO, 2, Verb.ABANDON, is_in(2, Phase.STAGING))],
         {"a write is lost": 0.5},
     ),
+    "a verdict of another candidate counts": ("native", "superseded", [], {}),
+    "what comes after the time limit counts": ("native", "promoted", [], {}),
 }
 """Several things have to meet for these, so here they do more often than chance would have them."""
+ABOUT_GATES = {"a verdict of another candidate counts", "what comes after the time limit counts"}
+SLOW_GATE = ((SMOKE, (IS_SLOW,)),)
+"""In the lives of those of them that are about gates."""
 SLOW = {"no version of the record", "what comes late is let in"}
 """Seen after some hundred lives: `make simulate ARGUMENTS="--mutant '…'"`."""
 
@@ -135,6 +141,7 @@ def lived(mutant: str, number: int, *, mutated: bool) -> list[str]:
     backend, story, actors, weather = RARE[mutant]
     world = World(f"{SEED}-{mutant}-{number}", Shelf(), backend)
     world.actors, world.weather = [*STORIES[story].wishes(), *actors], dict(weather)
+    world.gated(SLOW_GATE if mutant in ABOUT_GATES else ())
     with at_work(mutant if mutated else ""):
         try:
             world.run()

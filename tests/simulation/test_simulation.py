@@ -46,7 +46,7 @@ def test_a_story_ends_as_it_should_wherever_the_bot_dies(backend, story):
     assert result.counts[f"{story}: ended as planned"] == result.runs >= 10
 
 
-@pytest.mark.parametrize("name", [f"{SEED}-13", f"{SEED}-13@71", named(SEED, 13, "argo")])
+@pytest.mark.parametrize("name", [f"{SEED}-13", f"{SEED}-13@71", named(SEED, 13, "argo"), f"{SEED}-gated@71"])
 def test_the_same_seed_is_the_same_life(name):
     """In another process too, with another hash seed: or no failure could be shown again."""
     here = one(name).trace

@@ -10,7 +10,7 @@ import sqlite3
 from asyncio import events
 from collections import Counter
 from collections.abc import Collection, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
@@ -19,12 +19,14 @@ from bot.adopting import Adopting
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
 from bot.desk import Desk
+from bot.gates import GateRunner
 from bot.registry import RegistryError
 from bot.release.errors import Refused
 from bot.release.record import Phase, Release
 from bot.store import Card, Store, StoreError
 from simulation.backends import BACKENDS
 from simulation.database import Database, Engine
+from simulation.gates import Gated, Lab, Run
 from simulation.guild import Guild
 from simulation.memory import Doors, MemoryStore, Shelf
 from simulation.objects import EPOCH
@@ -61,7 +63,12 @@ class Bot:
             api = Api(world, self)
             self.cluster = world.backend.bot(api, apps.values(), self.clock.now, self._changed, STORE_ID)
             adopting = Adopting(self.store, self.cluster, self.people, {}, self.clock) if world.adopts else None
-            self.controller = Controller(apps, self.store, self.cluster, self.people, self.cards, self.clock, adopting)
+            self.lab = Lab(world, self)
+            kinds = {gate.kind: self.lab.check for gate in world.app.gates}
+            left = {"k6": self.lab.cut_off}
+            gates = GateRunner(self.store, kinds, self._wake, self.clock, left, world.token)
+            parts = (apps, self.store, self.cluster, self.people, self.cards, self.clock, adopting)
+            self.controller = Controller(*parts, gates)
             self.desk = Desk(
                 apps, self.store, self.cluster, Registry(world, self), self.controller, self.clock, world.token
             )
@@ -70,6 +77,9 @@ class Bot:
 
     def _changed(self, namespace: str) -> None:
         self.controller.changed(self.world.app.cluster, namespace)
+
+    def _wake(self, app: str) -> None:
+        self.controller.wake(app)
 
     def card(self, label: str, message: int) -> Card:
         return Card(label, self.world.app.channel, message)
@@ -110,6 +120,10 @@ class World:
         self.cluster.loses = self.loses
         self.guild = Guild()
         self.app = self.backend.app
+        self.ways: dict[str, tuple[str, ...]] = {}
+        """By gate, how its runs end."""
+        self.jobs: dict[Run, Lab] = {}
+        """What gates have running in the cluster, and whose it is."""
         self.shelf: Any = shelf
         self.late: list[Late] = []
         self.tokens = 0
@@ -133,6 +147,11 @@ class World:
         self.adopts = False
         """Whether what others begin becomes a release."""
         self.crash_at: set[int] = set()
+
+    def gated(self, gates: Gated) -> None:
+        """Its app has these gates, until no bot has begun."""
+        self.app = replace(self.app, gates=tuple(gate for gate, _ in gates))
+        self.ways = {gate.name: ways for gate, ways in gates}
 
     def store_for(self, bot: Bot) -> Store:
         parts = bot.loop.stop_at, self.lingers, self.store_fails, self.oracles.committed
@@ -231,6 +250,7 @@ class World:
         other.shelf = self.shelf.copy()
         other.late, other.trace, other.actors = list(self.late), list(self.trace), list(self.actors)
         other.said, other.memory, other.counts = dict(self.said), dict(self.memory), Counter()
+        other.jobs = dict(self.jobs)
         other.oracles = self.oracles.copy(other)
         other.bot, other.graves = None, []
         other.died = self.bot and (self.bot.in_flight, [what for what, _ in self.bot.loop.waiting])

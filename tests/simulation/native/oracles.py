@@ -28,6 +28,20 @@ class Oracles(oracles.Oracles):
         self.seen_before_switch = -1
         """The step of the last look at the slots before the bot moved the traffic."""
 
+    # What the bot commits
+
+    def _phase_changed(self, known: Release | None, release: Release) -> None:
+        super()._phase_changed(known, release)
+        if known is not None and known.phase is Phase.REVERTING and not release.switch_sent_at:
+            self._came_back(release)
+
+    def _came_back(self, release: Release) -> None:
+        """I10: nothing holds it up, gates least of all."""
+        began = self.goes_back[release.label]
+        undisturbed = not self.world.weather and not self.others and self.alive_since < began
+        if undisturbed and self.now > began + AT_ONCE:
+            self.fail("I10", f"{release.title} took {self.now - began:.0f} s to go back")
+
     def _was_looked_at(self, release: Release) -> None:
         slot, theirs = f"deployments/{release.slot}", f"pods?{LABEL}={release.label}"
         if not self._read_afresh(release, f"services/{ACTIVE}", slot, "endpointslices", theirs):
@@ -66,6 +80,8 @@ class Oracles(oracles.Oracles):
             self._switched(release)
         elif release.phase is Phase.REVERTING:
             self._switched_back(release)
+            if not release.retired and not late:
+                self._came_back(release)
 
     def _may_shrink(self, slot: str, release: Release) -> None:
         wanted = selector(self.world.cluster.service())
