@@ -20,7 +20,7 @@ from bot.controller import Controller
 from bot.gatekeeper import Gatekeeper
 from bot.in_service import InService
 from bot.opening import Opening, random_token, short
-from bot.ports import Clock, Images
+from bot.ports import Clock, Images, Watch
 from bot.registry import ImageNotFound, RegistryError, Resolved
 from bot.release.app import App, Argo
 from bot.release.approvals import holds, tally
@@ -86,6 +86,7 @@ class Desk:
         controller: Controller,
         clock: Clock,
         token: Callable[[], str] = random_token,
+        watch: Watch | None = None,
     ) -> None:
         self.apps = apps
         self.store = store
@@ -100,7 +101,8 @@ class Desk:
         box = BallotBox(apps, store, controller.wake, controller.expecting)
         self.vote, self.withdraw, self.recount = box.vote, box.withdraw, box.recount
         keeper = Gatekeeper(apps, store, controller.wake, clock)
-        self.repeat_gate, self.accept_gate = keeper.repeat, keeper.accept
+        self.repeat_gate, self.accept_gate, self.keep = keeper.repeat, keeper.accept, keeper.keep
+        self._watch = watch
 
     # What people do
 
@@ -275,6 +277,8 @@ class Desk:
             moved_by = seen.changed_by
         elif newest is not None and not current and label_of(newest.previous) != release.label:
             moved_by = "somebody"
+        # What was decided before an alarm, or before somebody kept it, is not why it waits now.
+        decided = moment if moment is not None and moment.release.alarms == release.alarms else None
         return view(
             release,
             app,
@@ -284,9 +288,10 @@ class Desk:
             current=current,
             left_live=left_live is not None and left_live.number == release.number and release.phase is Phase.DONE,
             seen=seen,
-            reason=f"waiting: {moment.trouble}" if moment and moment.trouble else moment.reason if moment else "",
-            until=moment.until if moment else None,
+            reason=f"waiting: {moment.trouble}" if moment and moment.trouble else decided.reason if decided else "",
+            until=decided.until if decided else None,
             moved_by=moved_by if release.phase is Phase.DONE else "",
+            readings=self._watch.readings(app, release) if self._watch is not None else (),
         )
 
     async def status(self, app: App) -> Status:

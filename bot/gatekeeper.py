@@ -1,10 +1,12 @@
-"""What people do about the gates of a release: have one run again, or take one that did not pass upon themselves."""
+"""What people do about the checks of a release: have a gate run again, take one that did not pass upon themselves, or
+keep live what a guard would have taken back.
+"""
 
 from collections.abc import Callable, Mapping
 
 from bot.ballot_box import TRIES, found, too_quick
 from bot.ports import Clock
-from bot.release import gates
+from bot.release import gates, guards
 from bot.release.app import App
 from bot.release.record import Person, Release
 from bot.store import Event, Outdated, Store
@@ -23,21 +25,28 @@ class Gatekeeper:
         def again(release: Release) -> Release:
             return gates.again(release, self._apps[app], gate, actor, self._clock.now())
 
-        return await self._change(app, number, again, f"{actor.name} has gate {gate} run again", actor)
+        told = Event("gate", f"{actor.name} has gate {gate} run again", actor=actor.name)
+        return await self._change(app, number, again, told)
 
     async def accept(self, app: str, number: int, gate: str, actor: Person, why: str) -> Release:
         def accepted(release: Release) -> Release:
             return gates.accept(release, self._apps[app], gate, actor, why)
 
-        return await self._change(app, number, accepted, f"{actor.name} accepts gate {gate}: {why}", actor)
+        told = Event("gate", f"{actor.name} accepts gate {gate}: {why}", actor=actor.name)
+        return await self._change(app, number, accepted, told)
 
-    async def _change(
-        self, app: str, number: int, change: Callable[[Release], Release], told: str, actor: Person
-    ) -> Release:
+    async def keep(self, app: str, number: int, guard: str, actor: Person) -> Release:
+        def kept(release: Release) -> Release:
+            return guards.keep(release, self._apps[app], guard, actor)
+
+        told = Event("guard:kept", f"{actor.name} keeps it live in spite of guard {guard}", actor=actor.name)
+        return await self._change(app, number, kept, told)
+
+    async def _change(self, app: str, number: int, change: Callable[[Release], Release], told: Event) -> Release:
         for _ in range(TRIES):
             release = await found(self._store, self._apps, app, number)
             try:
-                stored = await self._store.update(change(release), Event("gate", told, actor=actor.name))
+                stored = await self._store.update(change(release), told)
             except Outdated:
                 continue
             self._wake(app)

@@ -9,6 +9,7 @@ from bot.registry import Resolved
 from bot.release.app import App
 from bot.release.image import Image
 from bot.release.record import Person, Release
+from bot.release.snapshot import Check
 
 
 class Unreachable(Exception):
@@ -52,6 +53,11 @@ class Attending(Protocol):
 
         Never blocks, never raises.
         """
+
+
+class Watch(Protocol):
+    def readings(self, app: App, release: Release) -> tuple[Check, ...]:
+        """One for each guard that has to run, in the order of the file, with what it measured last. Never raises."""
 
 
 class Images(Protocol):

@@ -5,12 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.clusters.cluster import Link, Links
-from bot.release import gates
-from bot.release.app import App, Native
+from bot.release import gates, guards
+from bot.release.app import Action, App, Guard, Native
 from bot.release.approvals import Tally, Vote, tally
 from bot.release.machine import DRAIN
-from bot.release.record import Phase, Release, Version
-from bot.release.snapshot import Check, Snapshot, Traffic
+from bot.release.record import Alarm, Phase, Release, Version
+from bot.release.snapshot import Check, Snapshot, Traffic, Verdict
 from bot.release.verbs import Verb, buttons
 
 
@@ -47,6 +47,16 @@ class Live:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """A guard: what it measured last, and its alarm."""
+
+    check: Check
+    action: Action
+    """What becomes of an alarm."""
+    alarm: Alarm | None = None
+
+
+@dataclass(frozen=True)
 class View:
     release: Release
     app: App
@@ -70,6 +80,10 @@ class View:
     """The gates that may be run again, by name."""
     acceptable: tuple[str, ...] = ()
     """Those of them that an approver may accept."""
+    guards: tuple[Watched, ...] = ()
+    """In the place of the gates, for as long as they run; after that, those that had an alarm, beside them."""
+    to_answer: tuple[tuple[Alarm, datetime], ...] = ()
+    """The alarms that people have to answer, the most urgent first, each with until when."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +111,23 @@ def view(
     reason: str = "",
     until: datetime | None = None,
     moved_by: str = "",
+    readings: tuple[Check, ...] = (),
 ) -> View:
-    """`left_live`: the newer releases came to nothing, and this one is live as before them, its own way back taken."""
+    """`readings`: what its guards measured last.
+
+    `left_live`: the newer releases came to nothing, and this one is live as before them, its own way back taken.
+    """
     result = tally(app.approval, release.author, votes)
     offered = buttons(release, app, quorum=result.reached) if current else (Verb.ROLL_BACK,) if left_live else ()
+    watched = bool(guards.watching(app, release))
+    to_answer = guards.asked(app, release) if current else ()
     return View(
         release=release,
         app=app,
         current=current,
         tally=result,
         reason=reason or release.reason,
-        until=until,
+        until=to_answer[0][1] if to_answer else until,
         buttons=offered,
         live=live,
         way_back=WayBack(Kind.REDEPLOY, called(release.previous)) if left_live else way_back(release, app, seen),
@@ -115,10 +135,27 @@ def view(
         preview=links_to(links.preview, seen is not None and bool(seen.candidate.ready)),
         progress=(seen.candidate.ready, seen.candidate.wanted) if seen and release.staged else None,
         moved_by=moved_by,
-        checks=(*gates.checks(app, release), *(seen.checks if seen else ())) if current else (),
+        checks=(*(() if watched else gates.checks(app, release)), *(seen.checks if seen else ())) if current else (),
         repeatable=gates.repeatable(app, release) if current else (),
         acceptable=gates.acceptable(app, release) if current else (),
+        guards=_guards(app, release, readings) if current else (),
+        to_answer=to_answer,
     )
+
+
+def _guards(app: App, release: Release, readings: tuple[Check, ...]) -> tuple[Watched, ...]:
+    """Those that run, and once they do not, those that had an alarm: that stays to be seen."""
+    last = {each.name: each for each in readings}
+    shown = guards.watching(app, release) or tuple(each for each in app.guards if guards.alarm_of(each, release))
+    return tuple(_watched(guard, release, last.get(guard.name)) for guard in shown)
+
+
+def _watched(guard: Guard, release: Release, last: Check | None) -> Watched:
+    alarm = guards.alarm_of(guard, release)
+    if alarm is not None and (last is None or last.verdict is Verdict.RUNNING):  # such as after a restart
+        last = Check(guard.name, guard.kind, Verdict.FAILED, alarm.detail)
+    known = last or Check(guard.name, guard.kind, Verdict.RUNNING)
+    return Watched(known, guards.action(guard, release), alarm)
 
 
 def links_to(url: str | None, answers: bool) -> Link | None:

@@ -56,8 +56,8 @@ class ReleaseButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=ID)
 
 
 GATE_PRESSED = "gate_button"
-"""The event that a press becomes: the interaction, the app, the number, what is asked for, and the gate."""
-GATE_ID = r"greenlight:(?P<app>[^:]{1,32}):(?P<number>\d{1,9}):(?P<wish>again|accept):(?P<gate>[a-z0-9-]{1,32})"
+"""The event that a press becomes: the interaction, the app, the number, what is asked for, and the gate or guard."""
+GATE_ID = r"greenlight:(?P<app>[^:]{1,32}):(?P<number>\d{1,9}):(?P<wish>again|accept|keep):(?P<gate>[a-z0-9-]{1,32})"
 
 
 def gate_id(app: str, number: int, wish: "Wish", gate: str) -> str:
@@ -67,11 +67,14 @@ def gate_id(app: str, number: int, wish: "Wish", gate: str) -> str:
 class Wish(StrEnum):
     AGAIN = "again"
     ACCEPT = "accept"
+    KEEP = "keep"
+    """What is live, in spite of a guard."""
 
 
 class GateButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=GATE_ID):
     def __init__(self, app: str, number: int, wish: Wish, gate: str, row: int | None = None) -> None:
-        label = words.accept_gate(gate) if wish is Wish.ACCEPT else words.repeat_gate(gate)
+        said = {Wish.AGAIN: words.repeat_gate, Wish.ACCEPT: words.accept_gate, Wish.KEEP: words.keep_guard}
+        label = said[wish](gate)
         super().__init__(discord.ui.Button(label=label, custom_id=gate_id(app, number, wish, gate), row=row))
         self._pressed = (app, number, wish, gate)
 
@@ -98,6 +101,8 @@ class CardButtons(discord.ui.View):
             self.add_item(discord.ui.Button(label=link.label, url=link.url, row=0))
         for action in [verb.name.lower() for verb in face.verbs] + [AGAIN] * face.again:
             self.add_item(ReleaseButton(release.app, release.number, action))
+        if face.keep:
+            self.add_item(GateButton(release.app, release.number, Wish.KEEP, face.keep, row=1))
         for row, wish, gates in ((2, Wish.AGAIN, face.repeatable), (3, Wish.ACCEPT, face.acceptable)):
             for gate in gates:
                 self.add_item(GateButton(release.app, release.number, wish, gate, row))

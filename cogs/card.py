@@ -9,11 +9,12 @@ from typing import Any
 import discord
 
 from bot.release.errors import Refused
+from bot.release.guards import told
 from bot.release.image import parse
 from bot.release.record import Cause, Person, Phase, Release
-from bot.release.snapshot import Check
+from bot.release.snapshot import Check, Verdict
 from bot.release.verbs import Verb
-from bot.view import Kind, Live, View
+from bot.view import Kind, Live, View, Watched
 from cogs import limits, words
 from cogs.text import clip, code, line, listed, plain, sentence, span, stamp
 
@@ -24,8 +25,8 @@ _NAME = 32  # of a person or a role inside a sentence
 _IMAGE = 100
 _REASON = 300
 _LINES = 10  # of requirements or people in one field
-_GATES = 10
-_GATES_LENGTH = 1000  # of all of them together
+_CHECKS = 10
+_CHECKS_LENGTH = 1000  # of all of them together
 _GATE_BUTTONS = 5
 
 
@@ -49,12 +50,14 @@ class Face:
     repeatable: tuple[str, ...] = ()
     acceptable: tuple[str, ...] = ()
     """Gates, of which each has a button in the third and fourth row."""
+    keep: str = ""
+    """The guard whose alarm has to be answered first; it has a button beside that which rolls back."""
 
     @property
     def fingerprint(self) -> str:
         """The same for two faces that look the same; at most 64 characters."""
         seen = [self.content, self.embed.to_dict(), [(link.label, link.url) for link in self.links]]
-        offered = [self.verbs, self.again, self.voting, self.repeatable, self.acceptable]
+        offered = [self.verbs, self.again, self.voting, self.repeatable, self.acceptable, self.keep]
         text = json.dumps([*seen, *offered], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -101,6 +104,7 @@ def face(view: View, around: Around) -> Face:
         voting=asks_for_approval(release),
         repeatable=view.repeatable[:_GATE_BUTTONS],
         acceptable=view.acceptable[:_GATE_BUTTONS],
+        keep=view.to_answer[0][0].guard if view.to_answer else "",
     )
 
 
@@ -118,8 +122,7 @@ def state(view: View, around: Around) -> State:
         case Phase.PROMOTING:
             return State(words.switching(name, _people(release.approvers)), words.SWITCHING, BLUE)
         case Phase.BAKING:
-            until = stamp(view.until, "t") if view.until else ""
-            return State(words.watched(name, until), words.WATCHED, GREEN)
+            return _baking(view, name)
         case Phase.DONE:
             return _done(name, around.taken_over, view.moved_by)
         case Phase.REVERTING:
@@ -191,6 +194,12 @@ def _ready(view: View, name: str, reason: str, roles: Mapping[int, str]) -> Stat
     if reason:
         return State(words.blocked(name, reason), words.WAITING_FOR_CHECKS, YELLOW)
     return State(words.about_to_switch(name), words.WAITING_FOR_CHECKS, YELLOW)
+
+
+def _baking(view: View, name: str) -> State:
+    for alarm, until in view.to_answer:
+        return State(words.keep_or_not(name, sentence(told(alarm), _REASON), stamp(until)), words.KEEP_OR_NOT, YELLOW)
+    return State(words.watched(name, stamp(view.until, "t") if view.until else ""), words.WATCHED, GREEN)
 
 
 def _done(name: str, taken_over: int | None, moved_by: str) -> State:
@@ -321,29 +330,54 @@ def _silences(view: View) -> list[str]:
 
 def _fields(view: View, around: Around) -> list[tuple[str, str]]:
     release, phase = view.release, view.release.phase
-    gates = [(words.GATES_FIELD, _gates(view))] if view.checks else []
+    checks = _checks(view)
     if phase in {Phase.REVERTING, Phase.REVERTED, Phase.ABANDONED} and not release.approvers:
-        return gates
-    found = [(words.APPROVALS_FIELD, _approvals(view, around.roles)), *gates]
+        return checks
+    found = [(words.APPROVALS_FIELD, _approvals(view, around.roles)), *checks]
     if asks_for_approval(release) and view.until:
         found.append((words.UNTIL_FIELD, stamp(view.until)))
     if phase is Phase.BAKING and view.until:
-        found.append((words.WATCHED_FIELD, stamp(view.until, "t")))
+        found.append((words.ANSWER_FIELD if view.to_answer else words.WATCHED_FIELD, stamp(view.until)))
     if Verb.ROLL_BACK in view.buttons:
         found.append((words.ROLLBACK_FIELD, _way_back(view)))
     return found
 
 
-def _gates(view: View) -> str:
-    shown = view.checks[:_GATES]
-    each = _GATES_LENGTH // len(shown)
-    rows = [clip(_check(check, each), each) for check in shown]
-    rows += [words.and_more(len(view.checks) - _GATES)] if len(view.checks) > _GATES else []
-    return "\n".join(rows)
+def _checks(view: View) -> list[tuple[str, str]]:
+    """The field of gates, of guards, or of both, with a row for each; what went wrong is not what is left out."""
+    found: list[Check | Watched] = [*view.checks, *view.guards]
+    if not found:
+        return []
+    name = words.GATES_FIELD if not view.guards else words.GATES_AND_GUARDS_FIELD if view.checks else words.GUARDS_FIELD
+    shown = (found if len(found) <= _CHECKS else sorted(found, key=_goes_well))[:_CHECKS]
+    each = _CHECKS_LENGTH // len(shown)
+    rows = [_guard(row, each) if isinstance(row, Watched) else clip(_check(row, each), each) for row in shown]
+    rows += [words.and_more(len(found) - _CHECKS)] if len(found) > _CHECKS else []
+    return [(name, "\n".join(rows))]
+
+
+def _goes_well(row: Check | Watched) -> bool:
+    check, alarmed = (row.check, row.alarm is not None) if isinstance(row, Watched) else (row, False)
+    return check.verdict in {Verdict.PASSED, Verdict.RUNNING} and not alarmed
 
 
 def _check(check: Check, most: int) -> str:
     return words.check_line(check.verdict, plain(check.name, 60), plain(check.kind, 20), plain(check.detail, most))
+
+
+def _guard(guard: Watched, most: int) -> str:
+    """What was measured is cut before what becomes of the alarm is."""
+    end = f"; {said}" if (said := _alarm(guard)) else ""
+    return clip(_check(guard.check, most), most - limits.length(end)) + end
+
+
+def _alarm(guard: Watched) -> str:
+    """What becomes of its alarm, "" if it has none."""
+    if guard.alarm is None:
+        return ""
+    if guard.alarm.kept_by is not None:
+        return words.kept_by(person_name(guard.alarm.kept_by.name))
+    return words.ALARMS[guard.action]
 
 
 def _way_back(view: View) -> str:

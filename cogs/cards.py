@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import discord
 import structlog
@@ -16,15 +17,16 @@ import structlog
 from bot.clusters.cluster import label_of
 from bot.desk import Desk
 from bot.release.app import Notify
+from bot.release.guards import told
 from bot.release.record import Cause, Phase, Release
-from bot.store import Card, StoreError
+from bot.store import Card, Event, StoreError
 from bot.view import View
 from cogs import words
 from cogs.answer import AWAY
 from cogs.buttons import CardButtons
 from cogs.card import Around, Face, asks_for_approval, face
 from cogs.posting import nonce, retry_after, shows
-from cogs.text import sentence
+from cogs.text import sentence, stamp
 from cogs.threads import Threads
 
 log = structlog.get_logger()
@@ -39,6 +41,9 @@ REACTED = "+"
 
 VOTES_BEGIN = "votes_begin"
 """The event that a release's card takes votes from now on."""
+
+CALLED = "guard:called"
+"""The kind of the events that tell for which alarms people were called."""
 
 _NOBODY = discord.AllowedMentions.none()
 
@@ -293,7 +298,9 @@ class Cards:
         return card
 
     async def _ping(self, card: Card, view: View) -> None:
-        """Once, when it is somebody's turn, and once, when it went live without them: an edit notifies nobody."""
+        """Once, when it is somebody's turn, when it went live without them, and for each alarm to be answered: an edit
+        notifies nobody.
+        """
         release, title = view.release, view.release.title
         if view.app.notify is Notify.OFF:
             return
@@ -306,6 +313,18 @@ class Cards:
             reason, wanted = sentence(release.reason, 300), set(view.app.approval.roles)
             if await self._call(card, view, wanted, "alarm", lambda roles: words.unapproved(roles, title, reason)):
                 await self._attended.store.save_card(replace(card, alarmed=True))
+        elif view.to_answer:
+            await self._ping_for_guards(card, view)
+
+    async def _ping_for_guards(self, card: Card, view: View) -> None:
+        release, store, wanted = view.release, self._attended.store, set(view.app.approval.roles)
+        called = {event.detail["guard"] for event in await store.events(release) if event.kind == CALLED}
+        for alarm, until in view.to_answer:
+            if alarm.guard in called:
+                continue
+            said = partial(words.guard_asks, title=release.title, reason=sentence(told(alarm), 300), until=stamp(until))
+            if await self._call(card, view, wanted, f"guard {alarm.guard}", said):
+                await store.note(release, Event(CALLED, "", detail={"guard": alarm.guard}))
 
     async def _call(self, card: Card, view: View, wanted: set[int], why: str, said: Callable[[str], str]) -> bool:
         """Call those of these roles that there are; False: there is none of them."""

@@ -1,4 +1,6 @@
-"""The buttons of a card's gates: to have one run again, and to accept one that did not pass, with a reason."""
+"""The buttons of a card's gates and guards: to have a gate run again, to accept one that did not pass (with a reason),
+and to keep what is live in spite of a guard.
+"""
 
 import re
 
@@ -31,10 +33,14 @@ class Gates(commands.Cog):
             if wish is Wish.ACCEPT:
                 await self._ask_why(interaction, app, number, gate)
                 return
+            does, said = {
+                Wish.AGAIN: (self._desk.repeat_gate, words.gate_repeated),
+                Wish.KEEP: (self._desk.keep, words.guard_kept),
+            }[wish]
             async with taking(request):
-                release = await self._desk.repeat_gate(app, number, gate, request.person)
+                release = await does(app, number, gate, request.person)
             self._desk.redraw(release)
-            await request.answer(words.gate_repeated(release.title, gate))
+            await request.answer(said(release.title, gate))
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction) -> None:

@@ -3,6 +3,7 @@
 Everything that goes into these sentences was made safe to show before (`cogs.text`), unless a parameter says otherwise.
 """
 
+from bot.release.app import Action
 from bot.release.snapshot import Verdict
 from bot.release.verbs import Verb
 
@@ -22,9 +23,12 @@ VERB_BUTTONS = {
 
 APPROVALS_FIELD = "Approvals"
 UNTIL_FIELD = "Until"
-WATCHED_FIELD = "Watched until"
+WATCHED_FIELD = "Watch ends"
+ANSWER_FIELD = "Goes back"
 ROLLBACK_FIELD = "Roll back"
 GATES_FIELD = "Gates"
+GUARDS_FIELD = "Guards"
+GATES_AND_GUARDS_FIELD = "Gates and guards"
 NO_APPROVAL_YET = "asked for once it is ready"
 NO_APPROVAL_NEEDED = "not needed to go back"
 
@@ -41,6 +45,7 @@ WAITING_FOR_PROMOTE = "approved, waiting for Promote"
 WAITING_FOR_CHECKS = "waiting for checks"
 SWITCHING = "switching"
 WATCHED = "live, being watched"
+KEEP_OR_NOT = "live, roll back or keep?"
 LIVE = "live"
 WAS_LIVE = "was live"
 ROLLING_BACK = "rolling back"
@@ -83,6 +88,10 @@ def switching(name: str, approvers: str) -> str:
 
 def watched(name: str, until: str) -> str:
     return f"🟢 {name} is live, watching until {until}" if until else f"🟢 {name} is live, being watched"
+
+
+def keep_or_not(name: str, reason: str, until: str) -> str:
+    return f"🟡 {name} is live, but {reason}. Roll back, or keep it? It goes back {until}"
 
 
 def live(name: str) -> str:
@@ -227,6 +236,26 @@ def check_line(verdict: Verdict, name: str, kind: str, detail: str) -> str:
     return f"{sign} {name} ({kind}) {said}" + (f": {detail}" if detail else "")
 
 
+ALARMS = {
+    Action.ROLL_BACK: "rolls back",
+    Action.ASK: "asks",
+    Action.WARN: "only warns",
+}
+"""What becomes of a guard's alarm."""
+
+
+def kept_by(who: str) -> str:
+    return f"kept by {who}"
+
+
+def keep_guard(guard: str) -> str:
+    return f"Keep despite {guard}"
+
+
+def guard_kept(title: str, guard: str) -> str:
+    return f"{title} stays live in spite of guard {guard}; everybody reads that you keep it."
+
+
 def repeat_gate(gate: str) -> str:
     return f"Repeat {gate}"
 
@@ -273,6 +302,10 @@ def unknown_role(role: int) -> str:
 
 def your_turn(mentions: str, title: str, preview: str) -> str:
     return f"{mentions}: {title} is ready to look at" + (f": {preview}" if preview else "")
+
+
+def guard_asks(mentions: str, title: str, reason: str, until: str) -> str:
+    return f"{mentions}: {title} is live, but {reason}. Roll back, or keep it? Unless it is kept, it goes back {until}."
 
 
 def unapproved(mentions: str, title: str, reason: str) -> str:

@@ -156,6 +156,21 @@ class Stage:
         await self.settle()
         return result
 
+    async def press_stale(self, who, message, action):
+        """Press a button that the message had, or never had, by its custom id or what stands at the end of one; what
+        the bot answers.
+        """
+        custom_id = action if ":" in action else f"greenlight:mochi:1:{action}"
+        stored = self.env.backend.get_message(message.channel.id, message.id)
+        now = stored.components
+        button = {"type": 2, "id": 2, "style": 2, "label": "x", "custom_id": custom_id}
+        stored.components = [{"type": 1, "id": 1, "components": [button]}]
+        result = await who.click(message, label="x")
+        stored.components = now
+        await self.settle()
+        assert result.ephemeral
+        return result.response.content
+
     async def roll_back(self, who, reason="", *, message=None):
         """Press Roll back and fill in the form."""
         shown = await self.press(who, Verb.ROLL_BACK, message=message)

@@ -144,7 +144,7 @@ async def test_deploy_again_is_for_deployers_and_for_the_newest_card(stage):
     assert "may deploy mochi" in answer.response.content
     await stage.press(stage.ann, "Deploy again")
     assert stage.labels(await stage.card(1)) == []
-    answer = await _press_stale(stage, stage.ann, old, "again")
+    answer = await stage.press_stale(stage.ann, old, "again")
     assert answer == "mochi #1 is not the newest release any more: the buttons of an old card act on nothing."
 
 
@@ -155,7 +155,7 @@ async def test_the_buttons_of_an_old_card_act_on_nothing(stage, verb):
     old = await stage.card()
     await stage.deploy("purple", replace=True)
     before = [await stage.world.store.release("mochi", number) for number in (1, 2)]
-    answer = await _press_stale(stage, stage.bo, old, verb)
+    answer = await stage.press_stale(stage.bo, old, verb)
     assert "mochi #1 is not the newest release" in answer
     assert before == [await stage.world.store.release("mochi", number) for number in (1, 2)]
 
@@ -165,7 +165,7 @@ async def test_the_buttons_of_an_old_card_act_on_nothing(stage, verb):
 )
 async def test_a_button_about_something_unknown_is_answered(stage, custom_id):
     await stage.deploy("green")
-    answer = await _press_stale(stage, stage.kim, await stage.card(), custom_id)
+    answer = await stage.press_stale(stage.kim, await stage.card(), custom_id)
     assert answer == "That release is not known any more: this button acts on nothing."
 
 
@@ -230,21 +230,6 @@ async def test_apps_are_proposed_to_those_who_may_roll_them_back(stage):
     offered = await stage.sam.autocomplete(stage.channel, "rollback", "app", "")
     assert [each["value"] for each in offered] == ["mochi"]
     assert await stage.guest.autocomplete(stage.channel, "rollback", "app", "") == []
-
-
-async def _press_stale(stage, who, message, action):
-    """Press a button that the message had, or never had; what the bot answers."""
-    custom_id = action if ":" in action else f"greenlight:mochi:1:{action}"
-    stored = stage.env.backend.get_message(message.channel.id, message.id)
-    now = stored.components
-    stored.components = [
-        {"type": 1, "id": 1, "components": [{"type": 2, "id": 2, "style": 2, "label": "x", "custom_id": custom_id}]}
-    ]
-    result = await who.click(message, label="x")
-    stored.components = now
-    await stage.settle()
-    assert result.ephemeral
-    return result.response.content
 
 
 async def test_a_live_card_offers_its_way_back_when_the_next_release_came_to_nothing(stage):

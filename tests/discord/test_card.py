@@ -24,6 +24,7 @@ FIRST_LINES = {
     "done": "🟢 mochi #7 (green) is live",
     "done, cold": "🟢 mochi #7 (green) is live",
     "reverting": "🟠 mochi #7 (green) is being taken back: asked by @ann: too slow",
+    "reverting, guarded": ("🟠 mochi #7 (green) is being taken back: guard page failed: answered 500, wanted 200"),
     "rejected": '⚪ mochi #7 (green) was rejected by @kim: "logo is wrong"',
     "expired": "⚪ mochi #7 (green) expired: nobody approved it in time",
     "failed": "⚪ mochi #7 (green) could not start: pod mochi-green-x2k: cannot pull the image",
@@ -31,6 +32,9 @@ FIRST_LINES = {
     "withdrawn": "⚪ mochi #7 (green) was abandoned by @ann",
     "replaced": "⚪ mochi #7 (green) was replaced by #8",
     "rolled back": "🟠 mochi #7 (green) was rolled back by @ann to `mochi:blue` after 4 min: too slow",
+    "guarded": (
+        "🟠 mochi #7 (green) was rolled back to `mochi:blue` after 24 s: guard page failed: answered 500, wanted 200"
+    ),
     "unapproved": (
         "🔴 mochi #7 (green) went live without approval: promoted outside by kubectl-argo-rollouts at 14:02 UTC"
     ),
@@ -44,6 +48,7 @@ TITLES = {
     "done": "live",
     "done, cold": "live",
     "reverting": "rolling back",
+    "reverting, guarded": "rolling back",
     "rejected": "not released",
     "expired": "not released",
     "failed": "not released",
@@ -51,6 +56,7 @@ TITLES = {
     "withdrawn": "not released",
     "replaced": "replaced",
     "rolled back": "rolled back",
+    "guarded": "rolled back",
     "unapproved": "live without approval",
     "abandoned": "left as it is",
 }
@@ -62,6 +68,7 @@ BUTTONS = {
     "done": ("Production", Verb.ROLL_BACK, Verb.RELEASE_CAPACITY),
     "done, cold": ("Production", Verb.ROLL_BACK),
     "reverting": ("Production",),
+    "reverting, guarded": ("Production",),
     "rejected": ("again",),
     "expired": ("again",),
     "failed": ("again",),
@@ -69,6 +76,7 @@ BUTTONS = {
     "withdrawn": ("again",),
     "replaced": ("#8",),
     "rolled back": ("Production",),
+    "guarded": ("Production",),
     "unapproved": ("Production",),
     "abandoned": ("Production",),
 }

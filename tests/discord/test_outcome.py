@@ -16,6 +16,7 @@ LINES = {
     "done": "🟢 #7 green · went live · 5 min",
     "done, cold": "🟢 #7 green · went live · 5 min",
     "reverting": "🟠 #7 green · rolling back · 5 min",
+    "reverting, guarded": "🟠 #7 green · rolling back · 5 min",
     "rejected": "⚪ #7 green · rejected by @kim: logo is wrong · 6 min",
     "expired": "⚪ #7 green · expired: nobody approved it in time · 6 min",
     "failed": "⚪ #7 green · could not start: pod mochi-green-x2k: cannot pull the image · 6 min",
@@ -23,6 +24,7 @@ LINES = {
     "withdrawn": "⚪ #7 green · abandoned by @ann · 6 min",
     "replaced": "⚪ #7 green · replaced by @ann · 6 min",
     "rolled back": "🟠 #7 green · rolled back by @ann: too slow · 5 min",
+    "guarded": "🟠 #7 green · rolled back: guard page failed: answered 500, wanted 200 · 5 min",
     "unapproved": (
         "🔴 #7 green · went live without approval: promoted outside by kubectl-argo-rollouts at 14:02 UTC · 6 min"
     ),

@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bot.clusters.cluster import Link
-from bot.release.app import App, Approval, Native, Requirement, Switch
+from bot.release.app import Action, App, Approval, Native, Requirement, Switch
 from bot.release.approvals import Vote, tally
-from bot.release.record import Cause, Person, Phase, Release, Version
+from bot.release.record import Alarm, Cause, Person, Phase, Release, Version
 from bot.release.snapshot import Check, Verdict
 from bot.release.verbs import buttons
-from bot.view import Kind, Live, View, WayBack
+from bot.view import Kind, Live, View, Watched, WayBack
 from cogs.card import Around, Face, face
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -43,6 +43,7 @@ RELEASE = Release(
     created_at=NOW,
     since=NOW,
 )
+BAD = "guard page failed: answered 500, wanted 200"
 SHAPES = {
     "staging": (Phase.STAGING, {}),
     "ready": (Phase.READY, {}),
@@ -51,6 +52,7 @@ SHAPES = {
     "done": (Phase.DONE, {"approvers": (KIM, LEE), "live_at": NOW}),
     "done, cold": (Phase.DONE, {"approvers": (KIM, LEE), "live_at": NOW, "retired": True}),
     "reverting": (Phase.REVERTING, {"cause": Cause.ROLLED_BACK, "by": ANN, "reason": "too slow", "live_at": NOW}),
+    "reverting, guarded": (Phase.REVERTING, {"cause": Cause.GUARD, "reason": BAD, "live_at": NOW}),
     "rejected": (Phase.REVERTED, {"cause": Cause.REJECTED, "by": KIM, "reason": "logo is wrong"}),
     "expired": (Phase.REVERTED, {"cause": Cause.EXPIRED, "reason": "nobody approved it in time"}),
     "failed": (Phase.REVERTED, {"cause": Cause.FAILED, "reason": "pod mochi-green-x2k: cannot pull the image"}),
@@ -66,6 +68,10 @@ SHAPES = {
             "live_at": NOW - timedelta(minutes=4),
             "approvers": (KIM, LEE),
         },
+    ),
+    "guarded": (
+        Phase.REVERTED,
+        {"cause": Cause.GUARD, "reason": BAD, "live_at": NOW - timedelta(seconds=24), "approvers": (KIM, LEE)},
     ),
     "unapproved": (
         Phase.ABANDONED,
@@ -124,6 +130,13 @@ def extreme(shape: str, text: str) -> Face:
         notes=(text,) * 10,
         begun_by=text,
         checks=tuple(Check(text, text, verdict, text) for verdict in Verdict),
+        guards=tuple(
+            Watched(Check(text, text, verdict, text), action, Alarm(text, text, NOW, kept_by=many[0] if kept else None))
+            for verdict in Verdict
+            for action in Action
+            for kept in (True, False)
+        ),
+        to_answer=((Alarm(text, text, NOW), NOW),) * 3 if view(shape).release.phase is Phase.BAKING else (),
         approvers=many if view(shape).release.approvers else (),
         by=many[0],
         preview=Link("http://example.com/" + "p" * 600, answers=False),
