@@ -156,7 +156,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(guards.close)
         parts = (settings.apps, store, cluster, client.people, client.cards, clock, adopting, (gates, guards))
         controller = Controller(*parts)
-        desk = Desk(settings.apps, store, cluster, registry, controller, clock)
+        desk = Desk(settings.apps, store, cluster, registry, controller, clock, watch=guards)
         client.attend(desk, controller.wake)
         yield Parts(client, controller, desk, cluster, apis)
 

@@ -336,7 +336,7 @@ async def test_twelve_guards_with_long_names_and_words_are_within_discords_limit
     assert len(found) == 11
     assert found[-1] == "… and 2 more"
     assert all(len(row) <= 100 for row in found)
-    assert [row[2:5] for row in found if row.endswith("(asks)")] == ["10-", "11-"]
+    assert [row[2:5] for row in found if row.endswith("; asks")] == ["10-", "11-"]
     await keeps(stage, stage.kim, many[10])
-    assert len([row for row in await rows(stage) if row.endswith("(kept by @kim)")]) == 1
+    assert len([row for row in await rows(stage) if row.endswith("; kept by @kim")]) == 1
     assert len(pings(stage)) == 2
