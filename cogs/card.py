@@ -12,21 +12,18 @@ from bot.release.errors import Refused
 from bot.release.guards import told
 from bot.release.image import parse
 from bot.release.record import Cause, Person, Phase, Release
-from bot.release.snapshot import Check, Verdict
 from bot.release.verbs import Verb
-from bot.view import Kind, Live, View, Watched
+from bot.view import Kind, Live, View
 from cogs import limits, words
-from cogs.text import clip, code, line, listed, plain, sentence, span, stamp
+from cogs.checks import shown_checks
+from cogs.text import NAME, clip, code, line, listed, person_name, plain, sentence, span, stamp
 
 BAR = 5
 BLUE, YELLOW, GREEN, ORANGE, RED, GREY = 0x3B82F6, 0xF5B301, 0x2DA44E, 0xE8833A, 0xD1242F, 0x8C959F
 
-_NAME = 32  # of a person or a role inside a sentence
 _IMAGE = 100
 _REASON = 300
 _LINES = 10  # of requirements or people in one field
-_CHECKS = 10
-_CHECKS_LENGTH = 1000  # of all of them together
 _GATE_BUTTONS = 5
 
 
@@ -166,17 +163,12 @@ def version(release: Release) -> str:
 
 def named(release: Release) -> str:
     """As in `mochi #7 (green)`."""
-    return f"{release.title} ({plain(version(release), _NAME)})"
+    return f"{release.title} ({plain(version(release), NAME)})"
 
 
 def role_name(role: int, roles: Mapping[int, str]) -> str:
     name = roles.get(role, "")
-    return plain(name.removeprefix("@"), _NAME) if name else words.unknown_role(role)
-
-
-def person_name(name: str) -> str:
-    """`@kim`; nobody is called by it, even one whose name is `everyone`."""
-    return plain(f"@{name}", _NAME)
+    return plain(name.removeprefix("@"), NAME) if name else words.unknown_role(role)
 
 
 def waited_for(view: View, roles: Mapping[int, str]) -> list[str]:
@@ -330,7 +322,7 @@ def _silences(view: View) -> list[str]:
 
 def _fields(view: View, around: Around) -> list[tuple[str, str]]:
     release, phase = view.release, view.release.phase
-    checks = _checks(view)
+    checks = shown_checks(view)
     if phase in {Phase.REVERTING, Phase.REVERTED, Phase.ABANDONED} and not release.approvers:
         return checks
     found = [(words.APPROVALS_FIELD, _approvals(view, around.roles)), *checks]
@@ -341,43 +333,6 @@ def _fields(view: View, around: Around) -> list[tuple[str, str]]:
     if Verb.ROLL_BACK in view.buttons:
         found.append((words.ROLLBACK_FIELD, _way_back(view)))
     return found
-
-
-def _checks(view: View) -> list[tuple[str, str]]:
-    """The field of gates, of guards, or of both, with a row for each; what went wrong is not what is left out."""
-    found: list[Check | Watched] = [*view.checks, *view.guards]
-    if not found:
-        return []
-    name = words.GATES_FIELD if not view.guards else words.GATES_AND_GUARDS_FIELD if view.checks else words.GUARDS_FIELD
-    shown = (found if len(found) <= _CHECKS else sorted(found, key=_goes_well))[:_CHECKS]
-    each = _CHECKS_LENGTH // len(shown)
-    rows = [_guard(row, each) if isinstance(row, Watched) else clip(_check(row, each), each) for row in shown]
-    rows += [words.and_more(len(found) - _CHECKS)] if len(found) > _CHECKS else []
-    return [(name, "\n".join(rows))]
-
-
-def _goes_well(row: Check | Watched) -> bool:
-    check, alarmed = (row.check, row.alarm is not None) if isinstance(row, Watched) else (row, False)
-    return check.verdict in {Verdict.PASSED, Verdict.RUNNING} and not alarmed
-
-
-def _check(check: Check, most: int) -> str:
-    return words.check_line(check.verdict, plain(check.name, 60), plain(check.kind, 20), plain(check.detail, most))
-
-
-def _guard(guard: Watched, most: int) -> str:
-    """What was measured is cut before what becomes of the alarm is."""
-    end = f"; {said}" if (said := _alarm(guard)) else ""
-    return clip(_check(guard.check, most), most - limits.length(end)) + end
-
-
-def _alarm(guard: Watched) -> str:
-    """What becomes of its alarm, "" if it has none."""
-    if guard.alarm is None:
-        return ""
-    if guard.alarm.kept_by is not None:
-        return words.kept_by(person_name(guard.alarm.kept_by.name))
-    return words.ALARMS[guard.action]
 
 
 def _way_back(view: View) -> str:

@@ -16,11 +16,11 @@ from bot.release.record import Release
 from cogs import words
 from cogs.answer import Pressed, answering, request_of
 from cogs.apps import choices, meant
-from cogs.card import GREY, origin, person_name
+from cogs.card import GREY, origin
 from cogs.cards import Cards
 from cogs.limits import DESCRIPTION, TITLE
 from cogs.outcome import outcome
-from cogs.text import clip, code, line, listed, plain, stamp
+from cogs.text import clip, code, line, listed, person_name, plain, stamp
 
 TURNED = "history_page"
 """The event that a press of Newer or Older becomes."""

@@ -2,8 +2,8 @@
 
 from bot.release.record import Cause, Phase, Release
 from cogs import words
-from cogs.card import person_name, version
-from cogs.text import plain, sentence, span
+from cogs.card import version
+from cogs.text import person_name, plain, sentence, span
 
 _SHORT = 80
 

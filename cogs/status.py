@@ -10,11 +10,11 @@ from bot.view import Live, Status
 from cogs import words
 from cogs.answer import request_of
 from cogs.apps import choices, meant
-from cogs.card import BLUE, GREEN, GREY, Around, live_name, person_name, state
+from cogs.card import BLUE, GREEN, GREY, Around, live_name, state
 from cogs.cards import Cards
 from cogs.limits import DESCRIPTION, FIELD_VALUE, TITLE, length
 from cogs.outcome import outcome
-from cogs.text import clip, code, line, sentence, stamp
+from cogs.text import clip, code, line, person_name, sentence, stamp
 
 _BOARD_LINE = 200
 

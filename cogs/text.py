@@ -16,6 +16,8 @@ _LIST = re.compile(r"^(\d+)(?=[.)])")
 _MENTION = re.compile(r"@(?=everyone|here|[!&]?\d)")
 _NO_WIDTH = "\u200b"
 _KEPT = re.compile(r"(`[^`]+`|<@&\d{1,20}>)")
+NAME = 32
+"""Of a person or a role inside a sentence."""
 # Beyond this nothing is shown anywhere, and nobody should be able to make us escape a megabyte.
 _LONGEST = 5000
 
@@ -66,6 +68,11 @@ def _spaced(part: str, room: int) -> str:
     """`plain`, with the blanks at both ends that part it from its neighbours."""
     head, tail = " " * part.startswith(" "), " " * (part.endswith(" ") and part != " ")
     return f"{head}{plain(part, max(1, room - 2))}{tail}"
+
+
+def person_name(name: str) -> str:
+    """`@kim`; nobody is called by it, even one whose name is `everyone`."""
+    return plain(f"@{name}", NAME)
 
 
 def code(text: str, limit: int) -> str:

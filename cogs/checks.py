@@ -1,0 +1,48 @@
+"""The rows of a card for what machines check: the gates of a candidate, and the guards of what is live."""
+
+from bot.release.snapshot import Check, Verdict
+from bot.view import View, Watched
+from cogs import words
+from cogs.limits import length
+from cogs.text import clip, person_name, plain
+
+_ROWS = 10
+_LENGTH = 1000
+"""Of all of them together."""
+
+
+def shown_checks(view: View) -> list[tuple[str, str]]:
+    """The field of gates, of guards, or of both, with a row for each; what went wrong is not what is left out."""
+    found: list[Check | Watched] = [*view.checks, *view.guards]
+    if not found:
+        return []
+    name = words.GATES_FIELD if not view.guards else words.GATES_AND_GUARDS_FIELD if view.checks else words.GUARDS_FIELD
+    shown = (found if len(found) <= _ROWS else sorted(found, key=_goes_well))[:_ROWS]
+    each = _LENGTH // len(shown)
+    rows = [_guard(row, each) if isinstance(row, Watched) else clip(_check(row, each), each) for row in shown]
+    rows += [words.and_more(len(found) - _ROWS)] if len(found) > _ROWS else []
+    return [(name, "\n".join(rows))]
+
+
+def _goes_well(row: Check | Watched) -> bool:
+    check, alarmed = (row.check, row.alarm is not None) if isinstance(row, Watched) else (row, False)
+    return check.verdict in {Verdict.PASSED, Verdict.RUNNING} and not alarmed
+
+
+def _check(check: Check, most: int) -> str:
+    return words.check_line(check.verdict, plain(check.name, 60), plain(check.kind, 20), plain(check.detail, most))
+
+
+def _guard(guard: Watched, most: int) -> str:
+    """What was measured is cut before what becomes of the alarm is."""
+    end = f"; {said}" if (said := _alarm(guard)) else ""
+    return clip(_check(guard.check, most), most - length(end)) + end
+
+
+def _alarm(guard: Watched) -> str:
+    """What becomes of its alarm, "" if it has none."""
+    if guard.alarm is None:
+        return ""
+    if guard.alarm.kept_by is not None:
+        return words.kept_by(person_name(guard.alarm.kept_by.name))
+    return words.ALARMS[guard.action]
