@@ -11,7 +11,7 @@ import tempfile
 import webbrowser
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,15 @@ grace          = "3s"
 bake_for       = "{"5s" if fast else "1m"}"
 warm_for       = "10m"
 
-{app.gates}"""
+{app.gates}
+{app.guards(sites.production)}"""
+
+
+def _pods(*, fast: bool) -> Mapping[str, Behaviour]:
+    """How pods are, by tag. One version of mochi passes every check, and breaks once it is production."""
+    usual = INSTANT if fast else LIFELIKE
+    flaky = replace(usual[""], fails_as=MOCHI.active, fails_after=0.0 if fast else 6.0)
+    return {**usual, f"{MOCHI.name}:flaky": flaky}
 
 
 class Demo:
@@ -106,7 +114,7 @@ class Demo:
         self.folder = folder
         self.discord = DiscordServer(WORLD)
         self.registry = Registry(IMAGES)
-        pods = behaviours or (INSTANT if fast else LIFELIKE)
+        pods = behaviours or _pods(fast=fast)
         self.cluster = Cluster(now=wall_clock, behaviours=pods, digests=self.registry.digests, k6=k6_here())
         self.sites: dict[DemoApp, Sites] = {}
         self.page = PageServer(self.state)

@@ -30,6 +30,8 @@ class DemoApp:
     others: tuple[str, ...] = ("crash", "slow", "flaky")
     gates: str = ""
     """Its tables `[[apps.….gates]]`."""
+    guards: Callable[[str], str] = lambda _: ""
+    """From where production answers to its tables `[[apps.….guards]]`."""
 
 
 def described(api_version: str, kind: str, app: str, name: str, spec: Json) -> Json:

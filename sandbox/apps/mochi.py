@@ -31,6 +31,17 @@ timeout = "2m"
 """
 
 
+def _guards(production: str) -> str:
+    return f"""\
+[[apps.{NAME}.guards]]
+name     = "public"
+kind     = "http"
+url      = "{production}"
+every    = "1s"
+failures = 3
+"""
+
+
 def _manifests(repository: str) -> list[Json]:
     """Blue is live, green has no pods. The active Service selects on `app` alone, which green's pods would match too: a
     first release has to adopt that without downtime.
@@ -62,7 +73,7 @@ slots       = ["{LIVE}", "{IDLE}"]
 """
 
 
-MOCHI = DemoApp(NAME, "Deployments", "blue", "green", ACTIVE, PREVIEW, _manifests, _table, gates=GATES)
+MOCHI = DemoApp(NAME, "Deployments", "blue", "green", ACTIVE, PREVIEW, _manifests, _table, gates=GATES, guards=_guards)
 
 
 def _deployment(name: str, color: str, image: str, replicas: int) -> Json:

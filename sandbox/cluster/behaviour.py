@@ -12,7 +12,8 @@ from types import MappingProxyType
 class Behaviour:
     """Seconds count from the moment a pod is placed. `crash` is the last message of a container that exits with 1.
 
-    `answers_after` is how long the application takes for an answer.
+    `answers_after` is how long the application takes for an answer. `fails_as` is the name of a Service: whoever asks
+    by that gets an error, from `fails_after` on, counted from the first who asked so.
     """
 
     ready_after: float = 0.0
@@ -21,6 +22,8 @@ class Behaviour:
     pull_error: str = ""
     stops_after: float = 0.0
     answers_after: float = 0.0
+    fails_as: str = ""
+    fails_after: float = 0.0
 
 
 _MISSING = "failed to resolve reference: not found"
@@ -48,13 +51,17 @@ LIFELIKE: Mapping[str, Behaviour] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Images:
-    """What is known about images: `behaviours` by tag ("" is any other), `digests` maps a digest to its tag."""
+    """What is known about images: `behaviours` by tag ("" is any other), or by name and tag where one repository is
+    different; `digests` maps a digest to its tag.
+    """
 
     behaviours: Mapping[str, Behaviour] = field(default_factory=lambda: INSTANT)
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def behaviour(self, image: str) -> Behaviour:
-        return self.behaviours.get(self.tag(image)) or self.behaviours.get("") or Behaviour()
+        name, tag = image.partition("@")[0].rpartition("/")[2].partition(":")[0], self.tag(image)
+        found = (self.behaviours.get(key) for key in (f"{name}:{tag}", tag, ""))
+        return next((each for each in found if each is not None), Behaviour())
 
     def tag(self, image: str) -> str:
         """The version that people know: the tag, also of a digest; else the digest's first 12 digits."""

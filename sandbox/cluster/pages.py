@@ -59,6 +59,11 @@ def version_face(app: str, version: str, pod: str) -> Face:
     return Face(app, version, pod, color_of(version))
 
 
+def failing_face(app: str, pod: str) -> Face:
+    """A pod is there, and breaks."""
+    return Face(app, "Error 500", pod, _EMPTY, serving=False)
+
+
 def empty_face(service: str) -> Face:
     """Nobody can answer for a Service."""
     return Face(service, "Nothing is running here", f"Service {service} has no ready endpoint", _EMPTY, serving=False)

@@ -10,7 +10,7 @@ from sandbox.cluster.behaviour import Images
 from sandbox.cluster.controllers import is_ready
 from sandbox.cluster.errors import ApiError
 from sandbox.cluster.objects import Objects
-from sandbox.cluster.pages import Face, version_face
+from sandbox.cluster.pages import Face, failing_face, version_face
 from sandbox.cluster.patches import Json
 
 
@@ -21,6 +21,8 @@ class PodHost:
         self._objects = objects
         self._images = images
         self._runner: web.AppRunner | None = None
+        self._asked_since: dict[tuple[str, str], float] = {}
+        """By owner of the pods and the Service by which they were asked, when that was for the first time."""
         self.url = ""
 
     async def start(self) -> None:
@@ -50,13 +52,22 @@ class PodHost:
             return web.Response(status=502, text="no such pod\n")
         if not is_ready(pod):
             return web.Response(status=502, text="connection refused\n")
-        if way["path"] != "healthz":
-            await asyncio.sleep(self._images.behaviour(pod["spec"]["containers"][0]["image"]).answers_after)
-        face = self.face(pod)
-        match way["path"]:
-            case "healthz":
-                return web.Response(text="ok")
-            case "version":
-                return web.json_response(face.as_json(), headers={"Access-Control-Allow-Origin": "*"})
-            case _:
-                return web.Response(text=face.as_html(), content_type="text/html")
+        if way["path"] == "healthz":
+            return web.Response(text="ok")
+        await asyncio.sleep(self._images.behaviour(pod["spec"]["containers"][0]["image"]).answers_after)
+        face, status = self.face(pod), 200
+        if self._fails(pod, request.headers.get("X-Forwarded-Host", "").partition(".")[0]):
+            face, status = failing_face(face.app, face.detail), 500
+        if way["path"] == "version":
+            return web.json_response(face.as_json(), status=status, headers={"Access-Control-Allow-Origin": "*"})
+        return web.Response(text=face.as_html(), status=status, content_type="text/html")
+
+    def _fails(self, pod: Json, service: str) -> bool:
+        behaviour, now = (
+            self._images.behaviour(pod["spec"]["containers"][0]["image"]),
+            asyncio.get_running_loop().time(),
+        )
+        if not service or service != behaviour.fails_as:
+            return False
+        owner = next((each["uid"] for each in pod["metadata"].get("ownerReferences") or ()), pod["metadata"]["uid"])
+        return now >= self._asked_since.setdefault((owner, service), now) + behaviour.fails_after

@@ -95,6 +95,7 @@ class Proxy:
         if pod is None or self._session is None:
             return _unavailable(request, service)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _NOT_FORWARDED}
+        headers["X-Forwarded-Host"] = f"{service}.{namespace}.svc"
         url = f"{self._pods()}/{namespace}/{pod}{request.path_qs}"
         try:
             async with self._session.request(

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from mochi import mochi
-from sandbox.cluster import Cluster
+from sandbox.cluster import Behaviour, Cluster
 
 
 async def look(url: str, **headers) -> tuple[int, dict]:
@@ -103,6 +103,27 @@ async def test_a_version_by_digest_shows_the_tag_it_stands_for():
     await cluster.start()
     try:
         assert (await look(await cluster.proxy.serve("mochiapp", "mochi")))[1]["version"] == "green"
+    finally:
+        await cluster.stop()
+
+
+async def test_a_version_may_break_under_one_services_name_alone():
+    """What no look at the preview shows."""
+    broken = Behaviour(fails_as="mochiapp")
+    cluster = Cluster(behaviours={"flaky": Behaviour(crash="it is another repository's"), "mochi:flaky": broken})
+    cluster.apply(mochi("mochi", live_image="r/mochi:flaky"))
+    scale_green(cluster, 1)
+    await cluster.start()
+    try:
+        production, preview = [await cluster.proxy.serve(name, "mochi") for name in ("mochiapp", "mochiapp-preview")]
+        status, version = await look(production)
+        assert (status, version["state"], version["headline"]) == (500, "unavailable", "Error 500")
+        status, version = await look(preview)
+        assert (status, version["state"], version["version"]) == (200, "serving", "flaky")
+        async with aiohttp.ClientSession() as session, session.get(production) as page:
+            assert page.status == 500
+        async with aiohttp.ClientSession() as session, session.get(f"{production}/healthz") as probe:
+            assert probe.status == 200
     finally:
         await cluster.stop()
 

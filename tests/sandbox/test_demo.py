@@ -120,25 +120,37 @@ async def test_the_story_of_the_demo_from_what_is_live_to_what_is_next_and_back(
     assert demo.discord.rest.gaps == []
 
 
+async def told(demo: Demo, words: str, within: float = 60) -> Message:
+    """The first card of mochi that says so."""
+
+    def reached() -> Message | None:
+        return next((card for card in demo.cards(MOCHI) if words in card.text), None)
+
+    try:
+        return await demo.discord.until(reached, within=within, what=f"the card shows {words}")
+    except TimeoutError as late:
+        raise AssertionError(f"{late}\n{[card.text for card in demo.cards(MOCHI)]}\n{demo.bot.last_lines()}") from None
+
+
 async def test_a_version_that_is_too_slow_does_not_pass_its_load_test(demo):
     people, channel = demo.discord.people, demo.discord.channel_id(MOCHI.name)
     await people["ann"].slash(channel, "deploy", image="slow")
-
-    async def shows(words: str) -> Message:
-        def reached() -> Message | None:
-            return next((card for card in demo.cards(MOCHI) if words in card.text), None)
-
-        try:
-            return await demo.discord.until(reached, within=60, what=f"the card shows {words}")
-        except TimeoutError as late:
-            raise AssertionError(
-                f"{late}\n{[card.text for card in demo.cards(MOCHI)]}\n{demo.bot.last_lines()}"
-            ) from None
-
-    failed = await shows("load (k6) failed")
+    failed = await told(demo, "load (k6) failed")
     await people["kim"].react(failed, "✅")
     await people["leo"].react(failed, "✅")
-    await shows("cannot be promoted yet: gate load failed: http")
+    await told(demo, "cannot be promoted yet: gate load failed: http")
+    assert await demo.live(MOCHI) == MOCHI.live
+
+
+async def test_a_version_that_turns_bad_after_the_switch_is_rolled_back_before_anybody_presses_anything(demo):
+    people, channel = demo.discord.people, demo.discord.channel_id(MOCHI.name)
+    await people["ann"].slash(channel, "deploy", image="flaky")
+    passed = await told(demo, "load (k6) passed")
+    await people["kim"].react(passed, "✅")
+    await people["leo"].react(passed, "✅")
+    back = await told(demo, "rolled back to `mochi:blue`", within=30)
+    why = r"guard public failed: .* answered 500, not 200 \(3 in a row\)"
+    assert re.match(rf"🟠 mochi #1 \(flaky\) was rolled back to `mochi:blue` after \d+ s: {why}", back.content)
     assert await demo.live(MOCHI) == MOCHI.live
 
 
