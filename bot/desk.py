@@ -101,7 +101,8 @@ class Desk:
         box = BallotBox(apps, store, controller.wake, controller.expecting)
         self.vote, self.withdraw, self.recount = box.vote, box.withdraw, box.recount
         keeper = Gatekeeper(apps, store, controller.wake, clock)
-        self.repeat_gate, self.accept_gate, self.keep = keeper.repeat, keeper.accept, keeper.keep
+        self.repeat_gate, self.stop_gate, self.accept_gate = keeper.repeat, keeper.stop, keeper.accept
+        self.keep = keeper.keep
         self._watch = watch
 
     # What people do

@@ -1,5 +1,5 @@
-"""What people do about the checks of a release: have a gate run again, take one that did not pass upon themselves, or
-keep live what a guard would have taken back.
+"""What people do about the checks of a release: stop a gate, have it run again, take one that did not pass upon
+themselves, or keep live what a guard would have taken back.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,6 +27,15 @@ class Gatekeeper:
 
         told = Event("gate", f"{actor.name} has gate {gate} run again", actor=actor.name)
         return await self._change(app, number, again, told)
+
+    async def stop(self, app: str, number: int, gate: str, actor: Person) -> Release:
+        """What it has running goes as soon as the controller has looked."""
+
+        def stopped(release: Release) -> Release:
+            return gates.stop(release, self._apps[app], gate, actor, self._clock.now())
+
+        told = Event("gate", f"{actor.name} stopped gate {gate}: no verdict", actor=actor.name)
+        return await self._change(app, number, stopped, told)
 
     async def accept(self, app: str, number: int, gate: str, actor: Person, why: str) -> Release:
         def accepted(release: Release) -> Release:

@@ -76,6 +76,8 @@ class View:
     moved_by: str = ""
     """Who took the traffic away from a release that was done, unless a newer release did."""
     checks: tuple[Check, ...] = ()
+    stoppable: tuple[str, ...] = ()
+    """The gates that run, by name."""
     repeatable: tuple[str, ...] = ()
     """The gates that may be run again, by name."""
     acceptable: tuple[str, ...] = ()
@@ -136,6 +138,7 @@ def view(
         progress=(seen.candidate.ready, seen.candidate.wanted) if seen and release.staged else None,
         moved_by=moved_by,
         checks=(*(() if watched else gates.checks(app, release)), *(seen.checks if seen else ())) if current else (),
+        stoppable=gates.stoppable(app, release) if current else (),
         repeatable=gates.repeatable(app, release) if current else (),
         acceptable=gates.acceptable(app, release) if current else (),
         guards=_guards(app, release, readings) if current else (),

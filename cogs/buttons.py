@@ -57,7 +57,9 @@ class ReleaseButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=ID)
 
 GATE_PRESSED = "gate_button"
 """The event that a press becomes: the interaction, the app, the number, what is asked for, and the gate or guard."""
-GATE_ID = r"greenlight:(?P<app>[^:]{1,32}):(?P<number>\d{1,9}):(?P<wish>again|accept|keep):(?P<gate>[a-z0-9-]{1,32})"
+GATE_ID = (
+    r"greenlight:(?P<app>[^:]{1,32}):(?P<number>\d{1,9}):(?P<wish>again|accept|stop|keep):(?P<gate>[a-z0-9-]{1,32})"
+)
 
 
 def gate_id(app: str, number: int, wish: "Wish", gate: str) -> str:
@@ -67,15 +69,25 @@ def gate_id(app: str, number: int, wish: "Wish", gate: str) -> str:
 class Wish(StrEnum):
     AGAIN = "again"
     ACCEPT = "accept"
+    STOP = "stop"
     KEEP = "keep"
     """What is live, in spite of a guard."""
 
 
+_WISHES = {
+    Wish.AGAIN: words.repeat_gate,
+    Wish.ACCEPT: words.accept_gate,
+    Wish.STOP: words.stop_gate,
+    Wish.KEEP: words.keep_guard,
+}
+"""What a button is called, by the name of its gate or guard."""
+
+
 class GateButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=GATE_ID):
     def __init__(self, app: str, number: int, wish: Wish, gate: str, row: int | None = None) -> None:
-        said = {Wish.AGAIN: words.repeat_gate, Wish.ACCEPT: words.accept_gate, Wish.KEEP: words.keep_guard}
-        label = said[wish](gate)
-        super().__init__(discord.ui.Button(label=label, custom_id=gate_id(app, number, wish, gate), row=row))
+        super().__init__(
+            discord.ui.Button(label=_WISHES[wish](gate), custom_id=gate_id(app, number, wish, gate), row=row)
+        )
         self._pressed = (app, number, wish, gate)
 
     @classmethod
@@ -103,7 +115,8 @@ class CardButtons(discord.ui.View):
             self.add_item(ReleaseButton(release.app, release.number, action))
         if face.keep:
             self.add_item(GateButton(release.app, release.number, Wish.KEEP, face.keep, row=1))
-        for row, wish, gates in ((2, Wish.AGAIN, face.repeatable), (3, Wish.ACCEPT, face.acceptable)):
+        asked = ((Wish.AGAIN, face.repeatable), (Wish.ACCEPT, face.acceptable), (Wish.STOP, face.stoppable))
+        for row, (wish, gates) in enumerate(asked, start=2):
             for gate in gates:
                 self.add_item(GateButton(release.app, release.number, wish, gate, row))
 

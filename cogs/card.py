@@ -46,7 +46,8 @@ class Face:
     """Whether votes count, so that the two reactions belong below it."""
     repeatable: tuple[str, ...] = ()
     acceptable: tuple[str, ...] = ()
-    """Gates, of which each has a button in the third and fourth row."""
+    stoppable: tuple[str, ...] = ()
+    """Gates, of which each has a button in the third, fourth and fifth row."""
     keep: str = ""
     """The guard whose alarm has to be answered first; it has a button beside that which rolls back."""
 
@@ -54,7 +55,8 @@ class Face:
     def fingerprint(self) -> str:
         """The same for two faces that look the same; at most 64 characters."""
         seen = [self.content, self.embed.to_dict(), [(link.label, link.url) for link in self.links]]
-        offered = [self.verbs, self.again, self.voting, self.repeatable, self.acceptable, self.keep]
+        offered = [self.verbs, self.again, self.voting]
+        offered += [self.repeatable, self.acceptable, self.stoppable, self.keep]
         text = json.dumps([*seen, *offered], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -101,6 +103,7 @@ def face(view: View, around: Around) -> Face:
         voting=asks_for_approval(release),
         repeatable=view.repeatable[:_GATE_BUTTONS],
         acceptable=view.acceptable[:_GATE_BUTTONS],
+        stoppable=view.stoppable[:_GATE_BUTTONS],
         keep=view.to_answer[0][0].guard if view.to_answer else "",
     )
 

@@ -1,5 +1,5 @@
-"""The buttons of a card's gates and guards: to have a gate run again, to accept one that did not pass (with a reason),
-and to keep what is live in spite of a guard.
+"""The buttons of a card's gates and guards: to stop a gate, to have it run again, to accept one that did not pass
+(with a reason), and to keep what is live in spite of a guard.
 """
 
 import re
@@ -35,6 +35,7 @@ class Gates(commands.Cog):
                 return
             does, said = {
                 Wish.AGAIN: (self._desk.repeat_gate, words.gate_repeated),
+                Wish.STOP: (self._desk.stop_gate, words.gate_stopped),
                 Wish.KEEP: (self._desk.keep, words.guard_kept),
             }[wish]
             async with taking(request):

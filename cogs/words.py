@@ -264,12 +264,20 @@ def accept_gate(gate: str) -> str:
     return f"Accept {gate} anyway"
 
 
+def stop_gate(gate: str) -> str:
+    return f"Stop {gate}"
+
+
 ACCEPT_REASON = "Reason"
 ACCEPT_HINT = "Why may it be released all the same? Everybody will read it on the card."
 
 
 def gate_repeated(title: str, gate: str) -> str:
     return f"Gate {gate} of {title} runs again."
+
+
+def gate_stopped(title: str, gate: str) -> str:
+    return f"Gate {gate} of {title} is stopped; it has no verdict."
 
 
 def gate_accepted(title: str, gate: str) -> str:

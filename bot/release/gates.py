@@ -85,14 +85,22 @@ def end(release: Release, run: GateResult, verdict: Verdict, detail: str, now: d
 def again(release: Release, app: App, name: str, actor: Person, now: datetime) -> Release:
     """Run one gate once more. Raises `Refused` for whoever may not, while it runs, and at once."""
     gate, result = _asked(release, app, name)
-    allowed = app.deployers | app.approval.roles
-    if actor.roles.isdisjoint(allowed) and actor.id != release.author.id:
-        raise Refused(only(allowed, f"repeat gate {name} of", app.name))
+    _check_concerned(release, app, actor, f"repeat gate {name} of")
     if result.verdict is Verdict.RUNNING:
         raise Refused(f"Gate {name} of {release.title} is running.")
     if now < result.began_at + AGAIN_AFTER:
         raise Refused(f"Gate {name} of {release.title} has only just begun: try again in a few seconds.")
     return begin(release, [gate], now)
+
+
+def stop(release: Release, app: App, name: str, actor: Person, now: datetime) -> Release:
+    """End the run of one gate without a verdict. Raises `Refused` for whoever may not, and when it is over."""
+    _, result = _asked(release, app, name)
+    _check_concerned(release, app, actor, f"stop gate {name} of")
+    if result.verdict is not Verdict.RUNNING:
+        raise Refused(f"Gate {name} of {release.title} is over: there is nothing to stop.")
+    stopped = replace(result, verdict=Verdict.NONE, detail=f"stopped by {actor.name}", ended_at=now)
+    return _with(release, result, stopped)
 
 
 def accept(release: Release, app: App, name: str, actor: Person, why: str) -> Release:
@@ -111,8 +119,20 @@ def accept(release: Release, app: App, name: str, actor: Person, why: str) -> Re
     return _with(release, result, replace(result, accepted_by=actor, accepted_why=why.strip()))
 
 
+def _check_concerned(release: Release, app: App, actor: Person, wish: str) -> None:
+    """Whoever deploys or approves, and whoever asked for the release, may have its gates run and stopped."""
+    allowed = app.deployers | app.approval.roles
+    if actor.roles.isdisjoint(allowed) and actor.id != release.author.id:
+        raise Refused(only(allowed, wish, app.name))
+
+
 def _with(release: Release, known: GateResult, changed: GateResult) -> Release:
     return replace(release, gates=tuple(changed if each == known else each for each in release.gates))
+
+
+def stoppable(app: App, release: Release) -> tuple[str, ...]:
+    """The names of the gates that run."""
+    return tuple(gate.name for gate in under_way(app, release))
 
 
 def repeatable(app: App, release: Release) -> tuple[str, ...]:

@@ -80,6 +80,23 @@ async def test_a_gate_that_did_not_pass_is_repeated_by_whoever_deploys_or_approv
     assert gated.world.serving() == {"green"}
 
 
+async def test_a_gate_that_runs_is_stopped_by_whoever_deploys_or_approves(gated):
+    await ends(gated, SMOKE, Verdict.PASSED, "all well")
+    labels = gated.labels(await gated.card())
+    assert ("Stop load" in labels, "Stop smoke" in labels) == (True, False)
+    answer = await gated.press(gated.guest, "Stop load")
+    assert "may stop gate load of mochi" in answer.response.content
+    answer = await gated.press(gated.kim, "Stop load")
+    assert (answer.response.content, answer.ephemeral) == ("Gate load of mochi #1 is stopped; it has no verdict.", True)
+    assert (await rows(gated))[1] == "❔ load (http) has no verdict: stopped by kim"
+    assert "kim stopped gate load: no verdict" in await gated.thread()
+    labels = gated.labels(await gated.card())
+    assert {"Repeat load", "Accept load anyway"} <= set(labels)
+    assert "Stop load" not in labels
+    await approved(gated)
+    assert gated.world.serving() == {"blue"}
+
+
 async def test_a_gate_that_asks_is_accepted_with_a_reason_that_is_on_the_card(gated):
     await approved(gated)
     await ends(gated, SMOKE, Verdict.FAILED, "answered 500")
@@ -125,6 +142,7 @@ async def test_ten_gates_with_long_names_and_words_are_readable_and_within_disco
     stage.world.app = replace(stage.world.app, gates=many)
     await stage.restart()
     await stage.deploy()
+    assert len([label for label in stage.labels(await stage.card()) if label.startswith("Stop")]) == 5
     for gate in many:
         await ends(stage, gate, Verdict.FAILED, "w" * 500)
     found = await rows(stage)

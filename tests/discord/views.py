@@ -137,6 +137,9 @@ def extreme(shape: str, text: str) -> Face:
             for kept in (True, False)
         ),
         to_answer=((Alarm(text, text, NOW), NOW),) * 3 if view(shape).release.phase is Phase.BAKING else (),
+        stoppable=tuple(f"{number}{'n' * 31}" for number in range(9)),
+        repeatable=tuple(f"{number}{'n' * 31}" for number in range(9)),
+        acceptable=tuple(f"{number}{'n' * 31}" for number in range(9)),
         approvers=many if view(shape).release.approvers else (),
         by=many[0],
         preview=Link("http://example.com/" + "p" * 600, answers=False),

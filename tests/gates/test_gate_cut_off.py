@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from bot.gates import GateRunner
+from bot.release import gates
 from bot.release.app import K6, Gate, Http
 from bot.release.record import Phase
+from bot.release.snapshot import Verdict
 from bot.release.verbs import Verb
 from world import KIM, World, example
 
@@ -84,6 +86,19 @@ async def test_what_is_being_taken_away_is_taken_away_though_the_release_is_look
     async with asyncio.timeout(5):
         await running.endless.changed.wait()
     assert running.endless.cut == [("mochi", release.label, "load")]
+
+
+async def test_a_gate_that_somebody_stops_takes_along_what_it_has_running(running):
+    """And the others run on."""
+    release = await running.newest()
+    await running.desk.stop_gate("mochi", release.number, "load", KIM)
+    await running.run()
+    async with asyncio.timeout(5):
+        await running.endless.changed.wait()
+    assert running.endless.cut == [("mochi", release.label, "load")]
+    known = await running.newest()
+    stopped, smoke = (gates.result_of(gate, known) for gate in (LOAD, SMOKE))
+    assert (stopped.verdict, stopped.detail, smoke.verdict) == (Verdict.NONE, "stopped by kim", Verdict.RUNNING)
 
 
 async def test_what_runs_when_the_bot_stops_is_left_to_run(running):

@@ -167,6 +167,40 @@ def test_a_gate_is_not_run_again(of, person, at, sentence):
         gates.again(of, ASKING, "smoke", person, at)
 
 
+@pytest.mark.parametrize("person", [ANN, KIM])
+def test_whoever_deploys_or_approves_may_stop_a_gate_and_then_it_has_no_verdict(person):
+    begun = gates.begin(ready(result(of="load")), [gate()], ENDED)
+    stopped = gates.stop(begun, ASKING, "smoke", person, NOW)
+    known = {"detail": f"stopped by {person.name}", "ended_at": NOW}
+    assert stopped.gates == (result(of="load"), GateResult("smoke", TEMPLATE, Verdict.NONE, ENDED, **known))
+    assert gates.under_way(ASKING, stopped) == ()
+    [_, run] = begun.gates
+    assert gates.end(stopped, run, Verdict.PASSED, "it ended in that very moment", NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("of", "person", "sentence"),
+    [
+        (ready(result(Verdict.RUNNING)), GUEST, "may stop gate smoke of mochi"),
+        *((ready(result(verdict)), KIM, "is over: there is nothing to stop") for verdict in OVER),
+        (ready(), KIM, "has no gate smoke"),
+        (ready(result(Verdict.RUNNING), phase=Phase.BAKING), KIM, "its gates are over"),
+    ],
+)
+def test_a_gate_is_not_stopped(of, person, sentence):
+    with pytest.raises(Refused, match=sentence):
+        gates.stop(of, ASKING, "smoke", person, NOW)
+
+
+def test_i9_a_gate_that_was_stopped_lets_nothing_through_until_somebody_accepts_it():
+    begun = gates.begin(ready(), [gate(Mode.ASK)], ENDED)
+    stopped = gates.stop(begun, ASKING, "smoke", KIM, NOW)
+    decision = decided(stopped, gate(Mode.ASK))
+    assert decision.reason == "gate smoke came to no verdict: stopped by kim; an approver may accept it"
+    accepted = gates.accept(stopped, ASKING, "smoke", KIM, "it hung")
+    assert decided(accepted, gate(Mode.ASK)).phase is Phase.PROMOTING
+
+
 @pytest.mark.parametrize(
     ("policy", "verdict", "person", "why", "sentence"),
     [
@@ -200,6 +234,7 @@ def test_what_may_be_done_about_a_gate_is_offered(mode, verdict, repeatable, acc
     shown = ready(result(verdict))
     assert gates.repeatable(policy, shown) == ("smoke",) * repeatable
     assert gates.acceptable(policy, shown) == ("smoke",) * acceptable
+    assert gates.stoppable(policy, shown) == ("smoke",) * (verdict is Verdict.RUNNING)
     assert gates.repeatable(policy, replace(shown, phase=Phase.PROMOTING)) == ()
 
 
