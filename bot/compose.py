@@ -17,6 +17,7 @@ from bot.adopting import Adopting
 from bot.client import Greenlight, point_at
 from bot.clusters.api import KubeApi
 from bot.clusters.both import BothBackends
+from bot.clusters.cluster import Cluster
 from bot.clusters.errors import ClusterError
 from bot.clusters.jobs import KubeJobs
 from bot.clusters.several import SeveralClusters
@@ -31,7 +32,9 @@ from bot.gates.k6 import k6_check
 from bot.gates.prometheus import PrometheusCheck
 from bot.health import health
 from bot.registry import Registry
+from bot.release.app import App
 from bot.release.record import Release
+from bot.release.snapshot import Snapshot
 from bot.settings import Settings
 from bot.stopping import let_finish, limited, together, until_stopped
 from bot.store import Store, StoreError, Unusable, connect, exclusive, migrate
@@ -139,7 +142,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         cluster = SeveralClusters({name: backends(name) for name in apis})
         adopting = Adopting(store, cluster, client.people, settings.people, clock)
         visits = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        prometheus = PrometheusCheck(visits, settings.prometheus)
+        prometheus = PrometheusCheck(visits, settings.prometheus, partial(_shown, cluster))
         errands = _errands(KubeJobs(apis), cluster)
         checks: dict[str, Check] = {
             "http": HttpCheck(visits, cluster.preview_inside),
@@ -164,6 +167,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
 def _errands(jobs: KubeJobs, cluster: SeveralClusters) -> Mapping[str, Errand]:
     """The kinds of gates that are Jobs."""
     return {"k6": k6_check(jobs, cluster.preview_inside), "job": job_check(jobs, cluster.preview_inside)}
+
+
+async def _shown(cluster: Cluster, app: App, release: Release) -> Snapshot:
+    """As the watches have heard it, if they hear."""
+    return (cluster.seen(app, release) or await cluster.look(app, release)).snapshot
 
 
 @asynccontextmanager

@@ -440,7 +440,10 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         (
             '"sum(rate(errors[1m]))"',
             "'up{release=\"{lable}\"}'",
-            "22: [apps.mochi.gates] [1].query: {lable} is not filled in: there are {label}, {app}, {namespace}.",
+            (
+                "22: [apps.mochi.gates] [1].query: {lable} is not filled in: "
+                "there are {label}, {hash}, {app}, {namespace}."
+            ),
         ),
         (
             '[prometheus]\nurl = "http://prometheus:9090"',

@@ -119,6 +119,12 @@ def is_ready(pod: Json) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
+def only_hash(pods: Iterable[Json]) -> str:
+    """The pod template hash that all of them have; "" when there is none, or while they are being replaced."""
+    hashes = {labels(pod).get(HASH, "") for pod in pods}
+    return hashes.pop() if len(hashes) == 1 else ""
+
+
 def is_complete(deployment: Json) -> bool:
     """Everything that was asked for is observed, updated and available, and nothing else is left."""
     status, wanted = deployment.get("status") or {}, replicas(deployment)

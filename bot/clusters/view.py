@@ -26,6 +26,7 @@ from bot.clusters.reading import (
     labels,
     matches,
     name,
+    only_hash,
     owner,
     pods_behind,
     replicas,
@@ -222,8 +223,8 @@ class NativeView:
         if doubt:
             complete, why = False, doubt
         shown = None if complete else why
-        template, again = fingerprint(slot), restarts(pods)
-        return Side(called, present, wanted, ready, complete, shown, failed, template, again)
+        told = (fingerprint(slot), restarts(pods), only_hash(pods))
+        return Side(called, present, wanted, ready, complete, shown, failed, *told)
 
     def _doubt(self, slot: Json, pods: Sequence[Json], *, certain: bool) -> str | None:
         called = self._container(slot).get("name", "")

@@ -6,8 +6,9 @@ The HTTP API is that of Prometheus' documentation: `GET /api/v1/query`, an insta
 import asyncio
 import json
 import math
+import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +17,11 @@ from typing import Any
 import aiohttp
 
 from bot.clusters.cluster import label_of
+from bot.clusters.errors import Away, Busy, ClusterError
 from bot.gates.finding import Finding, failed, passed, unclear
 from bot.release.app import App, Gate, Guard, Prometheus
 from bot.release.record import Release
+from bot.release.snapshot import Side, Snapshot
 
 EVERY = timedelta(seconds=5)
 """Between two queries of one gate."""
@@ -26,8 +29,12 @@ WITHIN = 10.0
 """Seconds for one answer."""
 LONGEST = 1024 * 1024
 SHOWN = 200
-PLACEHOLDERS = ("label", "app", "namespace")
+PLACEHOLDERS = ("label", "hash", "app", "namespace")
 """What a query may be filled in with, in braces."""
+LABEL, HASH = "{label}", "{hash}"
+
+Seen = Callable[[App, Release], Awaitable[Snapshot]]
+"""What the cluster shows of a release. May raise any `ClusterError`."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,18 @@ class NoValueError(Exception):
 
 
 class PrometheusCheck:
-    """`pause` waits so many seconds."""
+    """`seen` is asked only for queries with `{hash}`; `pause` waits so many seconds."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, server: Server | None, pause: Callable[[float], Any] = asyncio.sleep
+        self,
+        session: aiohttp.ClientSession,
+        server: Server | None,
+        seen: Seen,
+        pause: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self._session = session
         self._server = server
+        self._seen = seen
         self._pause = pause
 
     async def __call__(self, app: App, release: Release, gate: Gate | Guard) -> Finding:
@@ -96,13 +108,23 @@ class PrometheusCheck:
 
     async def _measured(self, app: App, release: Release, wanted: Prometheus) -> tuple[float, float]:
         """What was measured, and what it is compared with. Raises `NoValueError`."""
-        value = await self._value(filled(wanted.query, app, release.label))
+        shown = await self._shown(app, release) if HASH in wanted.query else None
+        pod_hash = _hash_of(shown.candidate) if shown else ""
+        value = await self._value(filled(wanted.query, app, release.label, pod_hash))
         if not wanted.baseline:
             return value, wanted.bound
         label = label_of(release.previous)
-        if not label:
-            raise NoValueError("what is live was there before Greenlight, so there is nothing to compare with")
-        return value, wanted.bound * await self._value(filled(wanted.query, app, label))
+        if not label and LABEL in wanted.query:
+            why = "what is live was there before Greenlight, so it has no label to compare with"
+            raise NoValueError(f"{why}; its pods have a {HASH}")
+        pod_hash = _hash_of(shown.previous) if shown else ""
+        return value, wanted.bound * await self._value(filled(wanted.query, app, label, pod_hash))
+
+    async def _shown(self, app: App, release: Release) -> Snapshot:
+        try:
+            return await self._seen(app, release)
+        except ClusterError as why:
+            raise NoValueError(f"the pods' hash cannot be told: {why}", passing=isinstance(why, Away | Busy)) from why
 
     async def _value(self, query: str) -> float:
         server = self._server
@@ -130,12 +152,22 @@ class PrometheusCheck:
         return value_of(status, body)
 
 
-def filled(query: str, app: App, label: str) -> str:
+def _hash_of(side: Side) -> str:
+    """Raises `NoValueError`."""
+    if not side.pod_hash:
+        raise NoValueError(f"the pods of {side.name} have no pod template hash in common", passing=True)
+    return side.pod_hash
+
+
+def filled(query: str, app: App, label: str, pod_hash: str = "") -> str:
     """The query about one version. What is filled in stays inside the quotes that stand around it."""
-    for name, value in zip(PLACEHOLDERS, (label, app.name, app.namespace), strict=True):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        query = query.replace(f"{{{name}}}", escaped)
-    return query
+    values = dict(zip(PLACEHOLDERS, (label, pod_hash, app.name, app.namespace), strict=True))
+    return re.sub(rf"\{{({'|'.join(PLACEHOLDERS)})\}}", lambda match: _escaped(values[match[1]]), query)
+
+
+def _escaped(value: str) -> str:
+    """As it may stand in any of the three quotes: between " or ' escapes mean what they were, between ` themselves."""
+    return re.sub(r"""[\\"'`\n]""", lambda match: f"\\x{ord(match[0]):02x}", value)
 
 
 def value_of(status: int, body: bytes) -> float:

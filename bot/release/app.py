@@ -102,7 +102,7 @@ class Prometheus:
     """A query whose one value has to be as expected, each time that it is asked for."""
 
     query: str
-    """PromQL, in which `{label}`, `{app}`, `{namespace}` stand for the candidate's."""
+    """PromQL, in which `{label}`, `{hash}`, `{app}`, `{namespace}` stand for the candidate's."""
     comparison: Comparison
     bound: float
     baseline: bool = False

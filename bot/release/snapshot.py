@@ -61,6 +61,8 @@ class Side:
     """Fingerprint of its pod template."""
     restarts: int = 0
     """How often the containers of its pods were started again, all together."""
+    pod_hash: str = ""
+    """By which Kubernetes or Argo Rollouts labels its pods; "" while they have none, or several."""
 
     @property
     def progress(self) -> str:

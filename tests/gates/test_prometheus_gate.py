@@ -1,6 +1,7 @@
 """A gate of kind prometheus blocks when it should: one number, each time, that is as wanted, or no pass."""
 
 import json
+import re
 import ssl
 from dataclasses import replace
 from datetime import timedelta
@@ -12,9 +13,10 @@ from answering import hangs_up, make_certificate, says
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.clusters.errors import Away, Forbidden
 from bot.gates.prometheus import EVERY, PrometheusCheck, Server, filled
 from bot.release.app import Comparison, Gate, Prometheus
-from bot.release.snapshot import Verdict
+from bot.release.snapshot import Side, Snapshot, Traffic, Verdict
 from world import example
 
 QUERY = 'sum(rate(errors{release="{label}",app="{app}",namespace="{namespace}"}[1m]))'
@@ -45,6 +47,24 @@ class Pauses:
         assert self.count < 100
 
 
+def shows(*hashes):
+    """A cluster in which the candidate's pods and those of the live version have these, in turn; "" is none."""
+    left = list(hashes)
+
+    async def seen(_, release):
+        candidate, live = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(candidate, Exception):
+            raise candidate
+        sides = (Side(name, True, 1, 1, True, pod_hash=each) for name, each in (("green", candidate), ("blue", live)))
+        return Snapshot(Traffic.PREVIOUS, *sides, read_at=release.since, changed_by="")
+
+    return seen
+
+
+async def not_asked(app, release):
+    raise AssertionError("a query without {hash} needs nothing of the cluster")
+
+
 @pytest.fixture
 def pauses():
     return Pauses()
@@ -52,9 +72,9 @@ def pauses():
 
 @pytest.fixture
 def found(server, session, pauses, ready):
-    async def run(check=BELOW, release=ready, known=None, within=timedelta(minutes=5)):
+    async def run(check=BELOW, release=ready, known=None, within=timedelta(minutes=5), seen=not_asked):
         gate = Gate("errors", check, timeout=within)
-        asks = PrometheusCheck(session, known or Server(server.url), pauses)
+        asks = PrometheusCheck(session, known or Server(server.url), seen, pauses)
         return await asks(example(), release, gate)
 
     return run
@@ -141,7 +161,38 @@ async def test_what_was_there_before_greenlight_is_nothing_to_compare_with(serve
     server.answers = [number("1")]
     finding = await found(Prometheus(QUERY, Comparison.AT_MOST, 1.2, baseline=True))
     assert finding.verdict is Verdict.NONE
-    assert "nothing to compare with" in finding.detail
+    said = "what is live was there before Greenlight, so it has no label to compare with; its pods have a {hash}"
+    assert finding.detail == said
+
+
+HASHED = replace(BELOW, query='errors{pod_template_hash="{hash}"}')
+
+
+async def test_the_pods_hash_is_filled_in_and_needs_no_label(server, found):
+    """So what was there before Greenlight can be compared with as well."""
+    server.answers = [number("100"), number("100")]
+    finding = await found(replace(HASHED, baseline=True, bound=1.2), seen=shows(("5d4c7f", "77bf6d")))
+    assert (finding.verdict, finding.detail) == (Verdict.PASSED, "100 < 120")
+    asked = [request.query["query"] for request in server.asked]
+    assert asked == ['errors{pod_template_hash="5d4c7f"}', 'errors{pod_template_hash="77bf6d"}']
+
+
+async def test_pods_that_are_not_there_yet_or_are_being_replaced_are_waited_for(server, found, pauses):
+    """While there are several hashes none of them says it all."""
+    server.answers = [number("0")]
+    away = Away("the API server cannot be reached")
+    assert (await found(HASHED, seen=shows(("", ""), (away, ""), ("5d4c7f", "")))).verdict is Verdict.PASSED
+    assert pauses.count == 2
+    finding = await found(replace(HASHED, baseline=True), seen=shows(("5d4c7f", "")), within=timedelta(seconds=1))
+    assert finding.verdict is Verdict.NONE
+    assert finding.detail == "the pods of blue have no pod template hash in common"
+
+
+async def test_i9_a_hash_that_cannot_be_read_is_no_verdict(server, found):
+    finding = await found(HASHED, seen=shows((Forbidden("no right to list pods"), "")))
+    assert finding.verdict is Verdict.NONE
+    assert finding.detail.startswith("the pods' hash cannot be told: ")
+    assert server.asked == []
 
 
 async def test_it_says_who_it_is_by_what_the_files_hold_at_that_moment(server, found, tmp_path):
@@ -171,24 +222,29 @@ async def test_its_certificate_has_to_be_vouched_for_by_whom_the_file_names(sess
     await server.start_server(ssl=context)
     url = str(server.make_url("/"))
     gate = Gate("errors", BELOW)
-    unknown = await PrometheusCheck(session, Server(url))(example(), ready, gate)
-    known = await PrometheusCheck(session, Server(url, ca=certificate))(example(), ready, gate)
+    unknown = await PrometheusCheck(session, Server(url), not_asked)(example(), ready, gate)
+    known = await PrometheusCheck(session, Server(url, ca=certificate), not_asked)(example(), ready, gate)
     await server.close()
     assert (unknown.verdict, known.verdict) == (Verdict.NONE, Verdict.PASSED)
     assert "certificate of Prometheus is not right" in unknown.detail
 
 
 async def test_without_a_prometheus_there_is_no_verdict(session, ready):
-    finding = await PrometheusCheck(session, None)(example(), ready, Gate("errors", BELOW))
+    finding = await PrometheusCheck(session, None, not_asked)(example(), ready, Gate("errors", BELOW))
     assert finding.verdict is Verdict.NONE
 
 
-@given(st.text())
-def test_a_value_never_leaves_the_quotes_that_it_is_filled_into(label):
-    """PromQL's strings are Go's: a backslash escapes."""
-    query = filled('x{release="{label}"}', example(), label)
-    inner = query.removeprefix('x{release="').removesuffix('"}')
-    # Every quote is escaped, and no backslash is left over to escape the one that ends the string.
-    assert '"' not in inner.replace("\\\\", "").replace('\\"', "")
+@given(st.text(), st.sampled_from("\"'`"), st.sampled_from(["label", "hash"]))
+def test_a_value_never_leaves_the_quotes_that_it_is_filled_into(value, quote, name):
+    """PromQL's strings are Go's: a backslash escapes, but for between backticks, where nothing does."""
+    query = filled(f"x{{release={quote}{{{name}}}{quote}}}", example(), value, value)
+    inner = query.removeprefix(f"x{{release={quote}").removesuffix(f"{quote}}}")
+    assert quote not in inner
     assert "\n" not in inner
-    assert not inner.replace("\\\\", "").endswith("\\")
+    if quote != "`":
+        # A backslash is there only with the two digits that it needs, so that none escapes the quote at the end.
+        assert re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), inner) == value
+
+
+def test_what_was_filled_in_is_not_filled_in_again():
+    assert filled("{label}", example(), "{app}") == "{app}"

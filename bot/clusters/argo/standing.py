@@ -157,8 +157,8 @@ class Standing:
         # A preview that is not paused may be switched to by itself in a moment, or not be the newest any more.
         complete = full and (live or (self._state is State.PAUSED and self._versions.is_desired))
         shown = None if complete else why or (None if live else self._pending or self._why_it_stands_still)
-        present, template = self._versions.is_present, self.objects.fingerprint
-        return Side(called, present, wanted, ready, complete, shown, failed, template, restarts(pods))
+        told = (self.objects.fingerprint, restarts(pods), self._versions.candidate)
+        return Side(called, self._versions.is_present, wanted, ready, complete, shown, failed, *told)
 
     @cached_property
     def _previous_side(self) -> Side:
@@ -174,7 +174,8 @@ class Standing:
         why, failed = trouble(replica_set, pods) if replica_set else (None, False)
         complete = 0 < wanted <= ready and (wanted >= replicas(self.objects.rollout) or self._is_small_preview)
         present = self._versions.previous_template is not None or replica_set is not None
-        return Side(called, present, wanted, ready, complete, None if complete else why, failed)
+        shown, pod_hash = None if complete else why, self._versions.previous
+        return Side(called, present, wanted, ready, complete, shown, failed, pod_hash=pod_hash)
 
     def _ready_behind(self, service: Json | None, wanted: str) -> int:
         if service is None or not wanted or selector(service).get(HASH) != wanted:
