@@ -78,6 +78,8 @@ class Around:
     """The names of the guild's roles by id."""
     place: str = ""
     """Tells apps of several namespaces apart."""
+    thread: int | None = None
+    """The release's, where the whole results of its gates are."""
     successor: str | None = None
     """The address of the card of `release.replaced_by`."""
     taken_over: int | None = None
@@ -325,7 +327,7 @@ def _silences(view: View) -> list[str]:
 
 def _fields(view: View, around: Around) -> list[tuple[str, str]]:
     release, phase = view.release, view.release.phase
-    checks = shown_checks(view)
+    checks = shown_checks(view, around.thread)
     if phase in {Phase.REVERTING, Phase.REVERTED, Phase.ABANDONED} and not release.approvers:
         return checks
     found = [(words.APPROVALS_FIELD, _approvals(view, around.roles)), *checks]

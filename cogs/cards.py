@@ -169,7 +169,7 @@ class Cards:
         if stored is None or stored.app not in desk.apps:
             return
         view = await desk.view(stored)
-        around = await self._around(view)
+        around = await self._around(view, self._threads.of(before) if before is not None else None)
         shown = face(view, around)
         card = await self._edit(before, view, shown) if before is not None else await self._post(view, shown)
         card = await self._react(card, stored, shown)
@@ -204,7 +204,7 @@ class Cards:
             if neighbour is not None and (neighbour.replaced_by or neighbour.phase is Phase.DONE):
                 self.changed(neighbour)
 
-    async def _around(self, view: View) -> Around:
+    async def _around(self, view: View, thread: int | None) -> Around:
         desk, release = self._attended, view.release
         places = {(app.cluster, app.namespace) for app in desk.apps.values()}
         place = "/".join(filter(None, (view.app.cluster, view.app.namespace)))
@@ -215,6 +215,7 @@ class Cards:
         return Around(
             roles=self.roles(),
             place=place if len(places) > 1 else "",
+            thread=thread,
             successor=successor,
             taken_over=await self._taken_over(view),
         )

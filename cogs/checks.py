@@ -11,7 +11,7 @@ _LENGTH = 1000
 """Of all of them together."""
 
 
-def shown_checks(view: View) -> list[tuple[str, str]]:
+def shown_checks(view: View, thread: int | None) -> list[tuple[str, str]]:
     """The field of gates, of guards, or of both, with a row for each; what went wrong is not what is left out."""
     found: list[Check | Watched] = [*view.checks, *view.guards]
     if not found:
@@ -19,7 +19,7 @@ def shown_checks(view: View) -> list[tuple[str, str]]:
     name = words.GATES_FIELD if not view.guards else words.GATES_AND_GUARDS_FIELD if view.checks else words.GUARDS_FIELD
     shown = (found if len(found) <= _ROWS else sorted(found, key=_goes_well))[:_ROWS]
     each = _LENGTH // len(shown)
-    rows = [_guard(row, each) if isinstance(row, Watched) else clip(_check(row, each), each) for row in shown]
+    rows = [_guard(row, each) if isinstance(row, Watched) else _gate(row, each, thread) for row in shown]
     rows += [words.and_more(len(found) - _ROWS)] if len(found) > _ROWS else []
     return [(name, "\n".join(rows))]
 
@@ -31,6 +31,12 @@ def _goes_well(row: Check | Watched) -> bool:
 
 def _check(check: Check, most: int) -> str:
     return words.check_line(check.verdict, plain(check.name, 60), plain(check.kind, 20), plain(check.detail, most))
+
+
+def _gate(check: Check, most: int, thread: int | None) -> str:
+    """With a link to the thread that has all of it. Half a link leads nowhere."""
+    link = words.result_in(thread) if thread and check.told else ""
+    return clip(_check(check, most), most - length(link)) + link
 
 
 def _guard(guard: Watched, most: int) -> str:

@@ -1,11 +1,16 @@
-"""What a release's thread says: one line for each event, in the order of time, packed into messages."""
+"""What a release's thread says: one line for each event, in the order of time, packed into messages.
 
-from collections.abc import Iterable, Iterator
+An event with a whole result, such as k6's, has a message of its own: its line, a table, and the result as a file.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bot.store import Event
 from cogs import words
 from cogs.limits import CONTENT, length
+from cogs.table import table
 from cogs.text import sentence, stamp
 
 LINE = 900
@@ -23,6 +28,8 @@ class Telling:
     ends: bool
     steps: tuple[tuple[int, str], ...] = ()
     """By id of an event, the text of a message that would have told up to it."""
+    file: tuple[str, str] | None = None
+    """The name and the text of what is attached."""
 
     def told_by(self, said: str) -> int:
         """Up to which event a message tells that begins where this one does, be it with a ping in its last line."""
@@ -36,7 +43,13 @@ def tellings(events: Iterable[Event], room: int = CONTENT) -> Iterator[Telling]:
     steps: list[tuple[int, str]] = []
     told, ends = 0, False
     for event in events:
-        said = _line(event)
+        said, report = _line(event), event.detail.get("report")
+        if report:
+            if told:
+                yield Telling("\n".join(lines), told, ends, tuple(steps))
+            lines, steps, told, ends = [], [], 0, False
+            yield _result(event, said, report)
+            continue
         if said and lines and length("\n".join([*lines, said])) > room:
             yield Telling("\n".join(lines), told, ends, tuple(steps))
             lines, steps, ends = [], [], False
@@ -45,6 +58,12 @@ def tellings(events: Iterable[Event], room: int = CONTENT) -> Iterator[Telling]:
         steps.append((told, "\n".join(lines)))
     if told:
         yield Telling("\n".join(lines), told, ends, tuple(steps))
+
+
+def _result(event: Event, said: str, report: Mapping[str, Any]) -> Telling:
+    text = f"{said}\n{table(report['rows'], CONTENT - length(said) - 1)}"
+    file = (f"{event.detail['gate']}.json", report["raw"])
+    return Telling(text, event.id, ends=False, steps=((event.id, text),), file=file)
 
 
 def _line(event: Event) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 
 import discord
 import structlog
@@ -79,6 +80,13 @@ class Threads:
         if not text:
             return ""
         once = nonce(card.release, "told after", card.told)
+        if telling.file is not None:
+            name, whole = telling.file
+            file = discord.File(BytesIO(whole.encode()), name)
+            try:
+                return (await thread.send(text, file=file, allowed_mentions=mentioned, nonce=once)).content
+            except discord.Forbidden:  # perhaps it is only the file that is
+                log.warning("a result may not be attached", release=view.release, file=name)
         return (await thread.send(clip(text, CONTENT), allowed_mentions=mentioned, nonce=once)).content
 
     def _leave(self, place: int, release: Release, error: Exception) -> None:
@@ -86,6 +94,10 @@ class Threads:
         log.warning("the thread may not be written into", release=release, error=str(error))
         self._without.add(place)
         asyncio.get_running_loop().call_later(LEFT_ALONE_FOR, self._without.discard, place)
+
+    def of(self, card: Card) -> int | None:
+        """Where the card's release is told; None where we may not."""
+        return None if {card.message, card.channel} & self._without else card.thread
 
     async def below(self, card: Card, view: View) -> discord.PartialMessageable | None:
         """None where we may not have one."""

@@ -256,6 +256,10 @@ def guard_kept(title: str, guard: str) -> str:
     return f"{title} stays live in spite of guard {guard}; everybody reads that you keep it."
 
 
+def result_in(thread: int) -> str:
+    return f" · <#{thread}>"
+
+
 def repeat_gate(gate: str) -> str:
     return f"Repeat {gate}"
 
@@ -330,6 +334,10 @@ def thread_name(title: str, version: str) -> str:
 
 def event_line(at: str, text: str) -> str:
     return f"{at} {text}"
+
+
+def more_rows(count: int) -> str:
+    return f"… {count} more, in the file"
 
 
 # Forms that ask back

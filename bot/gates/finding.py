@@ -9,10 +9,21 @@ from bot.release.snapshot import Verdict
 
 
 @dataclass(frozen=True)
+class Report:
+    """The whole result, where there is more than a sentence of it."""
+
+    raw: str
+    """As the tool wrote it: JSON."""
+    rows: tuple[tuple[str, ...], ...]
+    """The same for people: a sign, what was measured, what came out; or one cell, which is a heading."""
+
+
+@dataclass(frozen=True)
 class Finding:
     verdict: Verdict
     detail: str
     """For people: what was measured and what was wanted, or why there is no verdict."""
+    report: Report | None = None
 
 
 Check = Callable[[App, Release, Gate], Awaitable[Finding]]

@@ -8,14 +8,15 @@ import json
 import math
 import operator
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
 from bot.clusters.errors import Missing
 from bot.clusters.raw import text
 from bot.gates.errand import Ended, Errand, Jobs, NoVerdictError, cut_short, ends, environment, last_words
-from bot.gates.finding import Finding, failed, passed, unclear
+from bot.gates.finding import Finding, Report, failed, passed, unclear
 from bot.release.app import K6, App, Gate
 from bot.release.record import Release
 
@@ -44,6 +45,7 @@ CODES = {
     109: "k6 itself broke",
     110: "its script marked it as failed",
 }
+GOOD, BAD = "✓", "✗"
 NO_THRESHOLD = "its script sets no threshold: such a gate could not fail"
 HOLDS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -158,6 +160,11 @@ def verdict(label: str, message: str, *, passed_by_k6: bool) -> Finding:
         return unclear(f"k6 left no summary that can be read: {last_words(message) or 'nothing'}")
     if not rows:
         return unclear(NO_THRESHOLD)
+    table = (*(row.cells for row in rows), *_checks(report))
+    return replace(_weighed(rows, passed_by_k6=passed_by_k6), report=Report(message, table))
+
+
+def _weighed(rows: Sequence["_Row"], *, passed_by_k6: bool) -> Finding:
     if doubt := next(filter(None, (row.doubt for row in rows)), ""):
         return unclear(doubt)
     wrong = [row for row in rows if not row.ok]
@@ -166,6 +173,19 @@ def verdict(label: str, message: str, *, passed_by_k6: bool) -> Finding:
     shown = "; ".join(map(str, wrong or rows))
     shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
     return failed(shown) if wrong else passed(shown)
+
+
+def _checks(report: Json) -> Iterator[tuple[str, ...]]:
+    """What became of the script's checks, which decide nothing by themselves."""
+    found = report.get("checks")
+    if not isinstance(found, list):
+        yield ("the checks did not fit into the report",)
+        return
+    sound = [each for each in found if isinstance(each, list) and [type(part) for part in each] == [str, int, int]]
+    if sound:
+        yield ("checks",)
+    for name, passes, fails in sound:
+        yield GOOD if passes and not fails else BAD, name, f"{passes} of {passes + fails}"
 
 
 class _Row:
@@ -193,10 +213,15 @@ class _Row:
         return ""
 
     def __str__(self) -> str:
+        return " ".join(self.cells[1:])
+
+    @property
+    def cells(self) -> tuple[str, ...]:
         operator = self._operator
         if not self.ok:
             operator = {"<": "≥", "<=": ">", ">": "≤", ">=": "<"}.get(operator, f"not {operator}")
-        return f"{self._metric} {self._what} {self._shown(self._value)} {operator} {self._shown(self._bound)}"
+        compared = f"{self._shown(self._value)} {operator} {self._shown(self._bound)}"
+        return GOOD if self.ok else BAD, f"{self._metric} {self._what}", compared
 
     def _shown(self, value: float) -> str:
         if self._unit == "%" and self._what == "rate":

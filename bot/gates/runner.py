@@ -7,6 +7,7 @@ candidate that is none any more is cut off.
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from types import MappingProxyType
 
@@ -123,4 +124,7 @@ def _until_again(tried: tenacity.RetryCallState) -> float:
 
 def _told(run: GateResult, finding: Finding) -> Event:
     said = {Verdict.PASSED: "passed", Verdict.FAILED: "failed"}.get(finding.verdict, "came to no verdict")
-    return Event(f"gate:{finding.verdict}", f"gate {run.gate} {said}: {finding.detail}", detail={"gate": run.gate})
+    whole = {"report": asdict(finding.report)} if finding.report else {}
+    return Event(
+        f"gate:{finding.verdict}", f"gate {run.gate} {said}: {finding.detail}", detail={"gate": run.gate, **whole}
+    )

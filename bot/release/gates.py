@@ -173,4 +173,4 @@ def _check(gate: Gate, result: GateResult | None) -> Check:
     detail = result.detail
     if result.accepted_by is not None:
         detail = f"{detail}; accepted by {result.accepted_by.name}: {result.accepted_why}"
-    return Check(gate.name, gate.kind, result.verdict, detail)
+    return Check(gate.name, gate.kind, result.verdict, detail, told=result.verdict is not Verdict.RUNNING)

@@ -38,6 +38,8 @@ class Check:
     verdict: Verdict
     detail: str = ""
     """What was measured and what was wanted, where it did not pass."""
+    told: bool = False
+    """It is over, and all that came of it is in the release's thread."""
 
 
 @dataclass(frozen=True)

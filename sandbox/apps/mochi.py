@@ -9,6 +9,7 @@ PRODUCTION_HOST, PREVIEW_HOST = "mochi.localhost", "preview.mochi.localhost"
 REPLICAS = 3
 SCRIPTS = "mochi-k6"
 LOAD = """\
+import { check } from 'k6';
 import http from 'k6/http';
 
 export const options = {
@@ -18,7 +19,7 @@ export const options = {
 };
 
 export default function () {
-  http.get(__ENV.PREVIEW_URL);
+  check(http.get(__ENV.PREVIEW_URL), { 'it answers': (r) => r.status === 200 });
 }
 """
 GATES = f"""\

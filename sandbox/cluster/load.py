@@ -18,6 +18,7 @@ from sandbox.cluster.selectors import selects
 _SERVICE = re.compile(r"http://([a-z0-9-]+)\.([a-z0-9-]+)\.svc")
 _METRIC = re.compile(r"['\"]?(http_req_duration|http_req_failed|checks)['\"]?\s*:\s*\[([^\]]*)\]")
 _THRESHOLD = re.compile(r"['\"]\s*([a-z]+(?:\([0-9.]+\))?)\s*(<=|>=|<|>|==)\s*([0-9.]+)\s*['\"]")
+_CHECK = re.compile(r"\bcheck\([^,]+,\s*\{\s*['\"]([^'\"]+)['\"]")
 _QUICK = 12.0
 _NO_THRESHOLD = "its script sets no threshold: such a gate could not fail"
 _THRESHOLDS_FAILED, _SCRIPT_EXCEPTION = 99, 107
@@ -41,7 +42,9 @@ def outcome_of(objects: Objects, images: Images, namespace: str, spec: Json) -> 
             )
     if not rows:
         return _SCRIPT_EXCEPTION, f"Error: {_NO_THRESHOLD}\n"
-    report = {"label": env.get("RELEASE_LABEL", ""), "thresholds": rows}
+    passes = round(_SAMPLES * (1 - failing))
+    checks = [[name, passes, _SAMPLES - passes] for name in _CHECK.findall(script)]
+    report = {"checks": checks, "label": env.get("RELEASE_LABEL", ""), "thresholds": rows}
     return (0 if all(row[2] for row in rows) else _THRESHOLDS_FAILED), json.dumps(report)
 
 

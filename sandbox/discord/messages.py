@@ -39,6 +39,8 @@ class Message:
     """Shown as "… is thinking"."""
     system: bool
     """A line that Discord itself wrote, such as "started a thread"."""
+    files: tuple[str, ...] = ()
+    """The names of what is attached."""
 
     @property
     def embed(self) -> dict[str, Any]:
@@ -109,4 +111,5 @@ def seen(backend: Backend, stored: StoredMessage) -> Message:
         edited=stored.edited_timestamp is not None,
         loading=bool(stored.flags & LOADING),
         system=stored.type not in WRITTEN,
+        files=tuple(str(file["filename"]) for file in stored.attachments),
     )

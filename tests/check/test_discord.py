@@ -19,7 +19,7 @@ def without(flag: str) -> discord.Permissions:
     return discord.Permissions(ALL.value & ~getattr(discord.Permissions, flag).flag)
 
 
-@pytest.mark.parametrize("permission", [each for each in PERMISSIONS if each.without], ids=lambda each: each.flag)
+@pytest.mark.parametrize("permission", PERMISSIONS, ids=lambda each: each.flag)
 async def test_a_permission_that_is_missing_is_told_with_what_works_without_it(checked, team, permission):
     team.role("Lead").mentionable = team.role("QC").mentionable = True
     everyone = team.discord.env.backend.get_guild(team.discord.guild_id).everyone_role
@@ -30,12 +30,6 @@ async def test_a_permission_that_is_missing_is_told_with_what_works_without_it(c
     assert wrong.state is (State.FAIL if permission.flag in NEEDED else State.WARN)
     assert wrong.sentence == f"{permission.shown} is missing: {permission.without}."
     assert wrong.fix.startswith("Allow it for the bot's role, or invite the bot again: https://discord.com/oauth2/")
-
-
-async def test_nothing_is_missed_without_attach_files(checked, team):
-    """No card has a file so far; the invitation asks for it so that nobody has to be asked twice."""
-    team.allow(without("attach_files"))
-    assert (await checked()).wrong == []
 
 
 async def test_what_only_the_channel_denies_is_to_be_allowed_in_the_channel(checked, team):

@@ -273,9 +273,17 @@ def _check_everything(monkeypatch, stage):
     def checked(backend, method, path, *, json=None, **rest):
         _check(method, path, json or {})
         stage.sent.append((method, path, json))
+        if rest.get("files"):
+            _check_files(backend, path)
         return dispatch(backend, method, path, json=json, **rest)
 
     monkeypatch.setattr(router, "dispatch", checked)
+
+
+def _check_files(backend, path):
+    """simcord asks for no permission to attach them."""
+    place = int(re.fullmatch(r"/channels/(\d+)/messages", path)[1])
+    backend.require_permissions(backend.get_channel(place).guild_id, backend.bot_user.id, place, "attach_files")
 
 
 def _check(method, path, body):

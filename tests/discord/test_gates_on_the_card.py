@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import discord
 import pytest
 
+from bot.gates import runner
+from bot.gates.finding import Finding, Report
 from bot.release import gates
 from bot.release.app import Gate, Http, Mode
 from bot.release.record import Phase
@@ -21,10 +24,12 @@ async def gated(stage):
     return stage
 
 
-async def ends(stage, gate, verdict, detail):
+async def ends(stage, gate, verdict, detail, report=None):
+    """As the runner writes it down."""
     release = await stage.world.newest()
     run = gates.result_of(gate, release)
-    await stage.world.store.update(gates.end(release, run, verdict, detail, stage.world.clock.now()))
+    told = runner._told(run, Finding(verdict, detail, report))
+    await stage.world.store.update(gates.end(release, run, verdict, detail, stage.world.clock.now()), told)
     stage.world.controller.wake("mochi")
     await stage.settle()
     stage.bot.cards.changed(await stage.world.newest())
@@ -37,6 +42,11 @@ async def rows(stage):
     return field.value.split("\n")
 
 
+async def link(stage):
+    """Behind the row of a gate that is over."""
+    return f" · <#{(await stage.world.store.card(await stage.world.newest())).thread}>"
+
+
 async def approved(stage):
     await stage.react(stage.kim)
     await stage.react(stage.leo)
@@ -47,9 +57,59 @@ async def test_each_gate_has_a_row_with_what_it_measured(gated):
     await ends(gated, SMOKE, Verdict.PASSED, "5 answers as expected")
     await ends(gated, LOAD, Verdict.FAILED, "p(95) 412 ms, wanted < 300 ms")
     assert await rows(gated) == [
-        "✅ smoke (http) passed: 5 answers as expected",
-        r"❌ load (http) failed: p(95) 412 ms, wanted \< 300 ms",
+        "✅ smoke (http) passed: 5 answers as expected" + await link(gated),
+        r"❌ load (http) failed: p(95) 412 ms, wanted \< 300 ms" + await link(gated),
     ]
+
+
+REPORT = Report('{"label": "mochi-1"}', (("✗", "http_req_duration p(95)", "412 ms ≥ 300 ms"), ("checks",)))
+TABLE = "gate load failed: p(95) 412 ms\n```\n✗ http_req_duration p(95) 412 ms ≥ 300 ms\nchecks\n```"
+
+
+async def files(stage):
+    """What is attached in the thread, by name."""
+    card = await stage.world.store.card(await stage.world.newest())
+    [thread] = [each for each in stage.channel.threads if each.id == card.thread]
+    found = [each for message in thread.history() for each in message.attachments]
+    return {each.filename: (await each.read()).decode() for each in found}
+
+
+async def test_the_whole_result_is_in_the_thread_as_a_table_and_as_a_file(gated):
+    await ends(gated, LOAD, Verdict.FAILED, "p(95) 412 ms", REPORT)
+    assert TABLE in await gated.thread()
+    assert await files(gated) == {"load.json": '{"label": "mochi-1"}'}
+    assert (await rows(gated))[1] == "❌ load (http) failed: p(95) 412 ms" + await link(gated)
+
+
+async def test_a_result_that_came_while_discord_was_away_is_told_after_the_restart(gated):
+    async def meanwhile():
+        release = await gated.world.newest()
+        run = gates.result_of(LOAD, release)
+        told = runner._told(run, Finding(Verdict.FAILED, "p(95) 412 ms", REPORT))
+        ended = gates.end(release, run, Verdict.FAILED, "p(95) 412 ms", gated.world.clock.now())
+        await gated.world.store.update(ended, told)
+
+    await gated.restart(meanwhile=meanwhile)
+    assert (await gated.thread()).count(TABLE) == 1
+    assert await files(gated) == {"load.json": '{"label": "mochi-1"}'}
+
+
+async def test_where_no_file_may_be_attached_the_table_is_told_without(gated):
+    for role in gated.env.backend.get_guild(gated.guild.id).roles.values():
+        role.permissions &= ~discord.Permissions(attach_files=True, administrator=True).value
+    await ends(gated, LOAD, Verdict.FAILED, "p(95) 412 ms", REPORT)
+    assert TABLE in await gated.thread()
+    assert await files(gated) == {}
+    assert (await rows(gated))[1].endswith(await link(gated))
+
+
+async def test_where_there_may_be_no_thread_the_card_works_without(stage):
+    stage.env.inject_error("POST", "/channels/*/messages/*/threads", status=403, code=50013, times=None)
+    stage.world.app = replace(stage.world.app, gates=(SMOKE, LOAD))
+    await stage.restart()
+    await stage.deploy()
+    await ends(stage, LOAD, Verdict.FAILED, "p(95) 412 ms", REPORT)
+    assert (await rows(stage))[1] == "❌ load (http) failed: p(95) 412 ms"
 
 
 async def test_an_approved_release_says_which_gate_it_waits_for(gated):
@@ -88,7 +148,7 @@ async def test_a_gate_that_runs_is_stopped_by_whoever_deploys_or_approves(gated)
     assert "may stop gate load of mochi" in answer.response.content
     answer = await gated.press(gated.kim, "Stop load")
     assert (answer.response.content, answer.ephemeral) == ("Gate load of mochi #1 is stopped; it has no verdict.", True)
-    assert (await rows(gated))[1] == "❔ load (http) has no verdict: stopped by kim"
+    assert (await rows(gated))[1] == "❔ load (http) has no verdict: stopped by kim" + await link(gated)
     assert "kim stopped gate load: no verdict" in await gated.thread()
     labels = gated.labels(await gated.card())
     assert {"Repeat load", "Accept load anyway"} <= set(labels)
@@ -148,4 +208,5 @@ async def test_ten_gates_with_long_names_and_words_are_readable_and_within_disco
     found = await rows(stage)
     assert len(found) == 11
     assert found[-1] == "… and 2 more"
-    assert all(len(row) <= 100 for row in found)
+    end = "…" + await link(stage)
+    assert all(len(row) <= 100 and row.endswith(end) for row in found[:-1])

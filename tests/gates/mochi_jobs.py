@@ -24,8 +24,9 @@ MIGRATE = Gate("migrate-check", Job("mochi-migrate-check"), timeout=timedelta(se
 LASTS = Behaviour(ready_after=3600.0)
 SCRIPT = """
 import http from 'k6/http';
+import { check } from 'k6';
 export const options = { thresholds: { http_req_duration: ['p(95)<300'], http_req_failed: ['rate<0.01'] } };
-export default function () { http.get(__ENV.PREVIEW_URL); }
+export default function () { check(http.get(__ENV.PREVIEW_URL), { 'it answers': (r) => r.status === 200 }); }
 """
 
 

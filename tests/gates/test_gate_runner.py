@@ -8,7 +8,7 @@ import pytest
 
 from bot.controller import Controller
 from bot.gates import GateRunner
-from bot.gates.finding import failed, passed
+from bot.gates.finding import Report, failed, passed
 from bot.release.app import Gate, Http, Mode
 from bot.release.record import Phase
 from bot.release.snapshot import Verdict
@@ -176,6 +176,19 @@ async def test_a_release_that_replaces_another_has_gates_of_its_own(gated, lab):
     await asyncio.sleep(0)
     assert lab.under_way() == ["load", "smoke"]
     assert {run["label"] for run in lab.runs if "over" not in run} == {second.label} != {first.label}
+
+
+async def test_a_whole_result_is_on_record_with_the_outcome(gated, lab):
+    """The thread tells it also when the bot was started anew meanwhile."""
+    await gated.deploy("green")
+    await asyncio.sleep(0)
+    report = Report('{"label": "x"}', (("✓", "p(95)", "212 ms < 300 ms"), ("checks",)))
+    await ended(gated, lab, "load", replace(passed("212 ms"), report=report))
+    [told] = [event for event in await gated.store.events(await gated.newest()) if event.kind == "gate:passed"]
+    assert told.detail == {
+        "gate": "load",
+        "report": {"raw": '{"label": "x"}', "rows": [["✓", "p(95)", "212 ms < 300 ms"], ["checks"]]},
+    }
 
 
 async def test_an_outcome_that_cannot_be_stored_is_stored_later(gated, lab, monkeypatch):

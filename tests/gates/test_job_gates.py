@@ -11,6 +11,7 @@ from mochi_jobs import LOAD, MIGRATE, NS, SCRIPT, config_map, cron_job, placed
 
 from bot.clusters.errors import Away
 from bot.gates.errand import bounded, name_of
+from bot.gates.finding import Report
 from bot.gates.k6 import NO_THRESHOLD
 from bot.release import gates
 from bot.release.snapshot import Verdict
@@ -42,6 +43,7 @@ async def test_a_load_within_its_thresholds_passes_with_value_and_threshold(plac
     finding = await place.run(LOAD)
     assert finding.verdict is Verdict.PASSED
     assert finding.detail == "http_req_duration p(95) 12 ms < 300 ms; http_req_failed rate 0 % < 1 %"
+    assert finding.report.rows[2:] == (("checks",), ("✓", "it answers", "600 of 600"))
 
 
 async def test_a_job_that_completes_passes(place):
@@ -255,6 +257,48 @@ async def test_whatever_k6_says_that_is_no_clear_result_is_no_verdict(place, cod
     finding = await place.run(lasting(LOAD), lambda: place.ends(code, message))
     assert finding.verdict is Verdict.NONE
     assert finding.detail.startswith(expected)
+
+
+ALL_OF_IT = (
+    ("✓", "http_req_duration p(95)", "212.3 ms < 300 ms"),
+    ("✗", "checks rate", "50 % ≤ 90 %"),
+    ("checks",),
+    ("✓", "it is grün", "6 of 6"),
+    ("✗", "it has a price", "2 of 6"),
+    ("✗", "it was never asked", "0 of 0"),
+)
+
+
+async def test_the_whole_result_is_told_with_k6s_own_report(place):
+    rows = [GOOD, ["checks", "rate>0.9", False, 0.5, 4, "%"]]
+    checks = [["it is grün", 6, 0], ["it has a price", 2, 4], ["it was never asked", 0, 0]]
+    message = report(rows, checks=checks)
+    finding = await place.run(lasting(LOAD), lambda: place.ends(99, message))
+    assert finding.report == Report(message, ALL_OF_IT)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"checks": []}, ()),
+        ({}, (("the checks did not fit into the report",),)),
+        ({"checks": [["x"], "y", ["z", "1", 2], None]}, ()),
+    ],
+)
+async def test_checks_that_are_not_there_or_no_checks_leave_the_result_as_it_is(place, more, told):
+    finding = await place.run(lasting(LOAD), lambda: place.ends(0, report([GOOD], **more)))
+    assert (finding.verdict, finding.report.rows) == (Verdict.PASSED, (ALL_OF_IT[0], *told))
+
+
+async def test_a_result_that_is_no_verdict_is_told_whole_too(place):
+    """Whoever repeats the gate or accepts it wants to know."""
+    finding = await place.run(lasting(LOAD), lambda: place.ends(99, report([GOOD], checks=[])))
+    assert (finding.verdict, finding.report.rows) == (Verdict.NONE, (ALL_OF_IT[0],))
+
+
+async def test_the_report_of_another_release_is_not_told(place):
+    finding = await place.run(lasting(LOAD), lambda: place.ends(0, report([GOOD], "mochi-6-aaaaaa")))
+    assert finding.report is None
 
 
 async def test_thresholds_that_failed_are_all_told(place):

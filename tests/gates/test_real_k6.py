@@ -1,6 +1,7 @@
 """The real k6, run by the Job that the gate makes: with its command, environment, files and termination message."""
 
 import asyncio
+import json
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -57,6 +58,9 @@ async def test_thresholds_that_hold_pass_with_value_and_threshold(place):
     assert "checks rate 100 % == 100 %" in finding.detail
     assert "http_reqs count 6 >= 6" in finding.detail
     assert "http_req_duration p(99.5) " in finding.detail
+    assert ("✓", "http_reqs count", "6 >= 6") in finding.report.rows
+    assert finding.report.rows[-2:] == (("checks",), ("✓", "it is grün", "6 of 6"))
+    assert json.loads(finding.report.raw)["label"] == "mochi-7-k3f9q2"
 
 
 async def test_a_candidate_that_is_slow_crosses_a_threshold(place):

@@ -82,7 +82,7 @@ def test_a_gate_that_asks_is_let_through_by_whoever_accepts_it(verdict):
     accepted = gates.accept(failed, app(gates=(asking,)), "smoke", KIM, "known, see MO-12")
     assert decided(accepted, asking).phase is Phase.PROMOTING
     assert gates.checks(app(gates=(asking,)), accepted) == (
-        Check("smoke", "http", verdict, "3 of 5 answers were 500; accepted by kim: known, see MO-12"),
+        Check("smoke", "http", verdict, "3 of 5 answers were 500; accepted by kim: known, see MO-12", told=True),
     )
 
 
@@ -254,7 +254,12 @@ def test_the_card_shows_the_gates_from_the_moment_on_at_which_approval_is_asked_
     policy = app(gates=(gate(), gate(name="load")))
     assert gates.checks(policy, release(Phase.STAGING)) == ()
     shown = gates.checks(policy, ready(result()))
-    assert [(each.name, each.verdict) for each in shown] == [("smoke", Verdict.PASSED), ("load", Verdict.RUNNING)]
+    assert shown == (
+        Check("smoke", "http", Verdict.PASSED, "3 of 5 answers were 500", told=True),
+        Check("load", "http", Verdict.RUNNING),
+    )
+    [running] = gates.checks(app(gates=(gate(),)), ready(result(Verdict.RUNNING)))
+    assert not running.told
 
 
 def test_votes_that_cannot_be_checked_are_said_when_the_gates_are_through():

@@ -136,6 +136,15 @@ async def test_a_version_that_is_too_slow_does_not_pass_its_load_test(demo):
     people, channel = demo.discord.people, demo.discord.channel_id(MOCHI.name)
     await people["ann"].slash(channel, "deploy", image="slow")
     failed = await told(demo, "load (k6) failed")
+    [thread] = demo.discord.threads(channel).values()
+
+    def whole() -> Message | None:
+        return next((each for each in demo.discord.messages(thread) if each.files), None)
+
+    result = await demo.discord.until(whole, within=10, what="the whole result is in the thread")
+    assert result.files == ("load.json",)
+    assert "it answers" in result.content
+    assert f"<#{thread}>" in (await told(demo, f"<#{thread}>")).text
     await people["kim"].react(failed, "✅")
     await people["leo"].react(failed, "✅")
     await told(demo, "cannot be promoted yet: gate load failed: http")

@@ -191,3 +191,25 @@ async def test_mentions_in_an_embed_are_shown_by_name(scene):
     posted = await scene.bot("POST", f"/channels/{scene.channel}/messages", {"embeds": [embed]})
     tab = await scene.tab()
     assert "@ann" in str(tab.snapshot["messages"][posted["id"]]["embeds"])
+
+
+async def test_a_file_is_shown_with_its_message(scene):
+    form = aiohttp.FormData()
+    form.add_field("payload_json", '{"content": "k6 said"}', content_type="application/json")
+    form.add_field("files[0]", b'{"label": "x"}', filename="load.json", content_type="application/json")
+    headers = {"Authorization": f"Bot {scene.server.token}"}
+    posted = f"{scene.server.api_url}/channels/{scene.channel}/messages"
+    async with scene.session.post(posted, data=form, headers=headers) as answer:
+        message = (await answer.json())["id"]
+    tab = await scene.tab()
+    [shown] = tab.snapshot["messages"][message]["attachments"]
+    assert (shown["filename"], shown["size"], shown["available"]) == ("load.json", 14, True)
+
+
+async def test_a_thread_in_an_embed_is_shown_by_name(scene):
+    card = await scene.card()
+    thread = await scene.bot("POST", f"/channels/{scene.channel}/messages/{card}/threads", {"name": "mochi #7 green"})
+    field = {"name": "Gates", "value": f"passed · <#{thread['id']}>"}
+    await scene.edit(card, embeds=[{"title": "mochi", "fields": [field]}])
+    tab = await scene.tab()
+    assert "mochi #7 green" in str(tab.snapshot["messages"][str(card)]["embeds"])

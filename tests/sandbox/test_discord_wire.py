@@ -287,8 +287,27 @@ async def test_a_fault_hits_the_next_call_only(server, bot, monkeypatch, status)
 async def test_a_file_is_sent_with_its_message(server, bot):
     channel = server.channel_id("general")
     await bot.get_partial_messageable(channel).send("report", file=discord.File(BytesIO(b"{}"), "report.json"))
-    [stored] = server.env.backend.messages[channel].values()
-    assert [file["filename"] for file in stored.attachments] == ["report.json"]
+    [message] = server.messages(channel)
+    assert message.files == ("report.json",)
+
+
+async def test_a_message_with_a_file_is_sent_once_too(server, bot):
+    channel = server.channel_id("general")
+    for _ in range(2):
+        file = discord.File(BytesIO(b"{}"), "report.json")
+        await bot.get_partial_messageable(channel).send("report", file=file, nonce="n-1")
+    [message] = server.messages(channel)
+    assert message.files == ("report.json",)
+
+
+async def test_a_file_is_refused_where_the_bot_may_not_attach_any(server, bot):
+    channel = server.channel_id("general")
+    for role in server.env.backend.get_guild(server.guild_id).roles.values():
+        role.permissions &= ~discord.Permissions(attach_files=True, administrator=True).value
+    with pytest.raises(discord.Forbidden) as failure:
+        await bot.get_partial_messageable(channel).send("x", file=discord.File(BytesIO(b"{}"), "report.json"))
+    assert failure.value.code == 50013
+    assert server.messages(channel) == []
 
 
 async def test_an_error_carries_discords_own_code(server, bot):
