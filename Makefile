@@ -50,8 +50,9 @@ SEED ?= 1
 simulate: $(VENV)/has-dev ## let the bot live RUNS lives on both backends, among crashes and meddlers; SEED=<a run's name> shows one
 	PYTHONPATH=.:tests $(BIN)/python -m simulation --runs $(RUNS) --seed "$(SEED)" $(ARGUMENTS)
 
-test-cluster: $(VENV)/has-dev ## run the contracts on a real kube-apiserver and registry; needs Go, and ten minutes once
-	sh tests/registry/install.sh $(CLUSTER)/bin
+test-cluster: $(VENV)/has-dev ## run what needs a real kube-apiserver, registry, k6 or Prometheus; needs Go, and ten minutes once
+	sh tests/debian.sh docker-registry $(CLUSTER)/bin
+	sh tests/debian.sh prometheus $(CLUSTER)/bin
 	sh tests/cluster/build.sh $(CLUSTER)/bin
 	GREENLIGHT_REQUIRE_CLUSTER=1 GREENLIGHT_REQUIRE_REGISTRY=1 $(PYTEST) -n 2 --dist worksteal -m "cluster or registry" $(ARGUMENTS)
 

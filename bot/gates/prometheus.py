@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ WITHIN = 10.0
 """Seconds for one answer."""
 LONGEST = 1024 * 1024
 SHOWN = 200
+WHO = "look at `token`, or `user` and `password`, of [prometheus]"
 PLACEHOLDERS = ("label", "hash", "app", "namespace")
 """What a query may be filled in with, in braces."""
 LABEL, HASH = "{label}", "{hash}"
@@ -149,6 +151,8 @@ class PrometheusCheck:
             raise NoValueError(f"Prometheus cannot be reached: {error}", passing=True) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NoValueError(f"Prometheus cannot be asked: {error}") from error
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise NoValueError(f"Prometheus does not let Greenlight in ({status}): {WHO}")
         return value_of(status, body)
 
 

@@ -1,6 +1,7 @@
 """What was built, started for one session of tests; what it costs stands in README.md."""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -39,10 +40,20 @@ def k6() -> Path:
     return BIN_DIR / "k6"
 
 
-def _there(directory: Path, programs: Iterable[str], sentence: str) -> None:
+def prometheus() -> Path:
+    """Debian's. Skips or fails as `running` does."""
+    if known := shutil.which("prometheus"):
+        return Path(known)
+    _there(
+        BIN_DIR, ["prometheus"], "There is no prometheus: run tests/debian.sh prometheus", "a few seconds, on Debian"
+    )
+    return BIN_DIR / "prometheus"
+
+
+def _there(directory: Path, programs: Iterable[str], sentence: str, takes: str = "needs Go, about ten minutes") -> None:
     if all((directory / name).is_file() for name in programs):
         return
-    sentence += " (needs Go, about ten minutes)."
+    sentence += f" ({takes})."
     if os.environ.get(REQUIRE) == "1":
         pytest.fail(sentence, pytrace=False)
     pytest.skip(sentence)

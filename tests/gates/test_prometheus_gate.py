@@ -112,6 +112,8 @@ async def test_a_value_as_wanted_is_a_pass(server, found, ready, pauses):
             "Prometheus refused the query: parse error at 3",
         ),
         (says("<html>", 200), Verdict.NONE, "Prometheus answered 200 with what is no result"),
+        (says("Unauthorized", 401), Verdict.NONE, "Prometheus does not let Greenlight in (401): look at `token`"),
+        (says("<html>", 403), Verdict.NONE, "Prometheus does not let Greenlight in (403): look at `token`"),
         (says("[]", 404), Verdict.NONE, "Prometheus answered 404 with what is no result"),
         (says(status=302, Location="https://login.example.com"), Verdict.NONE, "answered 302 with what is no result"),
         (number("many"), Verdict.NONE, "with what is no result"),

@@ -29,7 +29,9 @@ def program() -> str:
     """Where docker-registry is; without it the test is skipped, or fails where it must not be missing."""
     there = shutil.which("docker-registry") or (str(BUILT) if BUILT.exists() else None)
     if there is None:
-        sentence = "There is no docker-registry: run tests/registry/install.sh (needs Debian or Ubuntu, a few seconds)."
+        sentence = (
+            "There is no docker-registry: run tests/debian.sh docker-registry (a few seconds, on Debian or Ubuntu)."
+        )
         if os.environ.get("GREENLIGHT_REQUIRE_REGISTRY") == "1":
             pytest.fail(sentence, pytrace=False)
         pytest.skip(sentence)
