@@ -1,6 +1,7 @@
 """What is remembered: real SQLite files, real migrations."""
 
 import asyncio
+import gc
 import sqlite3
 import sys
 import threading
@@ -333,6 +334,26 @@ async def test_of_a_store_that_is_closed_no_thread_is_left_even_if_a_query_was_c
         await asyncio.sleep(0)
     await Store(engine, lambda: NOW).close()
     assert not [each for each in set(threading.enumerate()) - before if "connection_worker" in each.name]
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_connection_whose_opening_was_cancelled_is_closed(url, turns, recwarn):
+    """Whenever that was."""
+    await migrate(url)
+    engine = connect(url)
+
+    async def asked():
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    asking = asyncio.create_task(asked())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await Store(engine, lambda: NOW).close()
+    gc.collect()
+    assert [str(each.message) for each in recwarn] == []
 
 
 async def test_a_record_that_cannot_be_read_hides_no_other(store):

@@ -82,6 +82,11 @@ async def rows(stage, name="Guards"):
     return (await field(stage, name)).split("\n")
 
 
+async def link(stage):
+    """Behind the row of a gate that is over."""
+    return f" · <#{(await stage.world.store.card(await stage.world.newest())).thread}>"
+
+
 async def keeps(stage, who, guard=ERRORS, **where):
     return await stage.press(who, f"Keep despite {guard.name}", **where)
 
@@ -120,7 +125,7 @@ async def test_guards_take_the_place_of_gates_while_they_run(stage, measured):
     await stage.world.store.update(end(release, result_of(SMOKE, release), Verdict.PASSED, "all well", now))
     await stage.settle()
     await stage.react(stage.kim)
-    assert await rows(stage, "Gates") == ["✅ smoke (http) passed: all well"]
+    assert await rows(stage, "Gates") == ["✅ smoke (http) passed: all well" + await link(stage)]
     assert await field(stage, "Guards") is None
     await stage.react(stage.leo)
     assert await rows(stage) == ["⏳ log (http) is running"]
@@ -143,7 +148,7 @@ async def test_without_guards_the_gates_stay_where_they_are(stage, measured):
     await stage.react(stage.kim)
     await stage.react(stage.leo)
     assert await stage.phase() is Phase.BAKING
-    assert await rows(stage, "Gates") == ["✅ smoke (http) passed: all well"]
+    assert await rows(stage, "Gates") == ["✅ smoke (http) passed: all well" + await link(stage)]
 
 
 async def test_an_alarm_that_rolls_back_says_why_with_what_was_measured(live):
