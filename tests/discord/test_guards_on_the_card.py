@@ -133,7 +133,7 @@ async def test_guards_take_the_place_of_gates_while_they_run(stage, measured):
     await alarms(stage, LOG)
     await stage.advance(minutes=6)
     assert await rows(stage, "Gates and guards") == [
-        "✅ smoke (http) passed: all well",
+        "✅ smoke (http) passed: all well" + await link(stage),
         r"❌ log (http) failed: at 4.1 %, wanted \< 1 %; only warns",
     ]
 
