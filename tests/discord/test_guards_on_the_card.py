@@ -95,8 +95,13 @@ async def keep_buttons(stage):
     return [label for label in stage.labels(await stage.card()) if label.startswith("Keep")]
 
 
+def calls(stage):
+    """The messages by which people were called."""
+    return [body for body in stage.messages if "Roll back, or keep it? Unless" in (body["content"] or "")]
+
+
 def pings(stage):
-    return [body["content"] for body in stage.messages if "Roll back, or keep it?" in (body["content"] or "")]
+    return [body["content"] for body in calls(stage)]
 
 
 async def test_each_guard_has_a_row_with_what_it_measured_last_until_the_watch_is_over(live, measured):
@@ -176,7 +181,7 @@ async def test_an_alarm_that_asks_calls_those_who_approve_and_says_until_when(li
     assert (await field(live, "Goes back"), await field(live, "Watch ends")) == (until, None)
     assert {"Roll back", "Keep despite errors"} <= set(live.labels(card))
     assert (await rows(live))[1] == r"❌ errors (http) failed: at 4.1 %, wanted \< 1 %; asks"
-    [body] = [each for each in live.messages if "Roll back, or keep it?" in (each["content"] or "")]
+    [body] = calls(live)
     roles = [live.roles["QC"].id, live.roles["Lead"].id]
     assert {int(role) for role in body["allowed_mentions"]["roles"]} == set(roles)
     assert all(f"<@&{role}>" in body["content"] for role in roles)
@@ -198,6 +203,8 @@ async def test_people_are_called_once_for_each_alarm_also_after_a_restart(stage,
     await alarms(stage, SLOW, "3 s")
     assert len(pings(stage)) == 2
     assert "guard slow failed: 3 s" in pings(stage)[1]
+    nonces = {body["nonce"] for body in calls(stage)}
+    assert len(nonces) == 2, "Discord would answer the second call with the first"
 
 
 async def test_an_alarm_that_came_while_nobody_ran_is_called_out_by_the_next_start(live, measured):
