@@ -1,5 +1,9 @@
 """The rows of a card for what machines check: the gates of a candidate, and the guards of what is live."""
 
+from collections.abc import Mapping
+
+from bot.release.app import Action
+from bot.release.record import Phase
 from bot.release.snapshot import Check, Verdict
 from bot.view import View, Watched
 from cogs import words
@@ -19,7 +23,8 @@ def shown_checks(view: View, thread: int | None) -> list[tuple[str, str]]:
     name = words.GATES_FIELD if not view.guards else words.GATES_AND_GUARDS_FIELD if view.checks else words.GUARDS_FIELD
     shown = (found if len(found) <= _ROWS else sorted(found, key=_goes_well))[:_ROWS]
     each = _LENGTH // len(shown)
-    rows = [_guard(row, each) if isinstance(row, Watched) else _gate(row, each, thread) for row in shown]
+    said = words.ALARMS if view.release.phase is Phase.BAKING else words.ALARMS_BEFORE
+    rows = [_guard(row, said, each) if isinstance(row, Watched) else _gate(row, each, thread) for row in shown]
     rows += [words.and_more(len(found) - _ROWS)] if len(found) > _ROWS else []
     return [(name, "\n".join(rows))]
 
@@ -39,16 +44,16 @@ def _gate(check: Check, most: int, thread: int | None) -> str:
     return clip(_check(check, most), most - length(link)) + link
 
 
-def _guard(guard: Watched, most: int) -> str:
+def _guard(guard: Watched, said: Mapping[Action, str], most: int) -> str:
     """What was measured is cut before what becomes of the alarm is."""
-    end = f"; {said}" if (said := _alarm(guard)) else ""
+    end = f"; {alarm}" if (alarm := _alarm(guard, said)) else ""
     return clip(_check(guard.check, most), most - length(end)) + end
 
 
-def _alarm(guard: Watched) -> str:
+def _alarm(guard: Watched, said: Mapping[Action, str]) -> str:
     """What becomes of its alarm, "" if it has none."""
     if guard.alarm is None:
         return ""
     if guard.alarm.kept_by is not None:
         return words.kept_by(person_name(guard.alarm.kept_by.name))
-    return words.ALARMS[guard.action]
+    return said[guard.action]

@@ -242,6 +242,12 @@ ALARMS = {
     Action.WARN: "only warns",
 }
 """What becomes of a guard's alarm."""
+ALARMS_BEFORE = {
+    Action.ROLL_BACK: "rolled back",
+    Action.ASK: "asked",
+    Action.WARN: "only warned",
+}
+"""What became of it, once the watch is over."""
 
 
 def kept_by(who: str) -> str:

@@ -136,10 +136,11 @@ async def test_guards_take_the_place_of_gates_while_they_run(stage, measured):
     assert await rows(stage) == ["⏳ log (http) is running"]
     assert await field(stage, "Gates") is None
     await alarms(stage, LOG)
+    assert await rows(stage) == [r"❌ log (http) failed: at 4.1 %, wanted \< 1 %; only warns"]
     await stage.advance(minutes=6)
     assert await rows(stage, "Gates and guards") == [
         "✅ smoke (http) passed: all well" + await link(stage),
-        r"❌ log (http) failed: at 4.1 %, wanted \< 1 %; only warns",
+        r"❌ log (http) failed: at 4.1 %, wanted \< 1 %; only warned",
     ]
 
 
@@ -165,7 +166,7 @@ async def test_an_alarm_that_rolls_back_says_why_with_what_was_measured(live):
     assert card.content == f"🟠 mochi #1 (green) was rolled back to `mochi:blue` after 0 s: {why}"
     assert card.embeds[0].title == "mochi #1 · rolled back"
     assert f"Reason: {why}" in card.embeds[0].description
-    assert await rows(live) == ["❌ page (http) failed: answered 500, wanted 200; rolls back"]
+    assert await rows(live) == ["❌ page (http) failed: answered 500, wanted 200; rolled back"]
     thread = await live.thread()
     assert f"> {why}" in thread
     assert f"going back: {why}" in thread
@@ -295,6 +296,7 @@ async def test_what_nobody_keeps_goes_back_when_its_time_is_over(live):
     assert await live.phase() is Phase.REVERTED
     assert live.world.serving() == {"blue"}
     assert r"guard errors failed: at 4.1 %, wanted \< 1 %; nobody kept it in time" in (await live.card()).content
+    assert await rows(live) == [r"❌ errors (http) failed: at 4.1 %, wanted \< 1 %; asked"]
     assert await keep_buttons(live) == []
 
 
