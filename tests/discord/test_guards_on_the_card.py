@@ -11,7 +11,8 @@ from bot.release.gates import end, result_of
 from bot.release.guards import told
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import Check, Verdict
-from bot.store import Event
+from bot.store import Event, StoreError
+from cogs.cards import CALLED
 from cogs.text import stamp
 
 PAGE = Guard("page", Http(), Action.ROLL_BACK)
@@ -206,6 +207,28 @@ async def test_people_are_called_once_for_each_alarm_also_after_a_restart(stage,
     assert "guard slow failed: 3 s" in pings(stage)[1]
     nonces = {body["nonce"] for body in calls(stage)}
     assert len(nonces) == 2, "Discord would answer the second call with the first"
+
+
+async def test_a_call_of_which_nothing_got_on_record_is_repeated_as_the_same_message(live, measured, monkeypatch):
+    """The process died in between: Discord knows it by its nonce."""
+    note = live.world.store.note
+
+    async def dies(release, *events):
+        if any(event.kind == CALLED for event in events):
+            raise StoreError("the disk is gone")
+        await note(release, *events)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(live.world.store, "note", dies)
+        await alarms(live, ERRORS)
+        assert len(calls(live)) == 1
+    await again(live, measured)
+    live.world.controller.wake("mochi")
+    await live.settle()
+    assert len(calls(live)) == 2
+    assert len({body["nonce"] for body in calls(live)}) == 1
+    await live.advance(seconds=70)
+    assert len(calls(live)) == 2
 
 
 async def test_an_alarm_that_came_while_nobody_ran_is_called_out_by_the_next_start(live, measured):
