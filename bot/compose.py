@@ -26,7 +26,7 @@ from bot.desk import Desk
 from bot.gates import GateRunner, GuardRunner
 from bot.gates.errand import Errand
 from bot.gates.finding import Check, GuardCheck
-from bot.gates.http import HttpCheck
+from bot.gates.http import HttpCheck, visiting
 from bot.gates.job import job_check
 from bot.gates.k6 import k6_check
 from bot.gates.prometheus import PrometheusCheck
@@ -141,7 +141,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
 
         cluster = SeveralClusters({name: backends(name) for name in apis})
         adopting = Adopting(store, cluster, client.people, settings.people, clock)
-        visits = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        visits = await stack.enter_async_context(visiting())
         prometheus = PrometheusCheck(visits, settings.prometheus, partial(_shown, cluster))
         errands = _errands(KubeJobs(apis), cluster)
         checks: dict[str, Check] = {

@@ -18,6 +18,13 @@ LONGEST = 64 * 1024
 SHOWN = 60
 
 
+def visiting() -> aiohttp.ClientSession:
+    """What checks ask with. Each has a connection of its own at once: one that had to wait for those of others, which
+    may hang for as long as they like, would run out of its own time.
+    """
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
+
+
 class HttpCheck:
     """`inside` tells under which address the cluster itself reaches the app's preview Service."""
 

@@ -6,6 +6,7 @@ candidate that is none any more is cut off.
 
 import asyncio
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -53,6 +54,8 @@ class GateRunner:
         self._token = token
         self._stopping = False
         self._running: dict[_Run, asyncio.Task[None]] = {}
+        self._recording: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By app: the gates of one release change one record, so at once all but one of them would do so in vain."""
 
     def attend(self, app: App, release: Release) -> None:
         """Have what is on record as running run, and nothing else of the app. Never blocks."""
@@ -110,10 +113,11 @@ class GateRunner:
             await self._cut_off[gate.kind](app, release, gate)
 
     async def _record(self, release: Release, run: GateResult, finding: Finding) -> None:
-        known = await self._store.labelled(release.label)
-        ended = known and gates.end(known, run, finding.verdict, finding.detail, self._clock.now())
-        if ended:
-            await self._store.update(ended, _told(run, finding))
+        async with self._recording[release.app]:
+            known = await self._store.labelled(release.label)
+            ended = known and gates.end(known, run, finding.verdict, finding.detail, self._clock.now())
+            if ended:
+                await self._store.update(ended, _told(run, finding))
 
 
 def _until_again(tried: tenacity.RetryCallState) -> float:

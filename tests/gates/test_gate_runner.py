@@ -13,7 +13,7 @@ from bot.release.app import Gate, Http, Mode
 from bot.release.record import Phase
 from bot.release.snapshot import Verdict
 from bot.release.verbs import Verb
-from bot.store import StoreError
+from bot.store import Outdated, StoreError
 from world import ANN, KIM, LEO, SAM, World, example
 
 SMOKE, LOAD = Gate("smoke", Http()), Gate("load", Http(), Mode.ASK)
@@ -208,15 +208,45 @@ async def test_an_outcome_that_cannot_be_stored_is_stored_later(gated, lab, monk
 
 
 async def test_gates_that_end_together_are_on_record_at_once(gated, lab):
-    """Each changes the same record: who was not the quickest does not wait for that."""
+    """Each changes the same record: who was not the quickest does not wait for that, nor writes in vain."""
     await gated.deploy("green")
     await asyncio.sleep(0)
+    update, in_vain = gated.store.update, []
+
+    async def watched(release, *events):
+        try:
+            return await update(release, *events)
+        except Outdated:
+            in_vain.append(release)
+            raise
+
+    gated.store.update = watched
     lab.end("smoke", passed("all well"))
     lab.end("load", failed("412 ms"))
     async with asyncio.timeout(2):
         while Verdict.RUNNING in (found := await verdicts(gated)).values():
             await on_record(gated)
     assert found == {"smoke": Verdict.PASSED, "load": Verdict.FAILED}
+    assert in_vain == []
+
+
+async def test_an_outcome_meets_what_somebody_else_changed_and_is_on_record_all_the_same(gated, lab):
+    release = await gated.deploy("green")
+    await asyncio.sleep(0)
+    update, quicker = gated.store.update, iter([True])
+
+    async def late(ended, *events):
+        if next(quicker, False):
+            await update(await gated.newest())
+        return await update(ended, *events)
+
+    gated.store.update = late
+    lab.end("smoke", passed("all well"))
+    async with asyncio.timeout(2):
+        await gated.recorded.wait()
+    assert next(quicker, None) is None
+    assert [each.verdict for each in (await gated.newest()).gates if each.gate == "smoke"] == [Verdict.PASSED]
+    assert (await gated.newest()).version > release.version + 1
 
 
 async def test_i9_what_comes_after_the_time_limit_is_no_verdict(gated, lab):

@@ -1,5 +1,6 @@
 """A gate of kind http blocks when it should: nothing but the answer that is wanted, each time, is a pass."""
 
+import asyncio
 import ssl
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from answering import hangs, hangs_up, make_certificate, says
 
 from bot.clusters.errors import Unfit
-from bot.gates.http import HttpCheck
+from bot.gates.http import HttpCheck, visiting
 from bot.release.app import Gate, Http
 from bot.release.snapshot import Verdict
 from world import example
@@ -115,3 +116,26 @@ async def test_a_preview_service_that_cannot_be_asked_for_is_no_verdict(session)
     finding = await HttpCheck(session, inside)(replace(example()), None, Gate("smoke", Http()))
     assert finding.verdict is Verdict.NONE
     assert finding.detail.startswith("Service mochiapp-preview has no port")
+
+
+async def test_a_gate_does_not_wait_for_those_that_hang(server):
+    """However many they are: it would run out of its own time."""
+
+    async def candidate(request):
+        return await (hangs if request.path == "/hangs" else says())(request)
+
+    async def inside(_):
+        return server.url
+
+    server.answers = [candidate]
+    async with visiting() as session, asyncio.TaskGroup() as tasks:
+        check = HttpCheck(session, inside)
+        stuck = Gate("load", Http(path="/hangs"))
+        waiting = [tasks.create_task(check(example(), None, stuck)) for _ in range(150)]
+        async with asyncio.timeout(10):
+            while len(server.asked) < len(waiting):  # noqa: ASYNC110 - the server says nothing
+                await asyncio.sleep(0)
+            finding = await check(example(), None, Gate("smoke", Http(within=timedelta(seconds=5))))
+        for each in waiting:
+            each.cancel()
+    assert finding.verdict is Verdict.PASSED
