@@ -62,7 +62,7 @@ class Gated:
             build()
             checks = {"http": self._asked}
             self.runner = GateRunner(world.store, checks, lambda _: None, world.clock)
-            world.controller._gate_runner = self.runner
+            world.controller._attending = (self.runner,)
 
         world.build = with_gates
 

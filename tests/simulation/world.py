@@ -68,7 +68,7 @@ class Bot:
             left = {"k6": self.lab.cut_off}
             gates = GateRunner(self.store, kinds, self._wake, self.clock, left, world.token)
             parts = (apps, self.store, self.cluster, self.people, self.cards, self.clock, adopting)
-            self.controller = Controller(*parts, gates)
+            self.controller = Controller(*parts, [gates])
             self.desk = Desk(
                 apps, self.store, self.cluster, Registry(world, self), self.controller, self.clock, world.token
             )
