@@ -66,7 +66,7 @@ test-argo-versions: $(VENV)/has-dev ## run what needs Argo Rollouts on ARGO_VERS
 			GREENLIGHT_REQUIRE_CLUSTER=1 $(PYTEST) -n 2 --dist worksteal -m "cluster and argo" $(ARGUMENTS) || failed="$$failed $$version"; \
 	done; test -z "$$failed" || { echo "Not as on the version that Greenlight is made for:$$failed" >&2; exit 1; }
 
-bench: $(VENV)/has-sandbox ## how long people wait, as ratios within one run; with what make test-cluster built also on Argo
+bench: $(VENV)/has-sandbox ## how long people wait, as ratios within one run, and what many gates cost; with what make test-cluster built also on Argo
 	@$(BIN)/python -m benchmarks $(ARGUMENTS)
 
 format: $(VENV)/has-dev ## put the code into the format that `make check` wants

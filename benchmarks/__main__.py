@@ -5,18 +5,22 @@ from statistics import median
 
 import click
 
-from benchmarks import argo
+from benchmarks import argo, gates
 from benchmarks.people import Row, measure, p99
 
 HIDDEN_FROM = 0.020
 """Seconds of round trip from which on there is something that the bot's own work can hide behind."""
+GATES_EACH = 5
 
 
 @click.command()
 @click.option("--each", default=20, show_default=True, help="Releases that are measured for every round trip.")
 @click.option("--argo-each", default=20, show_default=True, help="The same on the real control plane.")
-def benchmarks(each: int, argo_each: int) -> None:
-    """How long from what people do until the traffic has moved, as ratios within one run. 0 leaves a table out."""
+@click.option("--gated", default=200, show_default=True, help=f"Releases with {GATES_EACH} gates each, all at once.")
+def benchmarks(each: int, argo_each: int, gated: int) -> None:
+    """How long from what people do until the traffic has moved, as ratios within one run, and what many gates cost. 0
+    leaves a table out.
+    """
     if each:
         _people(each)
     if argo_each:
@@ -24,6 +28,8 @@ def benchmarks(each: int, argo_each: int) -> None:
             _argo(argo_each)
         except argo.NotBuilt:
             click.echo("Argo Rollouts beside it is left out: the real control plane is not built (make test-cluster).")
+    if gated:
+        _gates(gated)
 
 
 def _people(each: int) -> None:
@@ -55,6 +61,20 @@ def _argo(rounds: int) -> None:
         for way, beside, most in argo.AIMED_AT:
             ratio = median(took[way]) / median(took[beside])
             click.echo(f"   {way} is {ratio:.2f}x {beside} ≤ {most}x {_met(ratio, most)}")
+
+
+def _gates(releases: int) -> None:
+    measured = asyncio.run(gates.measure(releases, GATES_EACH))
+    click.echo(f"\n{releases} releases with {GATES_EACH} gates each, all at once:")
+    lag, idle, size = p99(measured.lag), p99(measured.idle), measured.size / 1024
+    click.echo(f"{'loop lag, p99':33}{_ms(lag):>11}, idle {_ms(idle)}   ≤ 50 ms {_met(lag, 0.050)}")
+    click.echo(f"{'memory of a gate that runs':33}{size:7.1f} KiB   ≤ 32 KiB {_met(size, 32)}")
+    middle, slowest = median(measured.took), max(measured.took)
+    ratio = slowest / middle
+    click.echo(
+        f"{'from its begin until on record':33}{middle:9.1f} s, the slowest {slowest:.1f} s: {ratio:.1f}x   "
+        f"≤ 3x {_met(ratio, 3.0)}"
+    )
 
 
 def _ms(seconds: float) -> str:
