@@ -30,6 +30,7 @@ MANAGED_BY, OF_RELEASE, OF_GATE = "app.kubernetes.io/managed-by", "greenlight.de
 EVERY = 2.0
 """Seconds between two looks."""
 LOOKS_WITHOUT_POD = 15
+LOOKS_TO_CUT_OFF = 5
 KEPT_FOR = 3600
 """Seconds for which a Job that ended can be looked at with kubectl."""
 SHOWN = 200
@@ -99,20 +100,39 @@ class Errand:
         try:
             return await self._ran(app, release, gate)
         except (NoVerdictError, ClusterError) as why:
-            await self.cut_off(app, release, gate)
+            with suppress(ClusterError):  # its own deadline ends it too
+                await self._taken_away(app, release, gate)
             return unclear(str(why))
 
     async def cut_off(self, app: App, release: Release, gate: Gate) -> None:
-        """Delete what runs for a gate that nobody waits for any more. Never raises: its own deadline ends it too."""
+        """Delete what runs for a gate that nobody waits for any more. Never raises: its own deadline ends it too.
+
+        It is looked for a few times: the request that makes it may still be on its way.
+        """
+        trouble = ""
+        for _ in range(LOOKS_TO_CUT_OFF):
+            try:
+                if await self._taken_away(app, release, gate):
+                    return
+            except (Away, Busy) as why:
+                trouble = str(why)
+            except ClusterError as why:
+                trouble = str(why)
+                break
+            await self._pause(EVERY)
+        if trouble:
+            log.warning("a gate's Job goes on until its deadline", job=name_of(release, gate), reason=trouble)
+
+    async def _taken_away(self, app: App, release: Release, gate: Gate) -> bool:
+        """False when there is no Job. Raises `ClusterError`."""
         name = name_of(release, gate)
         try:
             found = await self._jobs.job(app, name)
             if _is_ours(found, release, gate) and _end(found) is None:
                 await self._jobs.delete(app, name)
         except Missing:
-            return
-        except ClusterError as why:
-            log.warning("a gate's Job goes on until its deadline", job=name, reason=str(why))
+            return False
+        return True
 
     async def _ran(self, app: App, release: Release, gate: Gate) -> Finding:
         now, name = asyncio.get_running_loop().time, name_of(release, gate)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from mochi_jobs import LOAD, MIGRATE, NS, SCRIPT, config_map, cron_job, placed
 
-from bot.clusters.errors import Away
+from bot.clusters.errors import Away, Busy, Missing
 from bot.gates.errand import bounded, name_of
 from bot.gates.finding import Report
 from bot.gates.k6 import NO_THRESHOLD
@@ -424,6 +424,40 @@ async def test_a_gate_that_is_cut_off_takes_its_job_along(place, gate):
         await task
     await place.check(gate).cut_off(example(), place.release, gate)
     assert place.found == []
+
+
+@BOTH
+@pytest.mark.parametrize("first", [Away("no answer"), Busy("too much to do"), Missing("it is still on its way")])
+async def test_a_gate_that_is_cut_off_takes_its_job_along_though_it_is_not_found_at_once(place, gate, first):
+    make_last(place)
+    gate = lasting(gate)
+    place.begun(gate)
+    task = asyncio.create_task(place.run(gate))
+    await place.there()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    job, trouble = place.jobs.job, [first]
+
+    async def at_last(*named):
+        if trouble:
+            raise trouble.pop()
+        return await job(*named)
+
+    place.jobs.job = at_last
+    await place.check(gate).cut_off(example(), place.release, gate)
+    assert place.found == []
+
+
+async def test_a_job_that_cannot_be_taken_away_is_left_to_its_deadline(place):
+    place.begun(LOAD)
+
+    async def away(*_):
+        raise Away("no answer")
+
+    place.jobs.job = away
+    async with asyncio.timeout(5):
+        await place.check(LOAD).cut_off(example(), place.release, LOAD)
 
 
 @BOTH
