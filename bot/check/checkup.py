@@ -9,6 +9,8 @@ from bot.check.cluster import cluster
 from bot.check.finding import UNREACHABLE, WITHIN, Finding, answered, fail, ok
 from bot.check.guild import PART as DISCORD
 from bot.check.guild import guild
+from bot.check.prometheus import PART as PROMETHEUS
+from bot.check.prometheus import server, uses
 from bot.check.repository import repository
 from bot.check.rollout import live_repository
 from bot.check.settings import PART as SETTINGS
@@ -36,10 +38,13 @@ async def check(settings: Settings, now: Callable[[], datetime]) -> list[Finding
         parts: list[Awaitable[list[Finding]]] = [
             answered(DISCORD, DISCORD, guild(token, settings.guild, apps, now)),
         ]
+        if settings.prometheus is not None and uses(apps):
+            parts.append(answered(PROMETHEUS, "server", server(settings.prometheus, apps)))
         for name, credentials in settings.clusters.items():
             part = f"cluster {name}".strip()
             here = [app for app in apps if app.cluster == name]
-            asking = _cluster(part, name, credentials, here, now, store_id, partial(_live, registry, logins, now))
+            look = partial(cluster, now=now, store_id=store_id, prometheus=settings.prometheus)
+            asking = _cluster(part, name, credentials, here, look, partial(_live, registry, logins, now))
             # What is in it has deadlines of its own, once the API server has said hello.
             parts.append(answered(part, "API server", asking, within=2 * WITHIN))
         parts += [
@@ -70,14 +75,13 @@ async def _cluster(
     name: str,
     credentials: Credentials,
     apps: Sequence[App],
-    now: Callable[[], datetime],
-    store_id: str | None,
+    look: Callable[[str, KubeApi, Sequence[App]], Awaitable[list[Finding]]],
     live: Callable[[KubeApi, App], Awaitable[list[Finding]]],
 ) -> list[Finding]:
-    """`live` looks at the repository of what is live, for apps that name none."""
+    """`look` looks at the cluster and its apps, `live` at the repository of what is live, for apps that name none."""
     api = KubeApi(kubeconfig=credentials.kubeconfig, context=credentials.context, name=name)
     try:
-        found = await cluster(part, api, apps, now, store_id)
+        found = await look(part, api, apps)
         unnamed = [answered(f"app {app.name}", "registry", live(api, app)) for app in apps if not app.image]
         return found + [each for some in await asyncio.gather(*unnamed) for each in some]
     finally:

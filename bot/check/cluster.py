@@ -13,6 +13,7 @@ from bot.check.objects import objects
 from bot.check.rollout import look, rollout, without_app
 from bot.clusters.api import DEPLOYMENT, JOB, POD, ROLLOUT, ROLLOUT_STATUS, SERVICE, Kind, KubeApi, as_yaml
 from bot.clusters.rights import UNREAD, Behind, Right, rights
+from bot.gates.prometheus import Server
 from bot.release.app import App, Argo
 
 AT_ONCE = 8
@@ -45,7 +46,12 @@ EXCESSES = (
 
 
 async def cluster(
-    part: str, api: KubeApi, apps: Sequence[App], now: Callable[[], datetime], store_id: str | None
+    part: str,
+    api: KubeApi,
+    apps: Sequence[App],
+    now: Callable[[], datetime],
+    store_id: str | None,
+    prometheus: Server | None = None,
 ) -> list[Finding]:
     """Its own findings and those of its apps; `store_id` is that of our database, if it can be told."""
     hello = await api.hello()
@@ -53,26 +59,31 @@ async def cluster(
     found = [ok(part, "API server", f"answers, version {hello.version}.")]
     found += clocks.compared(part, "the API server", hello.date, now())
     parts = [answered(part, f"namespace {each}", _excess(door, part, each, apps)) for each in _namespaces(apps)]
-    parts += [answered(f"app {app.name}", "objects", _app(door, api, app, now, store_id)) for app in apps]
+    parts += [answered(f"app {app.name}", "objects", _app(door, api, app, now, store_id, prometheus)) for app in apps]
     parts += [answered(part, f"namespace {each}", without_app(api, part, each, apps)) for each in _namespaces(apps)]
     return found + [each for some in await asyncio.gather(*parts) for each in some]
 
 
 async def _app(
-    door: "_Door", api: KubeApi, app: App, now: Callable[[], datetime], store_id: str | None
+    door: "_Door",
+    api: KubeApi,
+    app: App,
+    now: Callable[[], datetime],
+    store_id: str | None,
+    prometheus: Server | None,
 ) -> list[Finding]:
     part = f"app {app.name}"
     if isinstance(app.target, Argo):
         seen = await look(api, app)
-        known, services = seen.behind, (*seen.behind.services, "", "")[:2]
+        known, (active, preview) = seen.behind, (*seen.behind.services, "", "")[:2]
         looked = rollout(api, app, seen, now, store_id)
     else:
-        known, services = UNREAD, (app.native.service, app.native.preview)
+        known, active, preview = UNREAD, app.native.service, app.native.preview
         looked = objects(api, app, now, store_id)
     parts = [answered(part, "rights", _rights(door, app, known)), answered(part, "objects", looked)]
-    parts.append(answered(part, "gates", gates(api, app)))
-    if all(services):
-        parts.append(answered(part, "addresses", addresses(api, app, *services)))
+    parts.append(answered(part, "gates", gates(api, app, active, preview, prometheus)))
+    if active and preview:
+        parts.append(answered(part, "addresses", addresses(api, app, active, preview)))
     return [each for some in await asyncio.gather(*parts) for each in some]
 
 

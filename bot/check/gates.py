@@ -1,21 +1,39 @@
-"""Whether what an app's gates run is there."""
+"""Whether what an app's gates run and ask is there."""
 
+import asyncio
 from collections.abc import Iterator
 
+import aiohttp
+
 from bot.check.finding import Finding, fail, ok, warn
+from bot.check.prometheus import Live, live, query
+from bot.check.visits import visit
 from bot.clusters.api import Api
 from bot.clusters.errors import ClusterError, Forbidden, Missing
 from bot.clusters.jobs import KubeJobs
-from bot.release.app import K6, App, Gate, Job, Mode
+from bot.gates.prometheus import Server
+from bot.release.app import K6, App, Gate, Http, Job, Mode, Prometheus
 
 
-async def gates(api: Api, app: App) -> list[Finding]:
-    """Nothing of gates that run nothing in the cluster."""
+async def gates(api: Api, app: App, active: str, preview: str, prometheus: Server | None) -> list[Finding]:
+    """All side by side. `active` and `preview` are the names of the two Services; "" when they are not known."""
     jobs = KubeJobs({app.cluster: api})
-    return [found for gate in app.gates for found in await _gate(jobs, app, gate)]
+    asks = any(isinstance(gate.check, Prometheus) for gate in app.gates)
+    now = await live(api, app, active) if asks else Live()
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+
+        async def one(gate: Gate) -> list[Finding]:
+            if isinstance(gate.check, Http):
+                return [await visit(session, app, gate, gate.check, preview)]
+            if isinstance(gate.check, Prometheus):
+                return await query(session, prometheus, app, gate, gate.check, now) if prometheus else []
+            return await _run(jobs, app, gate)
+
+        found = await asyncio.gather(*map(one, app.gates))
+    return [each for some in found for each in some]
 
 
-async def _gate(jobs: KubeJobs, app: App, gate: Gate) -> list[Finding]:
+async def _run(jobs: KubeJobs, app: App, gate: Gate) -> list[Finding]:
     try:
         if isinstance(gate.check, K6):
             return list(_script(app, gate, gate.check, await jobs.keys(app, gate.check.configmap)))

@@ -70,6 +70,21 @@ class NoValueError(Exception):
         self.passing = passing
 
 
+class NoDataError(NoValueError):
+    """There is nothing to say of this version, or not yet."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, passing=True)
+
+
+class BadQueryError(NoValueError):
+    """It never gives a number, whatever it is asked about."""
+
+
+class UnaskedError(NoValueError):
+    """The reason is Prometheus itself, or the way there, and no query."""
+
+
 class PrometheusCheck:
     """`seen` is asked only for queries with `{hash}`; `pause` waits so many seconds."""
 
@@ -129,31 +144,37 @@ class PrometheusCheck:
             raise NoValueError(f"the pods' hash cannot be told: {why}", passing=isinstance(why, Away | Busy)) from why
 
     async def _value(self, query: str) -> float:
-        server = self._server
-        if server is None:
+        if self._server is None:
             raise NoValueError("no table [prometheus] says where it is asked for")
-        try:
-            async with self._session.get(
-                f"{server.url.rstrip('/')}/api/v1/query",
-                params={"query": query},
-                headers=server.headers(),
-                ssl=server.trust(),
-                timeout=aiohttp.ClientTimeout(WITHIN),
-                allow_redirects=False,
-            ) as answer:
-                body = await answer.content.read(LONGEST)
-                status = answer.status
-        except TimeoutError:
-            raise NoValueError(f"Prometheus did not answer within {WITHIN:g} s", passing=True) from None
-        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-            raise NoValueError(f"the certificate of Prometheus is not right: {error}") from error
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
-            raise NoValueError(f"Prometheus cannot be reached: {error}", passing=True) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise NoValueError(f"Prometheus cannot be asked: {error}") from error
-        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise NoValueError(f"Prometheus does not let Greenlight in ({status}): {WHO}")
-        return value_of(status, body)
+        return await ask(self._session, self._server, query)
+
+
+async def ask(session: aiohttp.ClientSession, server: Server, query: str) -> float:
+    """The one number that a query gives now. Raises `NoValueError`."""
+    try:
+        async with session.get(
+            f"{server.url.rstrip('/')}/api/v1/query",
+            params={"query": query},
+            headers=server.headers(),
+            ssl=server.trust(),
+            timeout=aiohttp.ClientTimeout(WITHIN),
+            allow_redirects=False,
+        ) as answer:
+            body = await answer.content.read(LONGEST)
+            status = answer.status
+    except TimeoutError:
+        raise UnaskedError(f"Prometheus did not answer within {WITHIN:g} s", passing=True) from None
+    except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+        raise UnaskedError(f"the certificate of Prometheus is not right: {error}") from error
+    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+        raise UnaskedError(f"Prometheus cannot be reached: {error}", passing=True) from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise UnaskedError(f"Prometheus cannot be asked: {error}") from error
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise UnaskedError(f"Prometheus does not let Greenlight in ({status}): {WHO}")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise UnaskedError(f"Prometheus answered {status}", passing=True)
+    return value_of(status, body)
 
 
 def _hash_of(side: Side) -> str:
@@ -179,21 +200,21 @@ def value_of(status: int, body: bytes) -> float:
     try:
         answer = json.loads(body)
         if answer["status"] != "success":
-            raise NoValueError(f"Prometheus refused the query: {str(answer.get('error'))[:SHOWN]}")
+            raise BadQueryError(f"Prometheus refused the query: {str(answer.get('error'))[:SHOWN]}")
         kind, result = answer["data"]["resultType"], answer["data"]["result"]
         if kind == "vector":
             if not result:
-                raise NoValueError("the query gives no data", passing=True)
+                raise NoDataError("the query gives no data")
             if len(result) > 1:
                 raise NoValueError(f"the query gives {len(result)} series where one is wanted")
             sample = result[0]["value"]
         elif kind == "scalar":
             sample = result
         else:
-            raise NoValueError(f"the query gives a {kind[:SHOWN]}, not one number")
+            raise BadQueryError(f"the query gives a {kind[:SHOWN]}, not one number")
         value = float(sample[1])
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise NoValueError(f"Prometheus answered {status} with what is no result") from None
+        raise UnaskedError(f"Prometheus answered {status} with what is no result") from None
     if not math.isfinite(value):
-        raise NoValueError(f"the query gives {sample[1]}, which is no number", passing=True)
+        raise NoDataError(f"the query gives {sample[1]}, which is no number")
     return value

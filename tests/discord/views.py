@@ -129,7 +129,7 @@ def extreme(shape: str, text: str) -> Face:
         image=f"registry.example.com/{'r' * 230}@sha256:{'0' * 64}",
         notes=(text,) * 10,
         begun_by=text,
-        checks=tuple(Check(text, text, verdict, text) for verdict in Verdict),
+        checks=tuple(Check(text, text, verdict, text, told=True) for verdict in Verdict),
         guards=tuple(
             Watched(Check(text, text, verdict, text), action, Alarm(text, text, NOW, kept_by=many[0] if kept else None))
             for verdict in Verdict
@@ -155,5 +155,5 @@ def extreme(shape: str, text: str) -> Face:
     way_back = WayBack(found.way_back.kind, text, found.way_back.until)
     return face(
         replace(found, release=release, tally=counted, way_back=way_back),
-        Around(names, place=text, successor=text, taken_over=9),
+        Around(names, place=text, thread=2**63, successor=text, taken_over=9),
     )

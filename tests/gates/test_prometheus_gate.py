@@ -114,6 +114,7 @@ async def test_a_value_as_wanted_is_a_pass(server, found, ready, pauses):
         (says("<html>", 200), Verdict.NONE, "Prometheus answered 200 with what is no result"),
         (says("Unauthorized", 401), Verdict.NONE, "Prometheus does not let Greenlight in (401): look at `token`"),
         (says("<html>", 403), Verdict.NONE, "Prometheus does not let Greenlight in (403): look at `token`"),
+        (says("not yet", 503), Verdict.NONE, "Prometheus answered 503"),
         (says("[]", 404), Verdict.NONE, "Prometheus answered 404 with what is no result"),
         (says(status=302, Location="https://login.example.com"), Verdict.NONE, "answered 302 with what is no result"),
         (number("many"), Verdict.NONE, "with what is no result"),
@@ -128,9 +129,9 @@ async def test_i9_nothing_but_a_value_as_wanted_is_a_pass(server, found, answer,
 
 
 async def test_data_that_is_not_there_yet_is_waited_for(server, found, pauses):
-    server.answers = [NO_DATA, number("NaN"), number("0.001")]
+    server.answers = [NO_DATA, number("NaN"), says("it is starting", 503), number("0.001")]
     assert (await found()).verdict is Verdict.PASSED
-    assert pauses.count == 2
+    assert pauses.count == 3
 
 
 async def test_it_has_to_hold_for_as_long_as_is_wanted(server, found, pauses):
