@@ -6,8 +6,8 @@ What they measure is kept in memory only: after a restart they are counted anew,
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -23,6 +23,9 @@ from bot.store import Event, Outdated, Store, StoreError
 
 log = structlog.get_logger()
 
+NEVER = datetime.min.replace(tzinfo=UTC)
+DRAWN_EVERY = timedelta(minutes=1)
+"""A value that is another one, and means the same."""
 AGAIN_AFTER = timedelta(seconds=1)
 """Until an alarm that could not be stored is stored once more."""
 
@@ -36,18 +39,28 @@ _Watch = tuple[str, str, str]
 class _Reading:
     finding: Finding
     failures: int
-    """In a row, this one included."""
+    """In a row, this one included; no more are counted than make an alarm."""
     unclear: int
     """So often in a row it could not be told."""
+    drawn_at: datetime = NEVER
+    """When the card was told the last time."""
 
-    def then(self, finding: Finding) -> "_Reading":
+    def then(self, finding: Finding, guard: Guard) -> "_Reading":
         match finding.verdict:
             case Verdict.PASSED:
-                return _Reading(finding, 0, 0)
+                return _Reading(finding, 0, 0, self.drawn_at)
             case Verdict.FAILED:
-                return _Reading(finding, self.failures + 1, 0)
+                return _Reading(finding, min(self.failures + 1, guard.failures), 0, self.drawn_at)
             case _:
-                return _Reading(finding, self.failures, self.unclear + 1)
+                return _Reading(finding, self.failures, self.unclear + 1, self.drawn_at)
+
+    def is_news(self, before: "_Reading", now: datetime) -> bool:
+        """Whether the card has to be drawn again: at once for what matters, else now and then, as Discord lets nobody
+        change a message as often as he likes.
+        """
+        if (self.finding.verdict, self.failures) != (before.finding.verdict, before.failures):
+            return True
+        return str(self) != str(before) and now - self.drawn_at >= DRAWN_EVERY
 
     def __str__(self) -> str:
         often = f" ({self.failures} in a row)" if self.failures > 1 else ""
@@ -106,11 +119,13 @@ class GuardRunner:
     async def _watch(self, app: App, release: Release, guard: Guard) -> None:
         key, reading = (app.name, release.label, guard.name), _NOTHING
         while True:
-            before, reading = reading, reading.then(await self._found(app, release, guard))
+            before, reading = reading, reading.then(await self._found(app, release, guard), guard)
+            if news := reading.is_news(before, self._clock.now()):
+                reading = replace(reading, drawn_at=self._clock.now())
             self._readings[key] = reading
-            if _shown(guard, reading) != _shown(guard, before):
+            if news:
                 self._redraw(release)
-            if reading.failures == guard.failures:
+            if reading.failures >= guard.failures:
                 await self._stored(self._alarm, app, release, guard, str(reading))
             elif reading.unclear == guard.failures:
                 await self._stored(self._blind, release, guard, str(reading))

@@ -50,6 +50,9 @@ def keep(release: Release, app: App, name: str, actor: Person) -> Release:
         raise Refused(f"{release.title} is {STATE[release.phase]}: its guards are over.")
     alarm = next((alarm for alarm, _ in asked(app, release) if alarm.guard == name), None)
     if alarm is None:
+        by = next((each.kept_by for each in release.alarms if each.guard == name and each.kept_by is not None), None)
+        if by is not None:
+            raise Refused(f"{by.name} keeps {release.title} live in spite of guard {name} already.")
         raise Refused(f"Guard {name} of {release.title} asks nothing.")
     kept = replace(alarm, kept_by=actor)
     return replace(release, alarms=tuple(kept if each == alarm else each for each in release.alarms))

@@ -101,6 +101,24 @@ async def test_as_long_as_all_is_well_nothing_happens_but_that_it_is_shown(live)
     assert live.lab.paused[0] == ERRORS.every.total_seconds()
 
 
+async def test_a_value_that_means_the_same_is_drawn_once_a_minute(live):
+    """Each is there for whoever looks at the card for another reason."""
+    measured = [passed(f"0.{number} < 1") for number in range(5)]
+    release = await live.measures(*measured)
+    assert len(live.drawn) == 1
+    assert shown(live, release)[0] == ("errors", Verdict.PASSED, "0.4 < 1")
+    live.world.cluster.advance(60)
+    await live.measures(passed("0.5 < 1"))
+    assert len(live.drawn) == 2
+    await live.measures(BAD, passed("0.6 < 1"))
+    assert len(live.drawn) == 4
+
+
+async def test_what_fails_on_and_on_is_counted_until_it_is_an_alarm(live):
+    release = await live.measures(BAD, BAD, BAD, BAD, guard="latency")
+    assert shown(live, release)[1] == ("latency", Verdict.FAILED, "3 of 5 answers were 500 (2 in a row)")
+
+
 async def test_often_enough_in_a_row_takes_it_back_with_what_was_measured(live):
     release = await live.measures(BAD, BAD)
     assert live.woken == ["mochi"]

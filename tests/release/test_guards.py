@@ -93,7 +93,7 @@ def test_what_is_kept_is_asked_no_more():
         (GUS, baking(alarm()), "Only <@&11> or <@&12> may keep in spite of guard errors"),
         (replace(ANN, roles=KIM.roles), baking(alarm()), "Who asked for a release does not keep it"),
         (KIM, baking(), "Guard errors of mochi #7 asks nothing"),
-        (KIM, baking(alarm(kept_by=LEE)), "Guard errors of mochi #7 asks nothing"),
+        (KIM, baking(alarm(kept_by=LEE)), "lee keeps mochi #7 live in spite of guard errors already"),
         (KIM, baking(alarm("another")), "Guard errors of mochi #7 asks nothing"),
         (KIM, replace(baking(alarm()), phase=Phase.DONE), "mochi #7 is live: its guards are over"),
     ],
