@@ -291,6 +291,23 @@ async def test_a_cancelled_write_that_has_begun_is_finished(store):
     assert [event.text for event in await store.events(first)] == ["said", "after"]
 
 
+async def test_a_cancelled_write_that_was_overtaken_is_no_error_of_anybody(store):
+    """Who would hear of it has left, and asyncio would report it as lost."""
+    first = await opened(store)
+    await store.update(replace(first, reason="said"))
+    told, loop = [], asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    task = asyncio.create_task(store.update(replace(first, reason="too late")))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await store.note(first, Event("note", "after"))
+    del task
+    gc.collect()
+    assert told == []
+    assert (await store.newest("mochi")).reason == "said"
+
+
 async def test_a_store_that_is_closed_finishes_what_was_begun(url):
     """Whoever asked for the write has left already; the process is about to end."""
     store = Store(connect(url), lambda: NOW)

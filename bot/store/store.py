@@ -335,8 +335,13 @@ class Store:
 
         task = asyncio.create_task(transaction())
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever was to hear of it may have left, which is no error
 
     async def _change(self, connection: AsyncConnection, release: Release, events: Iterable[Event]) -> Release:
         changed = replace(release, version=release.version + 1)
