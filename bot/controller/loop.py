@@ -381,7 +381,7 @@ class Controller:
                 if write is None:
                     release = fulfil(release, decision.order)
                     continue
-                release = sent(release, decision.order, now)
+                release = sent(release, decision.order, view.snapshot, now)
                 stored = release = await self._begin(release, pending, decision.order, write, view.snapshot)
                 pending, view = [], None
                 await self._send(release, write, refused, now)

@@ -28,6 +28,9 @@ log = structlog.get_logger()
 AGAIN_AFTER = timedelta(seconds=5)
 """Until an outcome that could not be stored is stored once more."""
 
+LEFT_WITHIN = 2.0
+"""Seconds for what is being taken away when the bot stops."""
+
 _Run = tuple[str, str, GateResult]
 """App, label of the release, and the run as it was begun."""
 
@@ -75,8 +78,14 @@ class GateRunner:
         """What runs is left to itself; it stays on record as running, and is found again by the next start."""
         self._stopping = True
         running = list(self._running.values())
+        leaving = [task for task in running if task.cancelling()]
         for task in running:
-            task.cancel()
+            if task not in leaving:
+                task.cancel()
+        if leaving:  # no later start would take that away
+            await asyncio.wait(leaving, timeout=LEFT_WITHIN)
+            for task in leaving:
+                task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _attempt(self, app: App, release: Release, gate: Gate, key: _Run) -> None:

@@ -175,9 +175,9 @@ def advance(release: Release, decision: Decision, now: datetime) -> Release:
     return moved
 
 
-def sent(release: Release, order: Order, now: datetime) -> Release:
-    """The release just before a write of the order is sent."""
-    return replace(release, switch_sent_at=now) if order is Order.PROMOTE else release
+def sent(release: Release, order: Order, seen: Snapshot, now: datetime) -> Release:
+    """The release just before a write of the order is sent, which was decided upon this look."""
+    return replace(release, switch_sent_at=now, switched_from=seen.pause) if order is Order.PROMOTE else release
 
 
 def fulfil(release: Release, order: Order) -> Release:
@@ -268,6 +268,8 @@ def _void(case: _Case) -> Decision | None:
     side = case.seen.candidate
     if not side.present:
         return _leave(f"{side.name} was changed by {case.seen.candidate_changed_by}, so its approvals are void")
+    if case.seen.taken_back:  # by the time that this was seen
+        return _leave(f"it was promoted, and the active Service was changed by {case.seen.changed_by}")
     return _back(Cause.FAILED, case.seen.given_up) if case.seen.given_up else None
 
 

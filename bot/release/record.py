@@ -151,6 +151,8 @@ class Release:
     """Who counted, at the moment of the switch."""
     switch_sent_at: datetime | None = None
     """When the last switch was sent, whatever became of it: its answer may be lost, and it may arrive late."""
+    switched_from: str = ""
+    """The pause that it was to end (Argo Rollouts), as its controller tells it from others."""
     live_at: datetime | None = None
     empty_since: datetime | None = None
     """Since when the live side has had no ready endpoint."""

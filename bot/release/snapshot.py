@@ -96,6 +96,10 @@ class Snapshot:
     """Why the controller gave the candidate up, as a sentence; of a release that goes back, why it undoes that."""
     promoted_by: str = ""
     """Who promoted the candidate; for when that was not Greenlight."""
+    pause: str = ""
+    """Which pause it is in which the candidate waits to be promoted; "" for none."""
+    taken_back: bool = False
+    """The pause that the last switch was to end is over, and after it somebody moved the traffic: another one began."""
     restarting: bool = False
     """The previous version had no pods left and is being started anew."""
     again_at: datetime | None = None

@@ -101,6 +101,27 @@ async def test_a_gate_that_somebody_stops_takes_along_what_it_has_running(runnin
     assert (stopped.verdict, stopped.detail, smoke.verdict) == (Verdict.NONE, "stopped by kim", Verdict.RUNNING)
 
 
+async def test_what_is_being_taken_away_when_the_bot_stops_is_given_a_moment(running):
+    """It is on record as over: no later start would take it away."""
+    release = await running.newest()
+    running.endless.slow = asyncio.Event()
+    running.runner.attend(running.app, replace(release, phase=Phase.REVERTING))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.1, running.endless.slow.set)
+    await running.runner.close()
+    assert running.endless.cut == [("mochi", release.label, "load")]
+
+
+async def test_what_cannot_be_taken_away_keeps_nobody_from_stopping(running, monkeypatch):
+    monkeypatch.setattr("bot.gates.runner.LEFT_WITHIN", 0.05)
+    running.endless.slow = asyncio.Event()
+    running.runner.attend(running.app, replace(await running.newest(), phase=Phase.REVERTING))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await running.runner.close()
+    assert running.endless.cut == []
+
+
 async def test_what_runs_when_the_bot_stops_is_left_to_run(running):
     """It is found again by the next start."""
     await running.runner.close()

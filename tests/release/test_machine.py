@@ -661,3 +661,12 @@ def test_a_policy_without_requirements_promotes_nothing():
     for require in [(), (Requirement(frozenset({11}), 0),), (Requirement(frozenset()),)]:
         policy = app(approval=Approval(require))
         assert not decided(release(Phase.READY), snapshot(), ballots(ANN, KIM, LEE), policy).acts
+
+
+@pytest.mark.parametrize("phase", [Phase.READY, Phase.PROMOTING])
+def test_i2_a_switch_that_somebody_has_undone_before_anybody_saw_it_is_not_made_again(phase):
+    """Only a controller of the cluster's own can tell: the pause that it was to end is over, and another one began."""
+    undone = replace(snapshot(), taken_back=True)
+    decision = decided(release(phase, switch_sent_at=NOW - SETTLE), undone, EVERYBODY)
+    assert (decision.phase, decision.cause) == (Phase.ABANDONED, Cause.FOREIGN)
+    assert decision.reason == "it was promoted, and the active Service was changed by kubectl at 14:02 UTC"

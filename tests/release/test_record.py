@@ -25,8 +25,10 @@ def test_what_does_not_change_the_phase_changes_nothing():
 
 
 def test_when_a_switch_was_sent_is_remembered_whatever_becomes_of_it():
-    assert sent(release(Phase.PROMOTING), Order.PROMOTE, NOW).switch_sent_at == NOW
-    assert sent(release(Phase.REVERTING), Order.REVERT, NOW).switch_sent_at is None
+    seen = replace(snapshot(), pause="the first")
+    promoted = sent(release(Phase.PROMOTING), Order.PROMOTE, seen, NOW)
+    assert (promoted.switch_sent_at, promoted.switched_from) == (NOW, "the first")
+    assert sent(release(Phase.REVERTING), Order.REVERT, seen, NOW).switch_sent_at is None
 
 
 def test_a_version_that_a_service_was_narrowed_to_is_found_by_the_selector_before():

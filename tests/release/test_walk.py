@@ -232,7 +232,7 @@ class World:
 
     def carry_out(self, order):
         had = self.cluster.traffic
-        self.release = sent(self.release, order, self.now)
+        self.release = sent(self.release, order, self.look(), self.now)
         if order is Order.PROMOTE:
             self.approved()
             if self.dice.random() < 0.4:  # nobody knows what became of it

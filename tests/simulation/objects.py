@@ -6,6 +6,7 @@ The sandbox's API server is the referee: `test_objects.py` sends both the same p
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 from bot.clusters.errors import Missing, Stale
@@ -44,7 +45,7 @@ class Objects:
         made = {**wanted, "metadata": {"namespace": "mochi", **wanted["metadata"], "generation": 1}}
         made["metadata"] |= {"uid": f"uid-{self.version}", "creationTimestamp": self.moment()}
         if manager:
-            fields = [{"op": "add", "path": f"/spec/{key}"} for key in wanted["spec"]]
+            fields = [{"op": "add", "path": f"/spec/{key}", "value": value} for key, value in wanted["spec"].items()]
             made["metadata"]["managedFields"] = self._owned([], fields, manager)
         return self._put(plural, made, "ADDED")
 
@@ -71,7 +72,8 @@ class Objects:
         if changed["spec"] != present["spec"]:
             metadata["generation"] = present["metadata"]["generation"] + 1
         if manager:
-            fields = [{"op": "replace", "path": f"/{'/'.join(path)}"}]
+            value = reduce(lambda item, key: item[key], path, changed)
+            fields = [{"op": "replace", "path": f"/{'/'.join(path)}", "value": value}]
             metadata["managedFields"] = self._owned(metadata.get("managedFields") or [], fields, manager)
         return self._put(plural, {**changed, "metadata": metadata}, "MODIFIED")
 
@@ -102,8 +104,12 @@ class Objects:
         owned: dict[str, Json] = next((each["fieldsV1"] for each in known if each["manager"] == manager), {})
         for operation in operations:
             if operation["op"] != "test":
-                first, second = [*operation["path"].split("/", 3), ""][1:3]
-                owned = {**owned, f"f:{first}": {**owned.get(f"f:{first}", {}), f"f:{second}": {}}}
+                first, second, *below = [*operation["path"].split("/"), ""][1:4]
+                value = operation.get("value")
+                leaves = value if not any(below) and isinstance(value, dict) else filter(None, below)
+                fields = owned.get(f"f:{first}", {})
+                known_leaves = {**fields.get(f"f:{second}", {}), **{f"f:{leaf}": {} for leaf in leaves}}
+                owned = {**owned, f"f:{first}": {**fields, f"f:{second}": known_leaves}}
         mine = {"manager": manager, "operation": "Update", "time": self.moment(), "fieldsV1": owned}
         return [*(each for each in known if each["manager"] != manager), mine]
 

@@ -26,6 +26,10 @@ AT_ONCE = 5.0
 """Seconds within which a look follows a switch, and is acted upon, when nothing is slow or fails."""
 
 
+DECIDED_UPON_FOR = (FRESH_FOR + RECORDED_WITHIN).total_seconds()
+"""As old as what may be decided upon, and as long as that may then take to be recorded."""
+
+
 class Violation(AssertionError):
     """An invariant did not hold in `world`."""
 
@@ -258,7 +262,7 @@ class Oracles:
     def _has_quorum(self, release: Release) -> None:
         world, policy = self.world, self.world.app.approval
         message = world.guild.cards.get(release.label)
-        fresh = {key: who for key, (at, who) in self.roles.items() if self.now - at <= FRESH_FOR.total_seconds()}
+        fresh = {key: who for key, (at, who) in self.roles.items() if self.now - at <= DECIDED_UPON_FOR}
         if not fresh:
             self.fail("I7", "the roles were not read afresh before the switch")
             return
@@ -299,8 +303,7 @@ class Oracles:
     def _read_afresh(self, release: Release, *read: str) -> bool:
         for what in read:
             at, step, _ = self.reads.get(what, (-1e9, -1, None))
-            # As old as what may be decided upon, and as long as that may then take to be recorded.
-            if step <= self.last_write or self.now - at > (FRESH_FOR + RECORDED_WITHIN).total_seconds():
+            if step <= self.last_write or self.now - at > DECIDED_UPON_FOR:
                 self.fail("I1", f"{what} was not read afresh before the switch to {release.title}")
                 return False
         return True

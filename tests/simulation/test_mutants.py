@@ -62,6 +62,12 @@ RARE = {
         [argo_deed("the traffic is moved back", Phase.PROMOTING, wait=0.3)],
         {"an answer is lost": 0.6, "an answer is slow": 0.3},
     ),
+    "one pause is like another": (
+        "argo",
+        "promoted",
+        [argo_deed("the traffic is moved back", Phase.PROMOTING, wait=0.3)],
+        {"an answer is lost": 0.6, "an answer is slow": 0.2},
+    ),
     "the way back goes through the controller": (
         "argo",
         "promoted",

@@ -15,11 +15,11 @@ from bot.clusters.argo.analysis import checks
 from bot.clusters.argo.objects import CONTROLLER, Objects
 from bot.clusters.argo.owed import WITHIN, Owed, owed, written
 from bot.clusters.argo.reading import HASH, blue_green, container, deadline
-from bot.clusters.argo.state import State, said
+from bot.clusters.argo.state import State, paused_since, said
 from bot.clusters.argo.versions import Versions
 from bot.clusters.argocd import keeper
 from bot.clusters.errors import ClusterError
-from bot.clusters.reading import annotations, changed_by, is_ready, name, pods_behind, replicas, selector
+from bot.clusters.reading import annotations, changed_by, is_ready, last_change, name, pods_behind, replicas, selector
 from bot.clusters.trouble import image_doubt, restarts, trouble
 from bot.release.app import App
 from bot.release.record import Phase, Release
@@ -65,6 +65,8 @@ class Standing:
             undone=self._versions.is_undone,
             given_up=self._given_up,
             promoted_by=self._promoted_by,
+            pause=paused_since(self.objects.rollout) if self._versions.is_desired else "",
+            taken_back=self._was_taken_back,
             restarting=self._comes_up_anew,
             again_at=min(filter(None, (self._reminds_at, self._counts_again_at)), default=None),
             instant_until=self._kept_until,
@@ -78,6 +80,17 @@ class Standing:
     def _promoted_by(self) -> str:
         live = self._traffic is Traffic.CANDIDATE and not self._versions.is_handed_over
         return self.objects.promoted_by if live else ""
+
+    @property
+    def _was_taken_back(self) -> bool:
+        """A promotion was heeded, of which no look has seen anything. That there is another pause is not enough: one
+        that cannot be heeded when it comes, for want of a pod, is forgotten, and paused for once more.
+        """
+        ended, sent = self.release.switched_from, self.release.switch_sent_at
+        if not ended or sent is None or paused_since(self.objects.rollout) in {"", ended}:
+            return False
+        moved = last_change(self.objects.active, "spec", "selector", HASH)
+        return moved is not None and moved[0] >= sent.replace(microsecond=0)
 
     @property
     def _reminds_at(self) -> datetime | None:

@@ -89,6 +89,12 @@ def pauses(rollout: Json) -> list[str]:
     return [str(each.get("reason", "")) for each in found]
 
 
+def paused_since(rollout: Json) -> str:
+    """When the pause began in which a version waits for its promotion, as the controller wrote it; "" without one."""
+    found = (rollout.get("status") or {}).get("pauseConditions") or []
+    return next((str(each.get("startTime", "")) for each in found if each.get("reason") == PAUSE), "")
+
+
 def current_hash(rollout: Json) -> str:
     """Of the version that the controller works towards; "" before it knows one."""
     return str((rollout.get("status") or {}).get("currentPodHash") or "")

@@ -132,6 +132,7 @@ def the_next_promotion_overrules_who_took_it_back() -> Iterator[Changes]:
         return Traffic.PREVIOUS if home else traffic(self)
 
     yield Versions, "traffic", property(forgotten)
+    yield RolloutView, "_was_taken_back", False
 
 
 def any_pause_is_ours() -> Iterator[Changes]:
@@ -155,6 +156,11 @@ def what_was_replaced_is_left_over() -> Iterator[Changes]:
     yield Versions, "is_left_over", False
 
 
+def one_pause_is_like_another() -> Iterator[Changes]:
+    """A promotion of which nothing was heard is made again, though it was heeded and then undone."""
+    yield RolloutView, "_was_taken_back", False
+
+
 MUTANTS = {
     each.__name__.replace("_", " "): each
     for each in (
@@ -173,5 +179,6 @@ MUTANTS = {
         any_pause_is_ours,
         the_rollout_is_left_with_the_candidate,
         what_was_replaced_is_left_over,
+        one_pause_is_like_another,
     )
 }

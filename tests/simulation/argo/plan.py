@@ -261,7 +261,8 @@ class _Look:
         if self.fails or (self.abort and not self.abort_over):
             after |= {"abort": True, "abortedAt": status.get("abortedAt") or self.seen.now}
         elif not clear:
-            left = [PAUSE] if (self.pauses and not drop) or fresh else []
+            begun = [{**PAUSE, "startTime": self.seen.now}] if fresh else []
+            left = self.pauses if self.pauses and not drop else begun
             if left:
                 after |= {"pauseConditions": left, "controllerPause": fresh or bool(status.get("controllerPause"))}
         if self.aborted or self.fails:
