@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from bot.release.record import Phase
 from simulation.backends import BACKENDS
-from simulation.gates import HANGS, WAYS
+from simulation.gates import FAILS, HANGS, NOTHING, PASSES, WAYS
 from simulation.runs import Result
 from simulation.stories import told
 
@@ -26,6 +26,9 @@ ALWAYS = (
     "something changes while a gate runs",
     "switched although a gate that warns did not pass",
     "taken back while a gate runs",
+    *(f"a guard {way}" for way in (PASSES, FAILS, NOTHING)),
+    "a guard takes it back",
+    "kept in spite of a guard",
 )
 ON_ONE = {
     "native": ("changed between look and switch",),

@@ -1,4 +1,4 @@
-"""Automatic checks: each stops before and after it has looked, and ends in any way that there is.
+"""Automatic checks, gates and guards: each stops before and after it has looked, and ends in any way that there is.
 
 What a run comes to is the world's to say, not the bot's: a story has it written down, else chance wants it so.
 """
@@ -10,18 +10,26 @@ from datetime import timedelta
 from typing import Any
 
 from bot.gates.finding import Finding, failed, passed, unclear
-from bot.release.app import K6, App, Comparison, Gate, Http, Mode, Prometheus
+from bot.release.app import K6, Action, App, Comparison, Gate, Guard, Http, Mode, Prometheus
 from bot.release.record import Release
+from bot.release.snapshot import Verdict
 
 SMOKE = Gate("smoke", Http(), Mode.BLOCK, timedelta(seconds=30))
 LOAD = Gate("load", K6("mochi-k6", "load.js"), Mode.ASK, timedelta(minutes=1))
-ERRORS = Gate("errors", Prometheus("up", Comparison.ABOVE, 0), Mode.WARN, timedelta(minutes=5))
+UP = Prometheus("up", Comparison.ABOVE, 0)
+ERRORS = Gate("errors", UP, Mode.WARN, timedelta(minutes=5))
 
 PASSES, FAILS, NOTHING, BREAKS = "passes", "fails", "comes to no verdict", "breaks"
 HANGS, IS_SLOW, HOLDS_ON = "hangs", "is slow", "does not let itself be stopped"
 WAYS = {PASSES: 8, FAILS: 3, NOTHING: 3, BREAKS: 1, HANGS: 3, IS_SLOW: 1, HOLDS_ON: 1}
 """How a run ends, and how often."""
 
+ANSWERS = Guard("answers", Http(), Action.ROLL_BACK, every=timedelta(minutes=1), failures=2)
+RATE = Guard("rate", UP, Action.ASK, every=timedelta(minutes=1), failures=2)
+OF_GUARDS = {PASSES: 8, FAILS: 4, NOTHING: 2, BREAKS: 1, HANGS: 2}
+
+Guarded = tuple[tuple[Guard, tuple[str, ...]], ...]
+"""Guards, and how they look at what is live, one time after the other, the last way for good; none: as chance wants."""
 Gated = tuple[tuple[Gate, tuple[str, ...]], ...]
 """Gates, and how each run of theirs ends, the last way for good; none: as chance wants."""
 Run = tuple[str, str, str, Any]
@@ -62,6 +70,24 @@ class Lab:
         world.oracles.measured(run, finding.verdict, in_time=now() < began + limit)
         return finding
 
+    async def guard(self, app: App, release: Release, guard: Guard) -> Finding:
+        world, began, looks = self._world, self._bot.loop.time(), (release.label, guard.name, None, None)
+        limit = began + guard.timeout.total_seconds()
+        way = _next(world, guard, release.label)
+        self.running.append(looks)
+        try:
+            await self._bot.loop.stop_at(f"before guard {guard.name} looks")
+            finding = await self._looked(guard, way)
+        except (asyncio.CancelledError, ZeroDivisionError):
+            if self._bot.loop.time() >= limit:
+                world.oracles.guarded(release.label, guard, Verdict.NONE)
+            raise
+        finally:
+            self.running.remove(looks)
+        world.counts[f"a guard {way}"] += 1
+        world.oracles.guarded(release.label, guard, finding.verdict)
+        return finding
+
     async def cut_off(self, app: App, release: Release, gate: Gate) -> None:
         """What it has running in the cluster goes."""
         await self._bot.loop.stop_at(f"before gate {gate.name} is cut off")
@@ -73,7 +99,7 @@ class Lab:
         """What it has not stopped, in the bot and in the cluster."""
         return [*self.running, *(run for run, lab in self._world.jobs.items() if lab is self)]
 
-    async def _looked(self, gate: Gate, way: str) -> Finding:
+    async def _looked(self, gate: Gate | Guard, way: str) -> Finding:
         if way in {HANGS, HOLDS_ON}:
             try:
                 await asyncio.Event().wait()
@@ -105,6 +131,22 @@ def _way(world: Any, gate: Gate, run: Run) -> str:
     if ways:
         return ways[min(runs.index(began_at), len(ways) - 1)]
     return world.chances.choices(list(WAYS), list(WAYS.values()))[0]
+
+
+def _next(world: Any, guard: Guard, label: str) -> str:
+    """How a guard looks this time, however many bots have asked for it."""
+    looked = world.memory["looked", label, guard.name] = world.memory.get(("looked", label, guard.name), 0) + 1
+    if ways := world.ways[guard.name]:
+        return ways[min(looked, len(ways)) - 1]
+    return world.chances.choices(list(OF_GUARDS), list(OF_GUARDS.values()))[0]
+
+
+def guards_by_chance(chances: Any) -> Guarded:
+    """One of them or none, with any action."""
+    if chances.random() < 0.75:
+        return ()
+    guard = chances.choice((ANSWERS, RATE))
+    return ((replace(guard, action=chances.choice((guard.action, guard.action, *Action))), ()),)
 
 
 def by_chance(chances: Any) -> Gated:

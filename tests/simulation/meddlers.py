@@ -8,10 +8,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.release.app import Gate
+from bot.release.app import Gate, Guard
 from bot.release.record import Phase
 from simulation.guild import ANN, BEEP, BO, GUEST, KIM, LEO
-from simulation.stories import Wish, accepts, deploys, is_in, is_stopped_by, react, repeats, unreact, votes
+from simulation.stories import (
+    Wish,
+    accepts,
+    deploys,
+    is_in,
+    is_stopped_by,
+    keeps,
+    react,
+    repeats,
+    stops,
+    unreact,
+    votes,
+)
 
 KUBECTL = "kubectl"
 
@@ -149,8 +161,18 @@ def about(gate: Gate, chances: Any) -> list[Wish]:
     """What people do about a gate: wait until it is over and press what is offered, or press what is not."""
     name, offered = gate.name, is_stopped_by(gate.name)
     wishes = [repeats(ANN, name, offered, patience=60, tries=3)] if chances.random() < 0.6 else []
+    if chances.random() < 0.2:
+        wishes.append(stops(chances.choice((ANN, KIM, GUEST)), name, is_in(1, Phase.READY), patience=60, tries=2))
     if chances.random() < 0.7:
         when = offered if chances.random() < 0.7 else is_in(1, Phase.READY)
         who = chances.choice((KIM, LEO, BO, ANN, GUEST, BEEP))
         wishes.append(accepts(who, name, when, patience=90, tries=3, why=chances.choice(("known", "known", " "))))
     return wishes
+
+
+def in_spite_of(guard: Guard, chances: Any) -> list[Wish]:
+    """Somebody would have it stay live, whether or not that is asked of him."""
+    if chances.random() < 0.3:
+        return []
+    who = chances.choice((KIM, LEO, ANN, GUEST, BEEP))
+    return [keeps(who, guard.name, is_in(1, Phase.BAKING), patience=300, tries=4)]

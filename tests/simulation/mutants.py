@@ -15,8 +15,8 @@ from bot.clusters import patches, view
 from bot.clusters.cluster import LABEL
 from bot.controller import Controller, journal
 from bot.desk import Desk
-from bot.gates import GateRunner
-from bot.release import approvals, gates, machine
+from bot.gates import GateRunner, guarding
+from bot.release import approvals, gates, guards, machine
 from bot.release.approvals import Ballots
 from bot.release.machine import Decision, Order
 from bot.release.record import Phase
@@ -295,6 +295,25 @@ def the_way_back_waits_for_gates() -> Iterator[Changes]:
     yield machine, "_RULES", {**machine._RULES, Phase.REVERTING: patient}
 
 
+def guard_failure_is_ignored() -> Iterator[Changes]:
+    yield guards, "why_back", lambda app, release, restarts, now: ""
+    yield guards, "asked", lambda app, release: ()
+
+
+def a_guard_that_cannot_tell_takes_it_back() -> Iterator[Changes]:
+    then = guarding._Reading.then
+
+    def strict(self, finding):
+        verdict = Verdict.FAILED if finding.verdict is Verdict.NONE else finding.verdict
+        return then(self, replace(finding, verdict=verdict))
+
+    yield guarding._Reading, "then", strict
+
+
+def anybody_keeps_what_is_live() -> Iterator[Changes]:
+    yield guards, "may_approve", lambda person, policy, author: True
+
+
 MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
     each.__name__.replace("_", " "): each
     for each in (
@@ -327,6 +346,9 @@ MUTANTS: Mapping[str, Callable[[], Iterator[Changes]]] = {
         what_comes_after_the_time_limit_counts,
         anybody_accepts,
         the_way_back_waits_for_gates,
+        guard_failure_is_ignored,
+        a_guard_that_cannot_tell_takes_it_back,
+        anybody_keeps_what_is_live,
     )
 } | argo.MUTANTS
 ON_ARGO = frozenset(argo.MUTANTS)

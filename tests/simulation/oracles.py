@@ -6,24 +6,21 @@ that moment, and no more.
 """
 
 import json
-from collections.abc import Callable, Collection
-from functools import wraps
+from collections.abc import Collection
 from typing import Any, Self
 
 from bot.controller.loop import RECORDED_WITHIN
-from bot.release.app import Gate, Mode
 from bot.release.approvals import Vote
-from bot.release.record import GateResult, Person, Phase, Release
+from bot.release.record import Cause, Person, Phase, Release
 from bot.release.snapshot import FRESH_FOR, Verdict
 from bot.release.verbs import VERBS, Verb
 from release.quorum import agreed
+from simulation.checks import Checks
 from simulation.cluster import ACTIVE
-from simulation.gates import Run
-from simulation.objects import EPOCH, Json
+from simulation.objects import Json
+from simulation.witness import witness
 
 WRITES = 12
-AT_ONCE = 5.0
-"""Seconds within which a look follows a switch, and is acted upon, when nothing is slow or fails."""
 
 
 DECIDED_UPON_FOR = (FRESH_FOR + RECORDED_WITHIN).total_seconds()
@@ -38,21 +35,9 @@ class Violation(AssertionError):
         self.world = world
 
 
-def witness(see: Callable[..., None]) -> Callable[..., None]:
-    """What goes wrong in an oracle must not look to the bot like trouble of its world."""
-
-    @wraps(see)
-    def safely(self: "Oracles", *args: Any, **more: Any) -> None:
-        try:
-            see(self, *args, **more)
-        except Exception as error:  # noqa: BLE001 - the bot would catch it
-            self.fail("oracle", repr(error))
-
-    return safely
-
-
-class Oracles:
+class Oracles(Checks):
     def __init__(self, world: Any) -> None:
+        super().__init__()
         self.world = world
         self.failures: list[str] = []
         # What the store says, as committed.
@@ -77,13 +62,6 @@ class Oracles:
         self.maybe: set[tuple[int, int, bool]] = set()
         """Reactions that are there, or of whose end the bot could not know yet."""
         self.vetoed: dict[tuple[int, int], Person] = {}
-        # Gates as they really are.
-        self.found: dict[Run, frozenset[Verdict]] = {}
-        """What the check of a run came to, in time; it may have been made again after a crash."""
-        self.runs: dict[tuple[str, str], Run] = {}
-        """Of each gate of a release, the run that was begun last."""
-        self.accepted: dict[tuple[str, str], tuple[tuple[float, Person], ...]] = {}
-        """Who wanted to take a gate upon himself, with a reason, and when."""
         self.goes_back: dict[str, float] = {}
         """Since when a release goes back."""
         # What may be served.
@@ -123,6 +101,7 @@ class Oracles:
     def began(self) -> None:
         self.reads, self.earlier, self.roles, self.flying = {}, {}, {}, 0
         self.alive_since = self.now
+        self.forgotten()
 
     def ended(self) -> None:
         self.began()
@@ -171,26 +150,6 @@ class Oracles:
         now = self.world.guild.reactions
         self.maybe = {each for each in self.maybe if each[0] != message or each in there or each in now}
 
-    # Gates
-
-    @witness
-    def measured(self, run: Run, verdict: Verdict, *, in_time: bool) -> None:
-        """A check has come to its end; `in_time`: within the gate's time limit."""
-        world = self.world
-        if verdict is Verdict.PASSED and not in_time:
-            world.counts["a gate passes too late"] += 1
-            return
-        if self.newest.label != run[0] or self.newest.phase is not Phase.READY:
-            world.counts["a gate speaks of what waits no longer"] += 1
-        self.found[run] = self.found.get(run, frozenset()) | {verdict}
-
-    @witness
-    def accepts(self, release: Release, gate: str, actor: Person, why: str) -> None:
-        """Somebody presses it, whether or not he may."""
-        if why.strip():
-            key = release.label, gate
-            self.accepted[key] = (*self.accepted.get(key, ()), (self.now, actor))
-
     # What the bot commits
 
     @witness
@@ -216,20 +175,18 @@ class Oracles:
         for each in release.gates:
             if known is None or each not in known.gates:
                 self._gate_changed(release, each)
+        kept = [alarm for alarm in release.alarms if alarm.kept_by and known and alarm not in known.alarms]
+        world.counts["kept in spite of a guard"] += len(kept)
         if known is None or known.phase is not release.phase:
             world.counts[f"phase: {release.phase}"] += 1
             self._phase_changed(known, release)
             world.note(f"{release.title} is {release.phase}: {release.reason}")
 
-    def _gate_changed(self, release: Release, known: GateResult) -> None:
-        if known.verdict is Verdict.RUNNING:
-            key = release.label, known.gate
-            self.world.counts["a gate is repeated"] += key in self.runs
-            self.runs[key] = (*key, known.template, known.began_at)
-        elif known.accepted_by is not None:
-            self.world.counts["a gate is accepted"] += 1
-
     def _phase_changed(self, known: Release | None, release: Release) -> None:
+        if release.phase is Phase.DONE:
+            self._guards_let_it(release)
+        if release.phase is Phase.REVERTING and release.cause is Cause.GUARD:
+            self._guards_want_it(release)
         if release.phase is Phase.REVERTING:
             self.goes_back[release.label] = self.now
             if known is not None and any(each.verdict is Verdict.RUNNING for each in release.gates):
@@ -278,23 +235,6 @@ class Oracles:
             entitled = person in people and not people[person].bot and people[person].roles & policy.roles
             if where == message and entitled:
                 self.fail("I7", f"{people[person].name} rejected {release.title}")
-
-    def _lets_through(self, gate: Gate, release: Release) -> None:
-        """I9: nothing but a pass of this candidate's, or somebody who may take it upon himself."""
-        run = self.runs.get((release.label, gate.name))
-        if gate.mode is Mode.WARN:
-            self.world.counts["switched although a gate that warns did not pass"] += run not in self.found
-            return
-        if run is None or run[2] != release.template:
-            self.fail("I9", f"{release.title} is switched to without gate {gate.name}")
-            return
-        found, began = self.found.get(run, frozenset()), (run[3] - EPOCH).total_seconds()
-        if Verdict.PASSED in found:
-            return
-        policy, pressed = self.world.app.approval, self.accepted.get((release.label, gate.name), ())
-        able = [who for at, who in pressed if at >= began and who.roles & policy.roles and not who.bot]
-        if gate.mode is not Mode.ASK or not any(policy.by_author or who.id != release.author.id for who in able):
-            self.fail("I9", f"{release.title} is switched to, and gate {gate.name} came to {sorted(found)}")
 
     def _was_looked_at(self, release: Release) -> None:
         """I1: what the switch rests upon was read in this very attempt, and the candidate could take the traffic."""

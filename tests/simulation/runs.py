@@ -13,11 +13,11 @@ import structlog
 
 from simulation import mutants
 from simulation.database import Database
-from simulation.gates import by_chance
-from simulation.meddlers import about, meddle
+from simulation.gates import by_chance, guards_by_chance
+from simulation.meddlers import about, in_spite_of, meddle
 from simulation.memory import Shelf
 from simulation.oracles import Violation
-from simulation.stories import STORIES, told
+from simulation.stories import STORIES, Story, told
 from simulation.world import World
 
 SQL_EVERY = 40
@@ -81,16 +81,23 @@ def born(name: str) -> World:
     world = World(name, database() if plan.sql else Shelf(), plan.backend)
     story = STORIES[plan.story]
     world.actors, world.adopts = story.wishes(), story.outside
-    world.gated(story.gates)
+    world.checked(story.gates, story.guards)
     if not plan.calm:
-        if not story.gates:
-            gates = by_chance(random.Random(f"gates of {name}"))
-            world.gated(gates)
-            world.actors += [each for gate, _ in gates for each in about(gate, world.chances)]
+        if not (story.gates or story.guards):
+            _check_by_chance(world, story)
         meddle(world, sharply=plan.sharp)
         world.adopts = world.adopts or (plan.backend == "argo" and world.chances.random() < 0.5)
         world.longest_down = 2400.0
     return world
+
+
+def _check_by_chance(world: World, story: Story) -> None:
+    """With gates and guards, or without, and people who do something about them."""
+    chances = random.Random(f"gates of {world.seed}")
+    gates, guards = by_chance(chances), guards_by_chance(chances) if story.switches else ()
+    world.checked(gates, guards)
+    world.actors += [each for gate, _ in gates for each in about(gate, world.chances)]
+    world.actors += [each for guard, _ in guards for each in in_spite_of(guard, world.chances)]
 
 
 def lives(name: str, deaths: Collection[int]) -> Iterator[tuple[str, World]]:

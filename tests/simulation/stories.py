@@ -9,7 +9,20 @@ from bot.release.record import Person, Phase
 from bot.release.snapshot import Verdict
 from bot.release.verbs import Verb
 from simulation.cluster import REPOSITORY, digest
-from simulation.gates import ERRORS, FAILS, HANGS, HOLDS_ON, LOAD, NOTHING, PASSES, SMOKE, Gated
+from simulation.gates import (
+    ANSWERS,
+    ERRORS,
+    FAILS,
+    HANGS,
+    HOLDS_ON,
+    LOAD,
+    NOTHING,
+    PASSES,
+    RATE,
+    SMOKE,
+    Gated,
+    Guarded,
+)
 from simulation.guild import ANN, BO, KIM, LEO, SAM
 
 TRIES = 8
@@ -141,6 +154,28 @@ def accepts(
     return Wish(name, when, do, patience=patience, tries=tries)
 
 
+def stops(who: Person, gate: str, when: Callable[[Any], bool], *, patience: float = 15, tries: int = TRIES) -> Wish:
+    name = f"{who.name} stops gate {gate}"
+
+    def do(world: Any) -> None:
+        number, actor = world.newest.number, world.guild.members.get(who.id, who)
+        world.bot.begin(name, world.bot.desk.stop_gate(world.app.name, number, gate, actor))
+
+    return Wish(name, when, do, patience=patience, tries=tries)
+
+
+def keeps(who: Person, guard: str, when: Callable[[Any], bool], *, patience: float = 15, tries: int = TRIES) -> Wish:
+    """What is live, in spite of a guard."""
+    name = f"{who.name} keeps it in spite of guard {guard}"
+
+    def do(world: Any) -> None:
+        newest, actor = world.newest, world.guild.members.get(who.id, who)
+        world.oracles.keeps(newest, guard, actor)
+        world.bot.begin(name, world.bot.desk.keep(world.app.name, newest.number, guard, actor))
+
+    return Wish(name, when, do, patience=patience, tries=tries)
+
+
 def react(world: Any, message: int, person: int, approve: bool) -> None:
     world.guild.reactions.add((message, person, approve))
     world.oracles.reacted(message, person, approve, there=True)
@@ -188,6 +223,17 @@ def is_stopped_by(gate: str) -> Callable[[Any], bool]:
             return False
         over = {each.gate for each in newest.gates if each.verdict in {Verdict.FAILED, Verdict.NONE}}
         return gate in over and not any(each.gate == gate and each.accepted_by for each in newest.gates)
+
+    return check
+
+
+def is_asked(guard: str) -> Callable[[Any], bool]:
+    """Whether what is live stays so in spite of the guard."""
+
+    def check(world: Any) -> bool:
+        newest = world.newest
+        waits = newest is not None and newest.phase is Phase.BAKING
+        return waits and any(each.guard == guard and not each.kept_by for each in newest.alarms)
 
     return check
 
@@ -286,6 +332,10 @@ def held_up() -> list[Wish]:
     return [*promoted(), presses(SAM, 1, Verb.ROLL_BACK, WAITS, patience=100, reason="it takes too long")]
 
 
+def kept() -> list[Wish]:
+    return [*promoted(), keeps(KIM, RATE.name, is_asked(RATE.name), patience=60)]
+
+
 @dataclass(frozen=True)
 class Story:
     name: str
@@ -297,6 +347,7 @@ class Story:
     outside: bool = False
     """The bot is asked for nothing: that needs a backend where others may begin."""
     gates: Gated = ()
+    guards: Guarded = ()
 
 
 def told(backend: str) -> list[Story]:
@@ -321,6 +372,8 @@ STORIES = {
         Story("superseded", superseded, Phase.DONE, 2),
         Story("gated", gated, Phase.DONE, gates=GATED),
         Story("held up", held_up, Phase.REVERTED, switches=False, gates=HELD_UP),
+        Story("guarded", promoted, Phase.REVERTED, guards=((ANSWERS, (PASSES, FAILS)),)),
+        Story("kept", kept, Phase.DONE, guards=((RATE, (NOTHING, FAILS)),)),
         Story("begun outside", begun_outside, Phase.DONE, outside=True),
         Story("committed", committed, Phase.REVERTED, outside=True),
     )

@@ -9,14 +9,14 @@ import pytest
 from bot.release.record import Phase
 from bot.release.verbs import Verb
 from simulation.backends import BACKENDS
-from simulation.gates import IS_SLOW, SMOKE
-from simulation.guild import BO, SAM
+from simulation.gates import FAILS, IS_SLOW, NOTHING, RATE, SMOKE, Gated, Guarded
+from simulation.guild import BO, GUEST, SAM
 from simulation.meddlers import Meddler
 from simulation.memory import Shelf
 from simulation.mutants import MUTANTS, ON_ARGO, at_work
 from simulation.oracles import Violation
 from simulation.runs import named, planned, some
-from simulation.stories import STORIES, is_in, presses
+from simulation.stories import STORIES, is_asked, is_in, keeps, presses
 from simulation.world import World
 
 SEED = 1
@@ -91,11 +91,17 @@ RARE = {
     ),
     "a verdict of another candidate counts": ("native", "superseded", [], {}),
     "what comes after the time limit counts": ("native", "promoted", [], {}),
+    "a guard that cannot tell takes it back": ("native", "promoted", [], {}),
+    "anybody keeps what is live": ("native", "promoted", [keeps(GUEST, RATE.name, is_asked(RATE.name))], {}),
 }
 """Several things have to meet for these, so here they do more often than chance would have them."""
-ABOUT_GATES = {"a verdict of another candidate counts", "what comes after the time limit counts"}
-SLOW_GATE = ((SMOKE, (IS_SLOW,)),)
-"""In the lives of those of them that are about gates."""
+CHECKS: dict[str, tuple[Gated, Guarded]] = {
+    "a verdict of another candidate counts": (((SMOKE, (IS_SLOW,)),), ()),
+    "what comes after the time limit counts": (((SMOKE, (IS_SLOW,)),), ()),
+    "a guard that cannot tell takes it back": ((), ((RATE, (NOTHING,)),)),
+    "anybody keeps what is live": ((), ((RATE, (FAILS,)),)),
+}
+"""What those of them that are about gates and guards have of these."""
 SLOW = {"no version of the record", "what comes late is let in"}
 """Seen after some hundred lives: `make simulate ARGUMENTS="--mutant '…'"`."""
 
@@ -147,7 +153,7 @@ def lived(mutant: str, number: int, *, mutated: bool) -> list[str]:
     backend, story, actors, weather = RARE[mutant]
     world = World(f"{SEED}-{mutant}-{number}", Shelf(), backend)
     world.actors, world.weather = [*STORIES[story].wishes(), *actors], dict(weather)
-    world.gated(SLOW_GATE if mutant in ABOUT_GATES else ())
+    world.checked(*CHECKS.get(mutant, ((), ())))
     with at_work(mutant if mutated else ""):
         try:
             world.run()

@@ -19,14 +19,14 @@ from bot.adopting import Adopting
 from bot.clusters.errors import ClusterError
 from bot.controller import Controller
 from bot.desk import Desk
-from bot.gates import GateRunner
+from bot.gates import GateRunner, GuardRunner
 from bot.registry import RegistryError
 from bot.release.errors import Refused
 from bot.release.record import Phase, Release
 from bot.store import Card, Store, StoreError
 from simulation.backends import BACKENDS
 from simulation.database import Database, Engine
-from simulation.gates import Gated, Lab, Run
+from simulation.gates import Gated, Guarded, Lab, Run
 from simulation.guild import Guild
 from simulation.memory import Doors, MemoryStore, Shelf
 from simulation.objects import EPOCH
@@ -68,7 +68,9 @@ class Bot:
             left = {"k6": self.lab.cut_off}
             gates = GateRunner(self.store, kinds, self._wake, self.clock, left, world.token)
             parts = (apps, self.store, self.cluster, self.people, self.cards, self.clock, adopting)
-            self.controller = Controller(*parts, [gates])
+            of_live = {guard.kind: self.lab.guard for guard in world.app.guards}
+            guards = GuardRunner(self.store, of_live, self._wake, self.cards.changed, self.clock)
+            self.controller = Controller(*parts, [gates, guards])
             self.desk = Desk(
                 apps, self.store, self.cluster, Registry(world, self), self.controller, self.clock, world.token
             )
@@ -121,7 +123,7 @@ class World:
         self.guild = Guild()
         self.app = self.backend.app
         self.ways: dict[str, tuple[str, ...]] = {}
-        """By gate, how its runs end."""
+        """By gate and guard, how its runs end."""
         self.jobs: dict[Run, Lab] = {}
         """What gates have running in the cluster, and whose it is."""
         self.shelf: Any = shelf
@@ -148,10 +150,10 @@ class World:
         """Whether what others begin becomes a release."""
         self.crash_at: set[int] = set()
 
-    def gated(self, gates: Gated) -> None:
-        """Its app has these gates, until no bot has begun."""
-        self.app = replace(self.app, gates=tuple(gate for gate, _ in gates))
-        self.ways = {gate.name: ways for gate, ways in gates}
+    def checked(self, gates: Gated, guards: Guarded = ()) -> None:
+        """Its app has these, before any bot begins."""
+        self.app = replace(self.app, gates=tuple(each for each, _ in gates), guards=tuple(each for each, _ in guards))
+        self.ways = {each.name: ways for each, ways in (*gates, *guards)}
 
     def store_for(self, bot: Bot) -> Store:
         parts = bot.loop.stop_at, self.lingers, self.store_fails, self.oracles.committed

@@ -8,11 +8,12 @@ from bot.clusters.reading import fingerprint, is_ready, matches, selector, templ
 from bot.release.machine import DRAIN
 from bot.release.record import Phase, Release
 from simulation import oracles
+from simulation.checks import AT_ONCE
 from simulation.cluster import ACTIVE, PREVIEW, digest
 from simulation.hashes import remembered
 from simulation.native.cluster import SLOTS, release_of
 from simulation.objects import EPOCH, Json
-from simulation.oracles import AT_ONCE, runs
+from simulation.oracles import runs
 
 Content = tuple[str, str]
 """What a pod really runs: the digest that its node reports, in which template."""
