@@ -102,8 +102,9 @@ class GuardRunner:
         for key in [each for each in self._running if each[0] == app.name and each not in wanted]:
             self._running.pop(key).cancel()
             self._readings.pop(key, None)
-        for key in wanted.keys() - self._running.keys():
-            self._running[key] = asyncio.create_task(self._watch(app, release, wanted[key]))
+        for key, guard in wanted.items():
+            if key not in self._running:
+                self._running[key] = asyncio.create_task(self._watch(app, release, guard))
 
     def readings(self, app: App, release: Release) -> tuple[Check, ...]:
         """The last one of each guard, in the order of the file."""
