@@ -111,7 +111,7 @@ async def _rights(door: _Door, app: App, known: Behind) -> list[Finding]:
         return [ok(part, "rights", f"all that a release needs in namespace {app.namespace}.")]
     if _questions(lacking) == _questions(wanted):
         sentence = f"Greenlight may do nothing in namespace {app.namespace}, if there is such a namespace."
-        role = "mochi-argo/role.yaml" if isinstance(app.target, Argo) else "role.yaml"
+        role = _role_of(app)
         fix = f"Apply a Role and a RoleBinding there as in deploy/examples/{role}, for the user that it logs in as."
         return [fail(part, "rights", sentence, fix)]
     return [_told(part, app.namespace, right) for right in lacking]
@@ -158,5 +158,11 @@ async def _excess(door: _Door, part: str, namespace: str, apps: Sequence[App]) -
     if not found:
         return []
     sentence = f"Greenlight may do more here than it needs: {', '.join(found)}."
-    fix = "Let it log in as a ServiceAccount that has only the Role of deploy/examples/role.yaml."
+    roles = " and ".join(sorted({f"deploy/examples/{_role_of(app)}" for app in apps if app.namespace == namespace}))
+    fix = f"Let it log in as a ServiceAccount that has only the Role of {roles}."
     return [warn(part, f"namespace {namespace}", sentence, fix)]
+
+
+def _role_of(app: App) -> str:
+    """The example's, below deploy/examples/."""
+    return "mochi-argo/role.yaml" if isinstance(app.target, Argo) else "role.yaml"

@@ -89,6 +89,7 @@ async def test_s15_an_administrator_may_more_than_is_needed(found, target, insta
     assert (too_wide.about, too_wide.state) == (f"namespace {target.namespace}", State.WARN)
     assert "change any Service, change any Deployment" in too_wide.sentence
     assert "run commands in pods" in too_wide.sentence
+    assert ("deploy/examples/mochi-argo/role.yaml" in too_wide.fix) is (backend.name == "rollout")
 
 
 async def test_credentials_that_are_not_taken_are_told_at_the_first_question(found, target, installed, backend):
