@@ -303,9 +303,9 @@ def guard_failure_is_ignored() -> Iterator[Changes]:
 def a_guard_that_cannot_tell_takes_it_back() -> Iterator[Changes]:
     then = guarding._Reading.then
 
-    def strict(self, finding):
+    def strict(self, finding, guard):
         verdict = Verdict.FAILED if finding.verdict is Verdict.NONE else finding.verdict
-        return then(self, replace(finding, verdict=verdict))
+        return then(self, replace(finding, verdict=verdict), guard)
 
     yield guarding._Reading, "then", strict
 
