@@ -9,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from bot.clusters.errors import ClusterError
+from bot.gates import answers
 from bot.gates.finding import Finding, failed, passed, unclear
 from bot.release.app import App, Gate, Guard, Http
 from bot.release.record import Release
@@ -20,9 +21,11 @@ SHOWN = 60
 
 def visiting() -> aiohttp.ClientSession:
     """What checks ask with. Each has a connection of its own at once: one that had to wait for those of others, which
-    may hang for as long as they like, would run out of its own time.
+    may hang for as long as they like, would run out of its own time. And each question has a new one: what was opened
+    earlier leads to the pod that it led to then, wherever the Service leads by now.
     """
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 class HttpCheck:
@@ -53,7 +56,7 @@ class HttpCheck:
         limit = aiohttp.ClientTimeout(wanted.within.total_seconds())
         try:
             async with self._session.get(url, timeout=limit, allow_redirects=False) as answer:
-                body = await answer.content.read(LONGEST)
+                body = await answers.read(answer, LONGEST)
                 return _status(answer, wanted) or _content(answer, body, wanted)
         except TimeoutError:
             return unclear(f"{url} did not answer within {wanted.within.total_seconds():g} s")
@@ -77,7 +80,7 @@ def _content(answer: aiohttp.ClientResponse, body: bytes, wanted: Http) -> Findi
     for name, value in wanted.headers.items():
         if answer.headers.get(name) != value:
             return failed(f"its header {name} is {_shown(answer.headers.get(name))}, not {_shown(value)}")
-    text = body.decode(answer.charset or "utf-8", "replace")
+    text = answers.text(answer, body)
     if wanted.body not in text:
         return failed(f"{_shown(wanted.body)} is not in its answer")
     return _values(text, wanted) if wanted.json else None
@@ -86,7 +89,7 @@ def _content(answer: aiohttp.ClientResponse, body: bytes, wanted: Http) -> Findi
 def _values(text: str, wanted: Http) -> Finding | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return unclear("its answer is not JSON")
     if not isinstance(found, dict):
         return unclear("its answer is no JSON object")
@@ -97,8 +100,12 @@ def _values(text: str, wanted: Http) -> Finding | None:
 
 
 def _same(found: Any, wanted: object) -> bool:
-    """In JSON `true` is not 1."""
-    return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
+    """In JSON `true` is not 1, however deep it stands."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(_same(found[key], value) for key, value in wanted.items())
+    if isinstance(found, list) and isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 def _shown(value: object) -> str:

@@ -19,6 +19,7 @@ import aiohttp
 
 from bot.clusters.cluster import label_of
 from bot.clusters.errors import Away, Busy, ClusterError
+from bot.gates import answers
 from bot.gates.finding import Finding, failed, passed, unclear
 from bot.release.app import App, Gate, Guard, Prometheus
 from bot.release.record import Release
@@ -160,7 +161,7 @@ async def ask(session: aiohttp.ClientSession, server: Server, query: str) -> flo
             timeout=aiohttp.ClientTimeout(WITHIN),
             allow_redirects=False,
         ) as answer:
-            body = await answer.content.read(LONGEST)
+            body = await answers.read(answer, LONGEST)
             status = answer.status
     except TimeoutError:
         raise UnaskedError(f"Prometheus did not answer within {WITHIN:g} s", passing=True) from None
@@ -172,7 +173,7 @@ async def ask(session: aiohttp.ClientSession, server: Server, query: str) -> flo
         raise UnaskedError(f"Prometheus cannot be asked: {error}") from error
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise UnaskedError(f"Prometheus does not let Greenlight in ({status}): {WHO}")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
         raise UnaskedError(f"Prometheus answered {status}", passing=True)
     return value_of(status, body)
 
@@ -197,10 +198,13 @@ def _escaped(value: str) -> str:
 
 def value_of(status: int, body: bytes) -> float:
     """The one number of an answer. Raises `NoValueError`: anything else is none."""
+    no_result = f"Prometheus answered {status} with what is no result"
     try:
         answer = json.loads(body)
         if answer["status"] != "success":
             raise BadQueryError(f"Prometheus refused the query: {str(answer.get('error'))[:SHOWN]}")
+        if status != HTTPStatus.OK:
+            raise UnaskedError(no_result)
         kind, result = answer["data"]["resultType"], answer["data"]["result"]
         if kind == "vector":
             if not result:
@@ -212,9 +216,12 @@ def value_of(status: int, body: bytes) -> float:
             sample = result
         else:
             raise BadQueryError(f"the query gives a {kind[:SHOWN]}, not one number")
-        value = float(sample[1])
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise UnaskedError(f"Prometheus answered {status} with what is no result") from None
+        _, said = sample
+        if not isinstance(sample, list) or not isinstance(said, str):
+            raise UnaskedError(no_result)
+        value = float(said)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        raise UnaskedError(no_result) from None
     if not math.isfinite(value):
-        raise NoDataError(f"the query gives {sample[1]}, which is no number")
+        raise NoDataError(f"the query gives {said}, which is no number")
     return value

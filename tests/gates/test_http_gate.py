@@ -19,6 +19,13 @@ from world import example
 SOON = timedelta(seconds=0.2)
 
 
+def in_charset(name):
+    async def answer(_):
+        return web.Response(body=b"ok", headers={"Content-Type": f"text/plain; charset={name}"})
+
+    return answer
+
+
 @pytest.fixture
 def found(server, session):
     """What a gate with this check comes to, when its path is asked for at the server."""
@@ -66,6 +73,10 @@ async def test_it_is_asked_for_as_often_as_is_wanted_and_each_answer_counts(serv
         (says("{}"), {"json": {"status": "ok"}}, Verdict.FAILED, 'its status is null, not "ok"'),
         (says('{"up": 1}'), {"json": {"up": True}}, Verdict.FAILED, "its up is 1, not true"),
         (says('{"up": null}'), {"json": {"up": False}}, Verdict.FAILED, "its up is null, not false"),
+        (says("[" * 60_000), {"json": {"status": "ok"}}, Verdict.NONE, "its answer is not JSON"),
+        (in_charset("no-such"), {"body": "ok!"}, Verdict.FAILED, '"ok!" is not in its answer'),
+        (in_charset("base64"), {"body": "ok!"}, Verdict.FAILED, '"ok!" is not in its answer'),
+        (says('{"db": {"up": 1}}'), {"json": {"db": {"up": True}}}, Verdict.FAILED, 'its db is {"up": 1}'),
         (hangs, {"within": SOON}, Verdict.NONE, "did not answer within 0.2 s"),
         (hangs_up, {}, Verdict.NONE, "cannot be reached"),
     ],
@@ -86,6 +97,54 @@ async def test_an_answer_without_end_is_looked_at_as_far_as_it_matters(server, f
 
     server.answers = [endless]
     assert (await found(body="ok")).verdict is Verdict.PASSED
+
+
+async def test_an_answer_that_comes_in_pieces_is_looked_at_whole(server, found):
+    """A proxy, or the app itself, sends what it has as soon as it has it."""
+
+    async def piecemeal(request):
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for piece in (b'{"status":', b' "o', b'k"}'):
+            await answer.write(piece)
+            await asyncio.sleep(0.01)  # else they travel together
+        await answer.write_eof()
+        return answer
+
+    server.answers = [piecemeal]
+    assert (await found(json={"status": "ok"})).verdict is Verdict.PASSED
+    assert (await found(body="ok")).verdict is Verdict.PASSED
+
+
+async def test_an_answer_that_breaks_off_is_no_pass(server, found):
+    async def breaks_off(request):
+        answer = web.StreamResponse(headers={"Content-Length": "100"})
+        await answer.prepare(request)
+        await answer.write(b"ok")
+        request.transport.close()
+        return answer
+
+    server.answers = [breaks_off]
+    assert (await found(body="ok")).verdict is Verdict.NONE
+
+
+async def test_each_answer_is_asked_for_by_a_connection_of_its_own(server):
+    """An open one leads to the pod that it led to, whatever the Service says by now."""
+    ports = []
+
+    async def inside(_):
+        return server.url
+
+    async def candidate(request):
+        ports.append(request.transport.get_extra_info("peername"))
+        return await says()(request)
+
+    server.answers = [candidate]
+    async with visiting() as session:
+        assert (
+            await HttpCheck(session, inside)(example(), None, Gate("smoke", Http(repeat=3)))
+        ).verdict is Verdict.PASSED
+    assert len(set(ports)) == 3
 
 
 async def test_nobody_there_is_no_verdict(session):

@@ -1,5 +1,6 @@
 """A gate of kind prometheus blocks when it should: one number, each time, that is as wanted, or no pass."""
 
+import asyncio
 import json
 import re
 import ssl
@@ -118,6 +119,10 @@ async def test_a_value_as_wanted_is_a_pass(server, found, ready, pauses):
         (says("[]", 404), Verdict.NONE, "Prometheus answered 404 with what is no result"),
         (says(status=302, Location="https://login.example.com"), Verdict.NONE, "answered 302 with what is no result"),
         (number("many"), Verdict.NONE, "with what is no result"),
+        (number(value=False), Verdict.NONE, "with what is no result"),
+        (result("vector", [{"metric": {}, "value": "10"}]), Verdict.NONE, "with what is no result"),
+        (result("scalar", [0, "0", "0.5"]), Verdict.NONE, "with what is no result"),
+        (says("[" * 60_000), Verdict.NONE, "with what is no result"),
         (hangs_up, Verdict.NONE, "Prometheus cannot be reached"),
     ],
 )
@@ -128,10 +133,36 @@ async def test_i9_nothing_but_a_value_as_wanted_is_a_pass(server, found, answer,
     assert said in finding.detail
 
 
-async def test_data_that_is_not_there_yet_is_waited_for(server, found, pauses):
-    server.answers = [NO_DATA, number("NaN"), says("it is starting", 503), number("0.001")]
+async def test_an_answer_that_comes_in_pieces_is_looked_at_whole(server, found):
+    """Whatever stands before Prometheus passes on what it has."""
+
+    async def piecemeal(request):
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for piece in (b'{"status": "success", "data": {"resultType": "scalar",', b' "result": [0, "0.001"]}}'):
+            await answer.write(piece)
+            await asyncio.sleep(0.01)  # else they travel together
+        await answer.write_eof()
+        return answer
+
+    server.answers = [piecemeal]
     assert (await found()).verdict is Verdict.PASSED
-    assert pauses.count == 3
+
+
+async def test_data_that_is_not_there_yet_is_waited_for(server, found, pauses):
+    server.answers = [NO_DATA, number("NaN"), says("it is starting", 503), says("slowly", 429), number("0.001")]
+    assert (await found()).verdict is Verdict.PASSED
+    assert pauses.count == 4
+
+
+async def test_what_is_answered_as_an_error_is_no_result_whatever_it_holds(server, found):
+    async def confused(request):
+        answer = await number("0.001")(request)
+        answer.set_status(404)
+        return answer
+
+    server.answers = [confused]
+    assert (await found()).detail == "Prometheus answered 404 with what is no result"
 
 
 async def test_it_has_to_hold_for_as_long_as_is_wanted(server, found, pauses):
