@@ -24,6 +24,8 @@ class Finding:
     detail: str
     """For people: what was measured and what was wanted, or why there is no verdict."""
     report: Report | None = None
+    asked: bool = True
+    """False: nobody came as far as to ask what is checked, so this says nothing of it."""
 
 
 Check = Callable[[App, Release, Gate], Awaitable[Finding]]
@@ -46,6 +48,6 @@ def failed(detail: str) -> Finding:
     return Finding(Verdict.FAILED, detail)
 
 
-def unclear(detail: str) -> Finding:
+def unclear(detail: str, *, asked: bool = True) -> Finding:
     """It could not be told: never a pass."""
-    return Finding(Verdict.NONE, detail)
+    return Finding(Verdict.NONE, detail, asked=asked)

@@ -142,8 +142,10 @@ class GuardRunner:
             reference = secrets.token_hex(2)
             log.exception("guard broke", release=release, guard=guard.name, ref=reference)
             return unclear(f"something broke on our side (ref {reference})")
-        # What is live has to answer. That whoever measures it is away is no reason to take it back.
-        return failed(found.detail) if isinstance(guard.check, Http) and found.verdict is Verdict.NONE else found
+        # What is live has to answer. That whoever measures it is away is no reason to take it back, nor that Kubernetes
+        # is, which knows where it answers.
+        has_to_answer = isinstance(guard.check, Http) and found.asked
+        return failed(found.detail) if has_to_answer and found.verdict is Verdict.NONE else found
 
     async def _stored(self, write: Callable[..., Awaitable[None]], *about: Any) -> None:
         again = tenacity.AsyncRetrying(

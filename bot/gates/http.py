@@ -1,5 +1,6 @@
 """GET an address of the candidate: every answer has to be as expected."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import Awaitable, Callable
@@ -40,9 +41,12 @@ class HttpCheck:
         if not isinstance(wanted, Http):
             raise TypeError(f"gate {gate.name} asks no address")
         try:
-            url = wanted.url or await self._inside(app) + wanted.path
+            async with asyncio.timeout(min(wanted.within, gate.timeout / 2).total_seconds()):
+                url = wanted.url or await self._inside(app) + wanted.path
+        except TimeoutError:
+            return unclear("Kubernetes did not say in time where to ask", asked=False)
         except ClusterError as error:
-            return unclear(str(error))
+            return unclear(str(error), asked=False)
         for number in range(1, wanted.repeat + 1):
             found = await self._one(url, wanted)
             if found is not None:

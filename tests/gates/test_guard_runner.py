@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from bot.clusters.errors import Away
 from bot.controller import Controller
 from bot.gates import GuardRunner
 from bot.gates.finding import failed, passed, unclear
+from bot.gates.http import HttpCheck
 from bot.release import guards
 from bot.release.app import Action, Comparison, Guard, Http, Prometheus
 from bot.release.guards import RESTARTS
@@ -151,6 +153,19 @@ async def test_what_is_live_has_to_answer(live):
     """Of an address that cannot be reached nothing can be told, but that nobody else reaches it either."""
     release = await live.measures(BLIND, BLIND)
     assert release.cause is Cause.GUARD
+
+
+async def test_what_could_not_even_be_asked_takes_nothing_back(live):
+    """Kubernetes could not tell where: what is live may be as well as ever."""
+
+    async def inside(_):
+        raise Away("the API server cannot be reached")
+
+    where = HttpCheck(None, inside)
+    finding = await where(live.world.app, None, ERRORS)
+    release = await live.measures(*[finding] * 4)
+    assert (release.phase, release.alarms) == (Phase.BAKING, ())
+    assert shown(live, release)[0] == ("errors", Verdict.NONE, "the API server cannot be reached")
 
 
 async def test_a_fault_of_our_own_takes_nothing_back(live):

@@ -12,7 +12,7 @@ from answering import hangs, hangs_up, make_certificate, says
 
 from bot.clusters.errors import Unfit
 from bot.gates.http import HttpCheck, visiting
-from bot.release.app import Gate, Http
+from bot.release.app import Gate, Guard, Http
 from bot.release.snapshot import Verdict
 from world import example
 
@@ -175,6 +175,20 @@ async def test_a_preview_service_that_cannot_be_asked_for_is_no_verdict(session)
     finding = await HttpCheck(session, inside)(replace(example()), None, Gate("smoke", Http()))
     assert finding.verdict is Verdict.NONE
     assert finding.detail.startswith("Service mochiapp-preview has no port")
+    assert not finding.asked
+
+
+async def test_a_kubernetes_that_does_not_say_where_to_ask_is_told_before_the_time_is_over(session):
+    """Whoever runs it would take that for an address that does not answer."""
+
+    async def inside(_):
+        await asyncio.Event().wait()
+
+    guard = Guard("public", Http(), every=SOON)
+    async with asyncio.timeout(SOON.total_seconds()):
+        finding = await HttpCheck(session, inside)(example(), None, guard)
+    assert (finding.verdict, finding.asked) == (Verdict.NONE, False)
+    assert finding.detail == "Kubernetes did not say in time where to ask"
 
 
 async def test_a_gate_does_not_wait_for_those_that_hang(server):
