@@ -590,6 +590,19 @@ url = "http://prometheus:9090"
 """
 
 
+@pytest.mark.parametrize("table", ["gates", "guards"])
+def test_an_address_inside_a_cluster_is_asked_for_only_where_greenlight_may_be_in_it(complaint, policy, table):
+    """The same Service may be in the cluster that Greenlight runs in, and be another version's."""
+    asks = f'[[apps.mochi.{table}]]\nname = "smoke"\nkind = "http"\n'
+    elsewhere = in_app('cluster = "eu-1"') + asks
+    assert complaint(elsewhere + CLUSTERS) == (
+        f'greenlight.toml:15: [apps.mochi.{table}] [0].path: is asked for under an address inside cluster "eu-1", and '
+        "Greenlight may run in another, where that is another Service: write the whole `url`."
+    )
+    assert policy(elsewhere + 'url = "https://mochi.example.com/"\n' + CLUSTERS).apps
+    assert policy(GOOD + asks).apps
+
+
 def test_guards_have_the_documented_defaults(policy):
     public, errors = policy(GOOD + GUARDS).apps["mochi"].guards
     assert public == Guard("public", Http(path="/"), Action.ROLL_BACK, timedelta(seconds=15), 3, timedelta(minutes=10))

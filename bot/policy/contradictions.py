@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from bot.policy.gates import PrometheusTable, QueryGuardTable, relative
+from bot.policy.gates import HttpFields, PrometheusTable, QueryGuardTable, Table, relative
 from bot.policy.sentences import EXAMPLES
 from bot.policy.tables import AppTable, ArgoTable, FileTable, NativeTable, RegistryTable
 from bot.policy.values import shown
@@ -56,6 +56,7 @@ def _of_gates(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
                 f"{shown(gate.name)} is the name of two gates: nobody could tell them apart.",
             )
         names.add(gate.name)
+        yield from _of_address(("gates", index), app, gate)
         if isinstance(gate, PrometheusTable):
             if file.prometheus is None:
                 yield ("gates", index, "kind"), "needs a table [prometheus] with its `url`."
@@ -75,6 +76,7 @@ def _of_guards(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
         if guard.name in names:
             yield (*here, "name"), f"{shown(guard.name)} is the name of two guards: nobody could tell them apart."
         names.add(guard.name)
+        yield from _of_address(here, app, guard)
         if guard.every * (guard.failures - 1) >= app.timing.bake_for:
             yield (
                 (*here, "every"),
@@ -85,6 +87,13 @@ def _of_guards(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
                 yield (*here, "kind"), "needs a table [prometheus] with its `url`."
             if relative(guard):
                 yield (*here, "pass"), "compares with a multiple: of a guard there is nothing to compare with."
+
+
+def _of_address(here: Loc, app: AppTable, table: Table) -> Iterator[tuple[Loc, str]]:
+    """A Service's name means another Service in another cluster, be it one with the same names in it."""
+    if app.cluster and isinstance(table, HttpFields) and table.url is None:
+        what = f"is asked for under an address inside cluster {shown(app.cluster)}, and Greenlight may run in another"
+        yield (*here, "path"), f"{what}, where that is another Service: write the whole `url`."
 
 
 def _objects(app: NativeTable | ArgoTable) -> Iterator[tuple[str, str, str]]:
