@@ -164,13 +164,20 @@ def _asked(release: Release, app: App, name: str) -> tuple[Gate, GateResult]:
 
 def checks(app: App, release: Release) -> tuple[Check, ...]:
     """For the card, in the order of the file."""
-    return tuple(_check(gate, result_of(gate, release)) for gate in app.gates if release.ready_at is not None)
+    if release.ready_at is None or release.restores is not None:
+        return ()
+    found = ((gate, result_of(gate, release)) for gate in app.gates)
+    waiting = release.phase is Phase.READY
+    return tuple(_check(gate, result, waiting=waiting) for gate, result in found if result is not None or waiting)
 
 
-def _check(gate: Gate, result: GateResult | None) -> Check:
+def _check(gate: Gate, result: GateResult | None, *, waiting: bool) -> Check:
     if result is None:
         return Check(gate.name, gate.kind, Verdict.RUNNING)
+    if result.verdict is Verdict.RUNNING:
+        cut_off = Check(gate.name, gate.kind, Verdict.NONE, "cut off: it was not waited for")
+        return Check(gate.name, gate.kind, Verdict.RUNNING) if waiting else cut_off
     detail = result.detail
     if result.accepted_by is not None:
         detail = f"{detail}; accepted by {result.accepted_by.name}: {result.accepted_why}"
-    return Check(gate.name, gate.kind, result.verdict, detail, told=result.verdict is not Verdict.RUNNING)
+    return Check(gate.name, gate.kind, result.verdict, detail, told=True)

@@ -262,6 +262,18 @@ def test_the_card_shows_the_gates_from_the_moment_on_at_which_approval_is_asked_
     assert not running.told
 
 
+@pytest.mark.parametrize("phase", [each for each in Phase if each not in {Phase.STAGING, Phase.READY}])
+def test_nothing_is_said_to_run_once_nobody_waits_for_it(phase):
+    """It was cut off: the release had ended, or a gate that only warns was not waited for."""
+    policy = app(gates=(gate(), gate(name="load")))
+    [check] = gates.checks(policy, ready(result(Verdict.RUNNING), phase=phase))
+    assert check == Check("smoke", "http", Verdict.NONE, "cut off: it was not waited for", told=False)
+
+
+def test_a_release_that_goes_back_shows_no_gates():
+    assert gates.checks(app(gates=(gate(),)), ready(restores=1)) == ()
+
+
 def test_votes_that_cannot_be_checked_are_said_when_the_gates_are_through():
     waiting = decide(ready(result()), app(gates=(gate(),)), snapshot(), ballots(KIM, LEE, trouble="no roles"), NOW)
     assert waiting.reason == "no roles"
