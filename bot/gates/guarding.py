@@ -103,7 +103,10 @@ class GuardRunner:
             self._running.pop(key).cancel()
             self._readings.pop(key, None)
         for key, guard in wanted.items():
-            if key not in self._running:
+            known = self._running.get(key)
+            if known is not None and known.done():
+                log.error("guard broke off", release=release, guard=guard.name, exc_info=known.exception())
+            if known is None or known.done():
                 self._running[key] = asyncio.create_task(self._watch(app, release, guard))
 
     def readings(self, app: App, release: Release) -> tuple[Check, ...]:

@@ -66,8 +66,8 @@ def asked(app: App, release: Release) -> tuple[tuple[Alarm, datetime], ...]:
     return tuple(sorted(found, key=lambda each: each[1]))
 
 
-def why_back(app: App, release: Release, restarts: int, now: datetime) -> str:
-    """Why what is live has to go back now, as a sentence; "" when nothing says so."""
+def why_back(app: App, release: Release, restarts: int = 0, *, now: datetime) -> str:
+    """Why what is live has to go back now, as a sentence; "" when nothing says so. `restarts`: as far as is known."""
     for _, alarm in _open(app, release, Action.ROLL_BACK):
         return told(alarm)
     for alarm, until in asked(app, release):

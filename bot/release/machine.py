@@ -341,7 +341,7 @@ def _switching(case: _Case) -> Decision:
 
 def _baking(case: _Case) -> Decision:
     side, end = case.seen.candidate, case.release.since + case.app.timing.bake_for
-    if why := guards.why_back(case.app, case.release, side.restarts, case.now):
+    if why := guards.why_back(case.app, case.release, side.restarts, now=case.now):
         return _back(Cause.GUARD, why)
     if not side.ready and case.empty_too_long:
         return _back(Cause.EMPTY, f"no pod of {side.name} has been ready since {case.release.empty_since:%H:%M:%S} UTC")

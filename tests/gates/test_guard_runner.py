@@ -13,6 +13,7 @@ from bot.gates.finding import failed, passed, unclear
 from bot.gates.http import HttpCheck
 from bot.release import guards
 from bot.release.app import Action, Comparison, Guard, Http, Prometheus
+from bot.release.errors import Refused
 from bot.release.guards import RESTARTS
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import Verdict
@@ -214,6 +215,36 @@ async def test_an_alarm_survives_a_store_that_had_something_else_to_write(live, 
     live.world.store.update = late
     assert (await live.measures(BAD, BAD)).cause is Cause.GUARD
     assert len(tries) == 2
+
+
+async def test_a_guard_that_broke_off_is_begun_anew(live, monkeypatch):
+    """Whatever it was of: else the card would show for good what it measured last."""
+    note = live.world.store.note
+
+    async def broken(*about):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(live.world.store, "note", broken)
+    live.lab.findings["latency"].put_nowait(BLIND)
+    live.lab.findings["latency"].put_nowait(BLIND)
+    async with asyncio.timeout(5):
+        await asyncio.wait([live.runner._running["mochi", "mochi-1-t0", "latency"]])
+    monkeypatch.setattr(live.world.store, "note", note)
+    await live.world.run()
+    assert (await live.measures(BAD, BAD, guard="latency")).alarms
+
+
+async def test_an_alarm_is_not_lost_to_whoever_puts_another_release_in_its_place(live):
+    """What goes back because of a guard goes back first: else the version that failed would stay live."""
+    await live.world.advance(minutes=1)
+    release = await live.world.newest()
+    raised = guards.raise_alarm(release, ERRORS, "3 of 5 answers were 500", live.world.clock.now())
+    await live.world.store.update(raised)
+    with pytest.raises(Refused) as refused:
+        await live.world.deploy("purple", replace=True)
+    said = "mochi #1 is about to go back: guard errors failed: 3 of 5 answers were 500. Try again when it has."
+    assert str(refused.value) == said
+    assert (await live.world.run()).cause is Cause.GUARD
 
 
 async def test_containers_that_start_again_and_again_take_it_back(live):
