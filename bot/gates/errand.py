@@ -260,11 +260,17 @@ def cut_short(pod: Json) -> str:
 
 
 def ends(pod: Json) -> list[tuple[str, Mapping[str, Any]]]:
-    """How the containers of a pod ended, those that did, by name."""
-    status = mapping(pod.get("status"))
+    """How the containers of a pod ended, those that did, by name; but for sidecars, which the kubelet ends."""
+    spec, status = mapping(pod.get("spec")), mapping(pod.get("status"))
+    sidecars = {mapping(each).get("name") for each in items(spec, "initContainers") if _is_sidecar(mapping(each))}
     told = [*items(status, "initContainerStatuses"), *items(status, "containerStatuses")]
     states = [(text(mapping(each).get("name")), mapping(mapping(each).get("state"))) for each in told]
-    return [(name, mapping(state.get("terminated"))) for name, state in states if state.get("terminated")]
+    ended = [(name, mapping(state.get("terminated"))) for name, state in states if state.get("terminated")]
+    return [(name, state) for name, state in ended if name not in sidecars]
+
+
+def _is_sidecar(container: Mapping[str, Any]) -> bool:
+    return container.get("restartPolicy") == "Always"
 
 
 def _is_ours(job: Json, release: Release, gate: Gate) -> bool:

@@ -10,8 +10,9 @@ import pytest
 from mochi_jobs import LOAD, MIGRATE, NS, SCRIPT, config_map, cron_job, placed
 
 from bot.clusters.errors import Away, Busy, Missing
-from bot.gates.errand import bounded, name_of
+from bot.gates.errand import Ended, bounded, name_of
 from bot.gates.finding import Report
+from bot.gates.job import judged
 from bot.gates.k6 import NO_THRESHOLD
 from bot.release import gates
 from bot.release.snapshot import Verdict
@@ -62,6 +63,24 @@ async def test_a_job_whose_container_ends_with_an_error_fails_with_its_last_word
     finding = await place.run(MIGRATE)
     assert finding.verdict is Verdict.FAILED
     assert finding.detail == "container migrate ended with exit code 1: two migrations are missing"
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(0, Verdict.PASSED), (1, Verdict.FAILED)])
+def test_how_a_sidecar_ends_says_nothing_of_the_job(code, verdict):
+    """The kubelet stops it once the others have ended, and Kubernetes does not ask for its exit code either."""
+
+    def ended(name, code):
+        return {"name": name, "state": {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}}
+
+    pod = {
+        "spec": {"initContainers": [{"name": "prepare"}, {"name": "proxy", "restartPolicy": "Always"}]},
+        "status": {
+            "initContainerStatuses": [ended("prepare", 0), ended("proxy", 143)],
+            "containerStatuses": [ended("migrate", code)],
+        },
+    }
+    finding = judged(None, Ended(code == 0, "BackoffLimitExceeded", [pod]))
+    assert finding.verdict is verdict
 
 
 # Each other way is no verdict -------------------------------------------------------------------------------------
