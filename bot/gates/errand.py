@@ -216,13 +216,19 @@ _TAKEN = ("parallelism", "completions", "completionMode", "successPolicy")
 
 
 def bounded(spec: Json, app: App, release: Release, gate: Gate) -> Json:
-    """The Job with this spec: once, for no longer than the gate may take."""
+    """The Job with this spec: once, for no longer than the gate may take. Raises `NoVerdictError` for one whose pods the
+    active Service would find.
+    """
     template, mine = mapping(spec.get("template")), labels_of(release, gate)
     metadata = mapping(template.get("metadata"))
     pod = dict(mapping(template.get("spec")))
     # With another policy the kubelet would run it again, and the first result be lost.
     pod["restartPolicy"] = "Never"
     own = {key: value for key, value in mapping(metadata.get("labels")).items() if key not in _TRAFFIC}
+    live = release.previous.selector
+    if live and live.items() <= own.items():
+        shown = ", ".join(f"{key}={value}" for key, value in sorted(live.items()))
+        raise NoVerdictError(f"its pods would get live traffic: leave one of the labels {shown} out of its template")
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -392,6 +392,20 @@ def test_what_would_start_pods_again_is_not_taken_from_a_template(ready):
     }
 
 
+async def test_a_job_whose_pods_would_get_the_live_traffic_is_not_even_made(place):
+    """Of what was there before Greenlight the Service finds the pods by labels that a template may have, too."""
+    job = cron_job()
+    labels = job["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    labels |= place.release.previous.selector
+    place.cluster.apply([job])
+    finding = await place.run(MIGRATE)
+    assert (finding.verdict, finding.detail) == (
+        Verdict.NONE,
+        "its pods would get live traffic: leave one of the labels app=mochi, color=blue out of its template",
+    )
+    assert place.found == []
+
+
 def test_a_name_is_that_of_one_run(ready):
     one = gates.begin(ready, [LOAD, MIGRATE], ready.since)
     later = gates.begin(one, [LOAD], ready.since + timedelta(seconds=10))
