@@ -24,3 +24,12 @@ def parse_duration(text: str) -> timedelta:
     if duration > timedelta(days=365):
         raise ValueError(f"{json.dumps(text)} is longer than a year (365d).")
     return duration
+
+
+def write_duration(duration: timedelta) -> str:
+    """As it is read, to the whole second: `1h30m`."""
+    left, found = int(duration.total_seconds()), ""
+    for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        amount, left = divmod(left, seconds)
+        found += f"{amount}{unit}" if amount else ""
+    return found or "0s"

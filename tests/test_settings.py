@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from pathlib import Path
@@ -433,9 +434,44 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         (
             'pass = "< 0.01"',
             'pass = "< 0.01"\nfor = "5m"',
-            "24: [apps.mochi.gates] [1].for: is as long as `timeout`: it could never pass.",
+            (
+                "24: [apps.mochi.gates] [1].for: does not fit into `timeout`, which is 5m: it could never pass. "
+                "Write a longer timeout."
+            ),
         ),
         ('pass = "< 0.01"\n', "", '19: [apps.mochi.gates] [1].pass: is missing: write pass = "< 0.01".'),
+        (
+            'kind = "http"',
+            'kind = "htp"\npath = "/"\nrepeat = 3',
+            (
+                "17: [apps.mochi.gates] [0].kind: must be one of 'http', 'prometheus', 'k6' or 'job', in "
+                'quotes, not "htp".'
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nquery = "up"',
+            (
+                '18: [apps.mochi.gates] [0].query: has no use with kind = "http": leave it out, or write the kind that '
+                "it is for."
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nevery = "15s"',
+            (
+                "18: [apps.mochi.gates] [0].every: is for guards, which watch what is live: leave it out, or make a "
+                "guard of this, [[apps.mochi.guards]]."
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nurl = "https://mochi.example.com/"\npath = "/"',
+            (
+                "19: [apps.mochi.gates] [0].path: stands beside `url`, which is the whole address: leave one of them "
+                "out."
+            ),
+        ),
         ('"sum(rate(errors[1m]))"', '""', "22: [apps.mochi.gates] [1].query: is empty."),
         (
             '"sum(rate(errors[1m]))"',
@@ -443,6 +479,22 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
             (
                 "22: [apps.mochi.gates] [1].query: {lable} is not filled in: "
                 "there are {label}, {hash}, {app}, {namespace}."
+            ),
+        ),
+        (
+            '"sum(rate(errors[1m]))"',
+            '"up{release={label}}"',
+            (
+                '22: [apps.mochi.gates] [1].query: {label} needs quotes around it: write …="{label}", and the query '
+                "in single ones, '…'."
+            ),
+        ),
+        (
+            '9090"',
+            '9090/graph?g0.expr=up"',
+            (
+                '26: [prometheus] url: "http://prometheus:9090/graph?g0.expr=up" is a page of Prometheus: write where '
+                'it is itself, like "http://prometheus:9090".'
             ),
         ),
         (
@@ -646,15 +698,39 @@ def test_all_that_can_be_said_of_guards_is_understood(policy):
             'kind = "http"',
             'kind = "http"\nevery = "2m"\nfailures = 4',
             (
-                "18: [apps.mochi.guards] [0].every: and `failures` take as long as what is live is watched "
-                "(`bake_for`): it could never fail."
+                "18: [apps.mochi.guards] [0].every: and `failures` (4) do not fit into `bake_for`, which is 5m: it "
+                "could never fail. Make one of them smaller, or watch for longer."
             ),
         ),
         (
             'kind = "http"',
             'kind = "http"\nmode = "block"',
             (
-                "18: [apps.mochi.guards] [0].mode: is not known; known here: name, kind, action, every, failures, "
+                "18: [apps.mochi.guards] [0].mode: is for gates, which check the candidate: leave it out, or make a "
+                "gate of this, [[apps.mochi.gates]]."
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nanswer_within = "5m"',
+            (
+                '18: [apps.mochi.guards] [0].answer_within: has no use without action = "ask": nobody is asked. '
+                "Leave it out."
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nurl = "https://mochi.example.com/"\npath = "/"',
+            (
+                "19: [apps.mochi.guards] [0].path: stands beside `url`, which is the whole address: leave one of them "
+                "out."
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nlatest = 1',
+            (
+                "18: [apps.mochi.guards] [0].latest: is not known; known here: name, kind, action, every, failures, "
                 "answer_within, path, url, expect, repeat, within, query, pass."
             ),
         ),
@@ -1051,8 +1127,36 @@ ID = "(switch on Settings → Advanced → Developer Mode in Discord, right-clic
             "as in greenlight.example.toml.",
             id="no app",
         ),
+        pytest.param("guild = \n", "greenlight.toml:1: is not valid TOML: Invalid value (column 9).", id="no TOML"),
         pytest.param(
-            "guild = \n", "greenlight.toml: is not valid TOML: Invalid value (at line 1, column 9).", id="no TOML"
+            f'{GOOD}[[apps.mochi.gates]]\nquery = "up{{release="{{label}}"}}"\n',
+            "greenlight.toml:15: is not valid TOML: Expected newline or end of document after a statement (column 22). "
+            "Text that has double quotes in it stands in single ones: query = 'up{job=\"mochi\"}'.",
+            id="double quotes in double quotes",
+        ),
+        pytest.param(
+            f"{GOOD}[[apps.mochi.gates]]\nexpect = {{\n  status = 200,\n}}\n",
+            "greenlight.toml:15: is not valid TOML: Invalid initial character for a key part (column 11). "
+            "What begins with { ends with } on the same line.",
+            id="an inline table on several lines",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 15), reason="TOML 1.1 allows it"),
+        ),
+        pytest.param(
+            f'{GOOD}[apps.mochi.gates]\nname = "a"\n[apps.mochi.gates]\nname = "b"\n',
+            "greenlight.toml:16: is not valid TOML: Cannot declare ('apps', 'mochi', 'gates') twice (column 18). "
+            "Each of them has double brackets in its header: [[apps.mochi.gates]].",
+            id="two gates in single brackets",
+        ),
+        pytest.param(
+            f'{GOOD}[apps.mochi.guards]\nname = "a"\n',
+            "greenlight.toml:14: [apps.mochi] guards: are several, so the header of each has double brackets: write "
+            "[[apps.mochi.guards]].",
+            id="a guard in single brackets",
+        ),
+        pytest.param(
+            'guild = "1',
+            "greenlight.toml: is not valid TOML: Unterminated string (at end of document).",
+            id="a file that ends too early",
         ),
     ],
 )

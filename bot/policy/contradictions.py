@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
+from bot.duration import write_duration
 from bot.policy.gates import HttpFields, PrometheusTable, QueryGuardTable, Table, relative
 from bot.policy.sentences import EXAMPLES
 from bot.policy.tables import AppTable, ArgoTable, FileTable, NativeTable, RegistryTable
 from bot.policy.values import shown
+from bot.release.app import Action
 from bot.release.image import one_name
 from bot.toml_places import Loc
 
@@ -66,7 +68,11 @@ def _of_gates(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
                     'compares with a multiple, as in "<= 1.2x", where `baseline = true`, and else with a number.',
                 )
             if gate.for_ is not None and gate.for_ >= gate.timeout:
-                yield ("gates", index, "for"), "is as long as `timeout`: it could never pass."
+                longest = write_duration(gate.timeout)
+                yield (
+                    ("gates", index, "for"),
+                    f"does not fit into `timeout`, which is {longest}: it could never pass. Write a longer timeout.",
+                )
 
 
 def _of_guards(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
@@ -77,11 +83,12 @@ def _of_guards(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
             yield (*here, "name"), f"{shown(guard.name)} is the name of two guards: nobody could tell them apart."
         names.add(guard.name)
         yield from _of_address(here, app, guard)
+        if "answer_within" in guard.model_fields_set and guard.action is not Action.ASK:
+            yield (*here, "answer_within"), 'has no use without action = "ask": nobody is asked. Leave it out.'
         if guard.every * (guard.failures - 1) >= app.timing.bake_for:
-            yield (
-                (*here, "every"),
-                "and `failures` take as long as what is live is watched (`bake_for`): it could never fail.",
-            )
+            watched = f"do not fit into `bake_for`, which is {write_duration(app.timing.bake_for)}"
+            fix = "it could never fail. Make one of them smaller, or watch for longer."
+            yield (*here, "every"), f"and `failures` ({guard.failures}) {watched}: {fix}"
         if isinstance(guard, QueryGuardTable):
             if file.prometheus is None:
                 yield (*here, "kind"), "needs a table [prometheus] with its `url`."
@@ -90,10 +97,12 @@ def _of_guards(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
 
 
 def _of_address(here: Loc, app: AppTable, table: Table) -> Iterator[tuple[Loc, str]]:
-    """A Service's name means another Service in another cluster, be it one with the same names in it."""
     if app.cluster and isinstance(table, HttpFields) and table.url is None:
+        # A Service's name means another Service in another cluster, be it one with the same names in it.
         what = f"is asked for under an address inside cluster {shown(app.cluster)}, and Greenlight may run in another"
         yield (*here, "path"), f"{what}, where that is another Service: write the whole `url`."
+    if isinstance(table, HttpFields) and table.url is not None and "path" in table.model_fields_set:
+        yield (*here, "path"), "stands beside `url`, which is the whole address: leave one of them out."
 
 
 def _objects(app: NativeTable | ArgoTable) -> Iterator[tuple[str, str, str]]:

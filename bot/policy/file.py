@@ -1,5 +1,6 @@
 """Reading `greenlight.toml`: a file is taken whole or not at all."""
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ def read_policy(file: Path, current_namespace: CurrentNamespace | None = None) -
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as why:
-        raise SettingsError(f"{file}: is not valid TOML: {why}.") from None
+        raise SettingsError(_no_toml(file, text, str(why))) from None
     try:
         shape = FileTable.model_validate(document, context=file.parent)
     except ValidationError as why:
@@ -92,6 +93,26 @@ def read_policy(file: Path, current_namespace: CurrentNamespace | None = None) -
         MappingProxyType(shape.people),
         server(shape.prometheus),
     )
+
+
+_AT = re.compile(r"(?P<what>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)", re.DOTALL)
+"""How tomllib ends its sentences, unless the file ends too early."""
+
+
+def _no_toml(file: Path, text: str, why: str) -> str:
+    """With what it comes from, where that is one of the usual slips."""
+    if (found := _AT.fullmatch(why)) is None:
+        return f"{file}: is not valid TOML: {why}."
+    number, column = int(found["line"]), int(found["column"])
+    line = (text.split("\n")[number - 1 :] or [""])[0]
+    fix = ""
+    if line.count('"') > 2 and re.match(r'[^"\']*=\s*"', line):  # noqa: PLR2004 - where it begins and where it ends
+        fix = """ Text that has double quotes in it stands in single ones: query = 'up{job="mochi"}'."""
+    elif line[: column - 1].rstrip().endswith(("{", ",")) and column > len(line):
+        fix = " What begins with { ends with } on the same line."
+    elif header := re.match(r"\s*\[+\s*(apps\.[^\]]+\.(?:gates|guards))\s*\]", line):
+        fix = f" Each of them has double brackets in its header: [[{header[1]}]]."
+    return f"{file}:{number}: is not valid TOML: {found['what']} (column {column}).{fix}"
 
 
 def _refused(file: Path, text: str, found: Iterable[tuple[Loc, str]]) -> SettingsError:

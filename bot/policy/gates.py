@@ -34,6 +34,9 @@ OF_GUARDS = {"http": LIVE_HTTP, "prometheus": LIVE_QUERY}
 SORTS = {*OF_GATES.values(), UNKNOWN, *OF_GUARDS.values(), LIVE_UNKNOWN}
 _PASS = re.compile(r"\s*(?P<comparison><=|>=|<|>)\s*(?P<bound>[0-9]+(?:\.[0-9]+)?)\s*(?P<times>x?)\s*")
 
+_BARE = re.compile(r"[=~]\s*(\{[a-z]+\})")
+"""A value to be filled in where PromQL wants text in quotes."""
+
 
 class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -83,6 +86,8 @@ def _query(value: str) -> str:
         if name not in PLACEHOLDERS:
             known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
             refuse(f"{{{name}}} is not filled in: there are {known}.")
+    if bare := _BARE.search(value):
+        refuse(f"{bare[1]} needs quotes around it: write …=\"{bare[1]}\", and the query in single ones, '…'.")
     return value or refuse("is empty.")
 
 
@@ -172,8 +177,14 @@ AnyGuard = Annotated[
 ]
 
 
+def _server(value: str) -> str:
+    if "?" in value or "#" in value:
+        refuse(f'{shown(value)} is a page of Prometheus: write where it is itself, like "http://prometheus:9090".')
+    return value
+
+
 class PrometheusServerTable(Table):
-    url: Address
+    url: Annotated[Address, AfterValidator(_server)]
     token: SecretFile | None = None
     user: str = ""
     password: SecretFile | None = None

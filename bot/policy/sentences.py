@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from pydantic_core import ErrorDetails
 
-from bot.policy.gates import SORTS
+from bot.policy.gates import OF_GATES, OF_GUARDS, SORTS
 from bot.policy.tables import ROLLED, SLOTTED, keys_of, tables_at
 from bot.policy.values import shown
 from bot.toml_places import Loc, header
@@ -43,6 +43,9 @@ def faults(errors: Iterable[ErrorDetails]) -> Iterator[tuple[Loc, str]]:
             f"stands beside {keys}, which a Rollout tells by itself: leave out the one or the other.",
         )
     for loc, of, error in known:
+        if error["type"] == _TOO_MUCH and (unused := _of_another_check(loc, error["loc"])) is not None:
+            yield from [(loc, unused)] if unused else []
+            continue
         says_nothing = of == (SLOTTED,) and lost >= {(*loc[:2], key) for key in _WHERE}
         if loc in beside or (says_nothing and loc in lost and loc[2:] in {(key,) for key in _FOLLOWS}):
             continue  # it follows from what is told
@@ -56,6 +59,7 @@ _TOO_MUCH = "extra_forbidden"
 _OR_ROLLOUT = ' with `service` and `preview`, or rollout = "<Rollout>" if it runs on Argo Rollouts'
 
 
+_LISTED = {("gates",), ("guards",)}
 _SORTS = {SLOTTED, ROLLED, *SORTS}
 
 
@@ -77,6 +81,8 @@ def _sentence(loc: Loc, error: ErrorDetails) -> str:
         return f"is missing: write {example}." if example else "is missing."
     if kind == _TOO_MUCH:
         return _unknown(loc)
+    if kind == "list_type" and isinstance(error["input"], dict) and loc[0] == "apps" and loc[2:] in _LISTED:
+        return f"are several, so the header of each has double brackets: write [{header(loc)}]."
     values = {"shown": shown(error["input"]), **error.get("ctx", {})}
     return _FIXES[kind].format_map(values) if kind in _FIXES else f"{error['msg']}: {values['shown']}."
 
@@ -106,6 +112,31 @@ EXAMPLES = {
     "pass": 'pass = "< 0.01"',
     "url": 'url = "https://prometheus.example.com"',
 }
+
+
+_KINDS = {"gates": OF_GATES, "guards": OF_GUARDS}
+_INSTEAD = {
+    "gates": ("guards", "is for guards, which watch what is live: leave it out, or make a guard of this, {table}."),
+    "guards": ("gates", "is for gates, which check the candidate: leave it out, or make a gate of this, {table}."),
+}
+
+
+def _of_another_check(loc: Loc, told: Loc) -> str | None:
+    """What to do about a key of a gate or a guard that is one of another kind of them; None if it is of none, and ""
+    if it may be right, since nobody knows yet which kind is meant. `told` is the way to it with pydantic's sorts.
+    """
+    match loc:
+        case ("apps", name, "gates" | "guards" as which, int(), str() as key):
+            pass
+        case _:
+            return None
+    other, sentence = _INSTEAD[which]
+    if key in keys_of(*tables_at(("apps", str(name), which))):
+        kind = next((kind for kind, sort in _KINDS[which].items() if sort in told), "")
+        return f'has no use with kind = "{kind}": leave it out, or write the kind that it is for.' if kind else ""
+    if key in keys_of(*tables_at(("apps", str(name), other))):
+        return sentence.format(table=f"[{header(('apps', str(name), other))}]")
+    return None
 
 
 def _unknown(loc: Loc) -> str:
