@@ -483,7 +483,7 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         ),
         (
             '"sum(rate(errors[1m]))"',
-            '"up{release={label}}"',
+            '"up{release= {label}}"',
             (
                 '22: [apps.mochi.gates] [1].query: {label} needs quotes around it: write …="{label}", and the query '
                 "in single ones, '…'."

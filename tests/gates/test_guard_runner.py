@@ -51,8 +51,25 @@ class Stage:
 
     def __init__(self, world, lab):
         self.world, self.lab, self.woken, self.drawn = world, lab, [], []
-        checks = {"http": lab, "prometheus": lab}
-        self.runner = GuardRunner(world.store, checks, self.woken.append, self.drawn.append, world.clock, lab.pause)
+        self.begin()
+
+    def begin(self):
+        world, checks = self.world, {"http": self.lab, "prometheus": self.lab}
+        self.runner = GuardRunner(
+            world.store, checks, self.woken.append, self.drawn.append, world.clock, self.lab.pause
+        )
+        apps = {world.app.name: world.app}
+        parts = (apps, world.store, world.backend, world.people, world.cards, world.clock, world.adopting)
+        world.controller = Controller(*parts, [self.runner])
+        world.desk._controller = world.controller
+
+    async def restart(self, **away):
+        """With so much time in which no bot runs."""
+        await self.runner.close()
+        self.world.cluster.advance(timedelta(**away).total_seconds())
+        await self.world.restart()
+        self.begin()
+        return await self.world.run()
 
     async def measures(self, *findings, guard="errors"):
         """All of them, one after the other, and what the bot makes of it."""
@@ -70,10 +87,6 @@ async def stage(tmp_path):
     await world.start()
     lab = Lab()
     stage = Stage(world, lab)
-    apps = {world.app.name: world.app}
-    parts = (apps, world.store, world.backend, world.people, world.cards, world.clock, world.adopting)
-    world.controller = Controller(*parts, [stage.runner])
-    world.desk._controller = world.controller
     yield stage
     await stage.runner.close()
     await world.store.close()
@@ -173,6 +186,41 @@ async def test_a_fault_of_our_own_takes_nothing_back(live):
     release = await live.measures(RuntimeError("a bug"), RuntimeError("a bug"), RuntimeError("a bug"))
     assert (release.phase, release.alarms) == (Phase.BAKING, ())
     assert "something broke on our side" in shown(live, release)[0][2]
+
+
+async def test_after_a_restart_failures_are_counted_anew(live):
+    await live.measures(BAD)
+    assert (await live.restart(seconds=1)).phase is Phase.BAKING
+    release = await live.measures(BAD)
+    assert (release.phase, release.alarms) == (Phase.BAKING, ())
+    assert (await live.measures(BAD)).cause is Cause.GUARD
+
+
+async def test_what_nobody_watched_is_not_watched_later(live):
+    """The bot was away for all of `bake_for`: the old pods are given up when they would have been."""
+    release = await live.restart(hours=1)
+    assert (release.phase, release.alarms) == (Phase.DONE, ())
+    assert not live.runner._running
+
+
+async def test_a_guard_takes_it_back_while_discord_is_away(live):
+    live.world.crowd.away = True
+    release = await live.measures(BAD, BAD)
+    assert (release.phase, release.cause) == (Phase.REVERTED, Cause.GUARD)
+    assert live.world.serving() == {"blue"}
+
+
+async def test_an_alarm_while_the_api_server_is_away_takes_it_back_when_it_answers_again(live):
+    def away(_):
+        raise Away("the API server does not answer")
+
+    live.world.api.fault = away
+    release = await live.measures(BAD, BAD)
+    assert (release.phase, [alarm.guard for alarm in release.alarms]) == (Phase.BAKING, ["errors"])
+    live.world.api.fault = None
+    release = await live.world.run()
+    assert (release.phase, release.cause) == (Phase.REVERTED, Cause.GUARD)
+    assert live.world.serving() == {"blue"}
 
 
 async def test_whoever_is_asked_decides(live):

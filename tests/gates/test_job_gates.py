@@ -432,6 +432,27 @@ async def test_a_job_is_found_again_after_a_restart_and_goes_on(place, gate):
 
 
 @BOTH
+@pytest.mark.parametrize("trouble", [Away("no answer"), Busy("too much to do")])
+async def test_a_job_goes_on_while_the_api_server_does_not_answer(place, gate, trouble):
+    make_last(place)
+    gate, job = lasting(gate), place.jobs.job
+
+    async def no_answer(*_):
+        raise trouble
+
+    def goes():
+        place.jobs.job = no_answer
+
+    def is_back():
+        place.jobs.job = job
+        place.ends(0, report([GOOD]))
+
+    finding = await place.run(gate, lambda: None, goes, lambda: None, is_back)
+    assert finding.verdict is Verdict.PASSED
+    assert len(place.found) == 1
+
+
+@BOTH
 async def test_a_job_whose_making_got_no_answer_is_made_once(place, gate):
     made, create = [], place.jobs.create
 
