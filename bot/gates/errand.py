@@ -216,8 +216,8 @@ _TAKEN = ("parallelism", "completions", "completionMode", "successPolicy")
 
 
 def bounded(spec: Json, app: App, release: Release, gate: Gate) -> Json:
-    """The Job with this spec: once, for no longer than the gate may take. Raises `NoVerdictError` for one whose pods the
-    active Service would find.
+    """The Job with this spec: once, for no longer than the gate may take. Raises `NoVerdictError` for one whose pods
+    the active Service would find.
     """
     template, mine = mapping(spec.get("template")), labels_of(release, gate)
     metadata = mapping(template.get("metadata"))
