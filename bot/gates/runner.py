@@ -1,7 +1,7 @@
 """Runs gates until they have an outcome, and puts that on record.
 
 Which gates have to run stands in the release's record, so after a restart they run again; what was begun for a
-candidate that is none any more is cut off.
+candidate that is none any more is cut off, if need be by the next start.
 """
 
 import asyncio
@@ -59,6 +59,8 @@ class GateRunner:
         self._running: dict[_Run, asyncio.Task[None]] = {}
         self._recording: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """By app: the gates of one release change one record, so at once all but one of them would do so in vain."""
+        self._looked_back: dict[str, asyncio.Task[None]] = {}
+        """By app: whether an earlier start left anything running."""
 
     def attend(self, app: App, release: Release) -> None:
         """Have what is on record as running run, and nothing else of the app. Never blocks."""
@@ -70,19 +72,35 @@ class GateRunner:
             # Who is told twice stops taking away what is to be taken away.
             if key[0] == app.name and key not in wanted and not task.cancelling():
                 task.cancel()
+        if app.name not in self._looked_back:
+            runs = frozenset(run for *_, run in wanted)
+            self._looked_back[app.name] = asyncio.create_task(self._look_back(app, release, runs))
         for key, gate in wanted.items():
             if key not in self._running:
                 self._running[key] = asyncio.create_task(self._attempt(app, release, gate, key))
 
+    async def _look_back(self, app: App, newest: Release, goes_on: frozenset[GateResult]) -> None:
+        """Take away what an earlier start, that had no time to, left running although it was on record as over."""
+        try:
+            before = [await self._store.labelled(label) for label in newest.replaces]
+        except StoreError:
+            del self._looked_back[app.name]
+            return
+        for release in (newest, *filter(None, before)):
+            for gate in app.gates:
+                run = gates.result_of(gate, release)
+                if run and run.verdict in {Verdict.RUNNING, Verdict.NONE} and run not in goes_on:
+                    await self._take_away(app, release, gate)
+
     async def close(self) -> None:
         """What runs is left to itself; it stays on record as running, and is found again by the next start."""
         self._stopping = True
-        running = list(self._running.values())
+        running = [*self._running.values(), *self._looked_back.values()]
         leaving = [task for task in running if task.cancelling()]
         for task in running:
             if task not in leaving:
                 task.cancel()
-        if leaving:  # no later start would take that away
+        if leaving:  # the next start may be long in coming
             await asyncio.wait(leaving, timeout=LEFT_WITHIN)
             for task in leaving:
                 task.cancel()

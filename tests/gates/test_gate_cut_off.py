@@ -102,7 +102,7 @@ async def test_a_gate_that_somebody_stops_takes_along_what_it_has_running(runnin
 
 
 async def test_what_is_being_taken_away_when_the_bot_stops_is_given_a_moment(running):
-    """It is on record as over: no later start would take it away."""
+    """The next start, which would take it away, may be long in coming."""
     release = await running.newest()
     running.endless.slow = asyncio.Event()
     running.runner.attend(running.app, replace(release, phase=Phase.REVERTING))
@@ -119,6 +119,57 @@ async def test_what_cannot_be_taken_away_keeps_nobody_from_stopping(running, mon
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await running.runner.close()
+    assert running.endless.cut == []
+
+
+async def crashed(running):
+    """Whatever it was at; and started again."""
+    running.runner._stopping = True
+    for task in running.runner._running.values():
+        task.cancel()
+    running.endless.begun.clear()
+    checks = {"k6": running.endless, "http": running.endless}
+    left = {"k6": running.endless.cut_off}
+    running.runner = GateRunner(running.store, checks, lambda _: None, running.clock, left)
+    running.controller._attending = (running.runner,)
+    await running.run()
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def test_what_a_crash_left_running_is_taken_away_by_the_next_start(running):
+    """Between the moment in which it is on record as over and that in which its Job is deleted."""
+    release = await running.newest()
+    await running.desk.ask("mochi", release.number, Verb.REJECT, KIM)
+    await crashed(running)
+    async with asyncio.timeout(5):
+        await running.endless.changed.wait()
+    assert running.endless.cut == [("mochi", release.label, "load")]
+
+
+async def test_what_a_crash_left_running_of_a_stopped_gate_is_taken_away_by_the_next_start(running):
+    release = await running.newest()
+    await running.desk.stop_gate("mochi", release.number, "load", KIM)
+    await crashed(running)
+    async with asyncio.timeout(5):
+        await running.endless.changed.wait()
+    assert running.endless.cut == [("mochi", release.label, "load")]
+    assert running.endless.begun == ["smoke"]
+
+
+async def test_what_a_crash_left_running_of_a_replaced_release_is_taken_away_by_the_next_start(running):
+    """It would put its load on the candidate that came after it."""
+    release = await running.newest()
+    await running.desk.deploy(running.app, "purple", release.author, replace=True)
+    await crashed(running)
+    async with asyncio.timeout(5):
+        await running.endless.changed.wait()
+    assert running.endless.cut == [("mochi", release.label, "load")]
+
+
+async def test_what_goes_on_after_a_crash_is_not_taken_away(running):
+    await crashed(running)
+    assert sorted(running.endless.begun) == ["load", "smoke"]
     assert running.endless.cut == []
 
 
