@@ -1,6 +1,22 @@
-"""What is read of an HTTP answer: all of it, but no more than is looked at."""
+"""What is read of an HTTP answer, and what is told of who gave it: all that is looked at, and nothing secret."""
 
 import aiohttp
+from yarl import URL
+
+SHOWN = 200
+
+
+def called(url: str) -> str:
+    """An address as everybody may read it: without who asks, and without what is asked with."""
+    known = URL(url)
+    return str(known.with_user(None).with_query(None).with_fragment(None)) + ("?…" if known.query_string else "")
+
+
+def why(error: Exception) -> str:
+    """What went wrong, on one line, without the address: `aiohttp` names all of it."""
+    said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    line = " ".join(said.split()) or type(error).__name__
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
 
 
 async def read(answer: aiohttp.ClientResponse, most: int) -> bytes:

@@ -53,7 +53,7 @@ class HttpCheck:
                 which = f"answer {number} of {wanted.repeat}: " if wanted.repeat > 1 else ""
                 return Finding(found.verdict, which + found.detail)
         times = f"{wanted.repeat} answers" if wanted.repeat > 1 else "the answer"
-        return passed(f"{times} of {url} as expected")
+        return passed(f"{times} of {answers.called(url)} as expected")
 
     async def _one(self, url: str, wanted: Http) -> Finding | None:
         """None when it is as expected."""
@@ -63,17 +63,17 @@ class HttpCheck:
                 body = await answers.read(answer, LONGEST)
                 return _status(answer, wanted) or _content(answer, body, wanted)
         except TimeoutError:
-            return unclear(f"{url} did not answer within {wanted.within.total_seconds():g} s")
+            return unclear(f"{answers.called(url)} did not answer within {wanted.within.total_seconds():g} s")
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-            return unclear(f"the certificate of {url} is not right: {error}")
+            return unclear(f"the certificate of {answers.called(url)} is not right: {answers.why(error)}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return unclear(f"{url} cannot be reached: {str(error) or type(error).__name__}")
+            return unclear(f"{answers.called(url)} cannot be reached: {answers.why(error)}")
 
 
 def _status(answer: aiohttp.ClientResponse, wanted: Http) -> Finding | None:
     if answer.status == wanted.status:
         return None
-    said = f"{answer.url} answered {answer.status}, not {wanted.status}"
+    said = f"{answers.called(str(answer.url))} answered {answer.status}, not {wanted.status}"
     if target := answer.headers.get("Location"):
         elsewhere = answer.url.join(URL(target)).host
         return unclear(f"{said}: it sends to {elsewhere}, which is not followed")

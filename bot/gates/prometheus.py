@@ -166,11 +166,11 @@ async def ask(session: aiohttp.ClientSession, server: Server, query: str) -> flo
     except TimeoutError:
         raise UnaskedError(f"Prometheus did not answer within {WITHIN:g} s", passing=True) from None
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-        raise UnaskedError(f"the certificate of Prometheus is not right: {error}") from error
+        raise UnaskedError(f"the certificate of Prometheus is not right: {answers.why(error)}") from error
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
-        raise UnaskedError(f"Prometheus cannot be reached: {error}", passing=True) from error
+        raise UnaskedError(f"Prometheus cannot be reached: {answers.why(error)}", passing=True) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise UnaskedError(f"Prometheus cannot be asked: {error}") from error
+        raise UnaskedError(f"Prometheus cannot be asked: {answers.why(error)}") from error
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise UnaskedError(f"Prometheus does not let Greenlight in ({status}): {WHO}")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:

@@ -55,6 +55,13 @@ async def hangs_up(request: web.Request) -> web.StreamResponse:
     raise ConnectionResetError  # aiohttp asks once more by itself
 
 
+async def garbage(request: web.Request) -> web.StreamResponse:
+    """What is no HTTP."""
+    assert request.transport is not None
+    request.transport.write(b"HTTP/1.1 two hundred\r\n\r\n")
+    return await hangs(request)
+
+
 def make_certificate(folder: Path) -> tuple[Path, Path]:
     """A key, and a certificate that only it vouches for."""
     key, certificate = folder / "key.pem", folder / "cert.pem"

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from answering import hangs, hangs_up, make_certificate, says
+from answering import garbage, hangs, hangs_up, make_certificate, says
 
 from bot.clusters.errors import Unfit
 from bot.gates.http import HttpCheck, visiting
@@ -145,6 +145,16 @@ async def test_each_answer_is_asked_for_by_a_connection_of_its_own(server):
             await HttpCheck(session, inside)(example(), None, Gate("smoke", Http(repeat=3)))
         ).verdict is Verdict.PASSED
     assert len(set(ports)) == 3
+
+
+@pytest.mark.parametrize("answer", [says(), says(status=500), says(status=302, Location="/login"), hangs, garbage])
+async def test_what_an_address_holds_that_others_should_not_read_is_not_shown(server, session, answer):
+    """Everybody reads the card and the thread."""
+    server.answers = [answer]
+    url = server.url.replace("://", "://ann:hunter2@") + "/healthz?token=hunter2"
+    finding = await HttpCheck(session, None)(example(), None, Gate("smoke", Http(url=url, within=SOON)))
+    assert "hunter2" not in finding.detail
+    assert f"{server.url}/healthz?…" in finding.detail
 
 
 async def test_nobody_there_is_no_verdict(session):

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from answering import hangs_up, make_certificate, says
+from answering import garbage, hangs_up, make_certificate, says
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -244,6 +244,15 @@ async def test_a_secret_that_cannot_be_read_is_no_verdict(server, found, tmp_pat
     finding = await found(known=Server(server.url, token=tmp_path / "none"))
     assert finding.verdict is Verdict.NONE
     assert "Prometheus cannot be asked" in finding.detail
+
+
+@pytest.mark.parametrize("answer", [says("[]", 404), says(status=500), hangs_up, garbage])
+async def test_what_its_address_holds_that_others_should_not_read_is_not_shown(server, found, answer):
+    server.answers = [answer]
+    finding = await found(known=Server(server.url.replace("://", "://ann:hunter2@")), within=timedelta(seconds=1))
+    assert finding.verdict is Verdict.NONE
+    assert "hunter2" not in finding.detail
+    assert "query=" not in finding.detail
 
 
 async def test_its_certificate_has_to_be_vouched_for_by_whom_the_file_names(session, ready, tmp_path):
