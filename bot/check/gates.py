@@ -1,4 +1,4 @@
-"""Whether what an app's gates run and ask is there."""
+"""Whether what an app's gates run and ask, and what its guards ask, is there."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,24 +12,25 @@ from bot.clusters.api import Api
 from bot.clusters.errors import ClusterError, Forbidden, Missing
 from bot.clusters.jobs import KubeJobs
 from bot.gates.prometheus import Server
-from bot.release.app import K6, App, Gate, Http, Job, Mode, Prometheus
+from bot.release.app import K6, App, Gate, Guard, Http, Job, Mode, Prometheus
 
 
 async def gates(api: Api, app: App, active: str, preview: str, prometheus: Server | None) -> list[Finding]:
     """All side by side. `active` and `preview` are the names of the two Services; "" when they are not known."""
     jobs = KubeJobs({app.cluster: api})
-    asks = any(isinstance(gate.check, Prometheus) for gate in app.gates)
+    checks: tuple[Gate | Guard, ...] = (*app.gates, *app.guards)
+    asks = any(isinstance(each.check, Prometheus) for each in checks)
     now = await live(api, app, active) if asks else Live()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
 
-        async def one(gate: Gate) -> list[Finding]:
+        async def one(gate: Gate | Guard) -> list[Finding]:
             if isinstance(gate.check, Http):
-                return [await visit(session, app, gate, gate.check, preview)]
+                return [await visit(session, app, gate, gate.check, active if isinstance(gate, Guard) else preview)]
             if isinstance(gate.check, Prometheus):
                 return await query(session, prometheus, app, gate, gate.check, now) if prometheus else []
-            return await _run(jobs, app, gate)
+            return await _run(jobs, app, gate) if isinstance(gate, Gate) else []
 
-        found = await asyncio.gather(*map(one, app.gates))
+        found = await asyncio.gather(*map(one, checks))
     return [each for some in found for each in some]
 
 

@@ -1,4 +1,4 @@
-"""Whether Prometheus can be asked, and whether it understands what gates ask it."""
+"""Whether Prometheus can be asked, and whether it understands what gates and guards ask it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from bot.check.finding import UNREACHABLE, Finding, fail, ok, warn
-from bot.check.visits import is_only_inside
+from bot.check.visits import is_only_inside, is_only_shown, named
 from bot.clusters.api import POD, SERVICE, Api
 from bot.clusters.argo.reading import pod_hash
 from bot.clusters.cluster import LABEL
@@ -14,7 +14,7 @@ from bot.clusters.errors import ClusterError
 from bot.clusters.reading import HASH, is_over, labels, selector
 from bot.gates import prometheus as gate_of
 from bot.gates.prometheus import BadQueryError, NoDataError, NoValueError, Server, UnaskedError, ask, filled
-from bot.release.app import App, Gate, Mode, Prometheus
+from bot.release.app import App, Gate, Guard, Prometheus
 
 PART = "Prometheus"
 ALWAYS = "vector(1)"
@@ -24,12 +24,12 @@ NOBODY = "none"
 
 
 def uses(apps: Iterable[App]) -> bool:
-    """Whether any gate asks Prometheus."""
-    return bool(_gates(apps))
+    """Whether any gate or guard asks Prometheus."""
+    return bool(_asking(apps))
 
 
 async def server(known: Server, apps: Iterable[App]) -> list[Finding]:
-    told = fail if any(gate.mode is not Mode.WARN for gate in _gates(apps)) else warn
+    told = warn if all(map(is_only_shown, _asking(apps))) else fail
     async with aiohttp.ClientSession() as session:
         try:
             await ask(session, known, ALWAYS)
@@ -37,13 +37,19 @@ async def server(known: Server, apps: Iterable[App]) -> list[Finding]:
             if why.passing and is_only_inside(known.url):
                 sentence = f"{known.url} is an address inside a cluster, which cannot be reached from here."
                 return [ok(PART, "server", f"{sentence} A Greenlight that runs there can.")]
-            fix = UNREACHABLE if why.passing else "Put [prometheus] right; its gates come to no verdict until then."
+            fix = (
+                UNREACHABLE
+                if why.passing
+                else "Put [prometheus] right; its gates come to no verdict until then, and its guards guard nothing."
+            )
             return [told(PART, "server", f"{why}.", fix)]
     return [ok(PART, "server", f"{known.url} answers.")]
 
 
-def _gates(apps: Iterable[App]) -> list[Gate]:
-    return [gate for app in apps for gate in app.gates if isinstance(gate.check, Prometheus)]
+def _asking(apps: Iterable[App]) -> list[Gate | Guard]:
+    checks: list[Gate | Guard] = [each for app in apps for each in app.gates]
+    checks += [each for app in apps for each in app.guards]
+    return [each for each in checks if isinstance(each.check, Prometheus)]
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,10 @@ def _only(found: set[str]) -> str:
 
 
 async def query(
-    session: aiohttp.ClientSession, known: Server, app: App, gate: Gate, wanted: Prometheus, now: Live
+    session: aiohttp.ClientSession, known: Server, app: App, gate: Gate | Guard, wanted: Prometheus, now: Live
 ) -> list[Finding]:
     """Ask it once, about what is live. Nothing when Prometheus cannot be asked, which is told by itself."""
-    part, about = f"app {app.name}", f"gate {gate.name}"
+    part, about = f"app {app.name}", named(gate)
     asked = {gate_of.LABEL: now.label, gate_of.HASH: now.pod_hash}
     unknown = [name for name, value in asked.items() if name in wanted.query and not value]
     try:
@@ -88,8 +94,8 @@ async def query(
         why_none = f"what is live has no {' and no '.join(unknown)} to be asked about" if unknown else str(why)
         return [ok(part, about, f"is understood by Prometheus; about what is live: {why_none}.")]
     except BadQueryError as why:
-        told = warn if gate.mode is Mode.WARN else fail
-        fix = f"Put `query` of gate {gate.name} of [apps.{app.name}] right; try it on the page of Prometheus itself."
+        told = warn if is_only_shown(gate) else fail
+        fix = f"Put `query` of {named(gate)} of [apps.{app.name}] right; try it on the page of Prometheus itself."
         return [told(part, about, f"{why}.", fix)]
     except NoValueError as why:
         fix = "Let it give one number for each version: sum(…) makes one of several."

@@ -1,4 +1,4 @@
-"""Whether what gates of kind http ask for can be reached from here."""
+"""Whether what gates and guards of kind http ask for can be reached from here."""
 
 import os
 import ssl
@@ -7,7 +7,7 @@ import aiohttp
 from yarl import URL
 
 from bot.check.finding import Finding, ok, warn
-from bot.release.app import App, Gate, Http
+from bot.release.app import Action, App, Gate, Guard, Http, Mode
 
 WITHIN = 10.0
 
@@ -18,16 +18,27 @@ def is_only_inside(url: str) -> bool:
     return "KUBERNETES_SERVICE_HOST" not in os.environ and (host.endswith(".svc") or ".svc." in host)
 
 
-async def visit(session: aiohttp.ClientSession, app: App, gate: Gate, wanted: Http, preview: str) -> Finding:
-    """`preview` is the name of the Service, "" when it is not known. There are pods behind it only while a release is
-    under way: so whatever answers now is good enough.
+def named(check: Gate | Guard) -> str:
+    return f"{'guard' if isinstance(check, Guard) else 'gate'} {check.name}"
+
+
+def is_only_shown(check: Gate | Guard) -> bool:
+    """Whether nothing follows from what it comes to."""
+    return check.action is Action.WARN if isinstance(check, Guard) else check.mode is Mode.WARN
+
+
+async def visit(session: aiohttp.ClientSession, app: App, gate: Gate | Guard, wanted: Http, service: str) -> Finding:
+    """`service` is the name of the one that is asked, "" when it is not known. Behind a preview there are pods only
+    while a release is under way, so whatever answers a gate is good enough; what is live answers a guard as it wants.
     """
-    part, about, url = f"app {app.name}", f"gate {gate.name}", wanted.url
+    part, about, url = f"app {app.name}", named(gate), wanted.url
+    guards = isinstance(gate, Guard)
     if not url:
-        service = f"Service {preview}" if preview else "the preview Service"
+        service = f"Service {service}" if service else "the active Service" if guards else "the preview Service"
         sentence = f"asks {service} for {wanted.path} by its address inside the cluster, which is not tried from here."
         return ok(part, about, sentence)
     fix = "See whether it answers from where Greenlight runs: from here is not from there."
+    fix += " What a guard cannot reach is no good version to it." if guards else ""
     try:
         async with session.get(url, timeout=aiohttp.ClientTimeout(WITHIN), allow_redirects=False) as answer:
             status, target = answer.status, answer.headers.get("Location", "")
@@ -42,4 +53,7 @@ async def visit(session: aiohttp.ClientSession, app: App, gate: Gate, wanted: Ht
     if target and status != wanted.status:
         sentence = f"{url} answers {status} and sends elsewhere, which no gate follows."
         return warn(part, about, sentence, f"Name where it leads: {URL(url).join(URL(target))}")
-    return ok(part, about, f"{url} answers {status} now; {wanted.status} is wanted.")
+    sentence = f"{url} answers {status} now; {wanted.status} is wanted."
+    if guards and status != wanted.status:
+        return warn(part, about, sentence, "Put `expect` or the address right: so answers what is live and good.")
+    return ok(part, about, sentence)

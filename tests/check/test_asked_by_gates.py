@@ -71,9 +71,9 @@ def gated(team):
     """The team's file with one more gate, and where Prometheus is."""
     before = (team.folder / "greenlight.toml").read_text()
 
-    def write(gate, url="", more=""):
+    def write(gate, url="", more="", of="gates"):
         server = f'[prometheus]\nurl = "{url}"\n{more}' if url else ""
-        (team.folder / "greenlight.toml").write_text(f"{before}\n[[apps.mochi.gates]]\n{gate}\n{server}")
+        (team.folder / "greenlight.toml").write_text(f"{before}\n[[apps.mochi.{of}]]\n{gate}\n{server}")
 
     return write
 
@@ -88,7 +88,11 @@ def asks(url="", more=""):
 
 
 def told(found):
-    return {(each.part, each.about): each for each in found if each.about.startswith("gate") or each.part == SERVER[0]}
+    return {
+        (each.part, each.about): each
+        for each in found
+        if each.about.startswith(("gate", "guard")) or each.part == SERVER[0]
+    }
 
 
 def live_pods(team):
@@ -266,6 +270,59 @@ async def test_an_address_that_sends_elsewhere_is_told_with_where_it_leads(check
         assert wrong.fix == f"Name where it leads: {url}/sign-in"
         gated(asks(f"{url}/healthz", "expect = { status = 301 }"))
         assert (await checked()).wrong == []
+
+
+# Guards ---------------------------------------------------------------------------------------------------------------
+
+PUBLIC = ("app mochi", "guard smoke")
+
+
+async def test_a_guards_query_is_asked_about_what_is_live(checked, gated, prometheus):
+    gated(errors("up{hash='{hash}'}"), prometheus.url, of="guards")
+    found = await checked()
+    assert found.wrong == []
+    assert told(found)[("app mochi", "guard errors")].sentence == "is 0.004 for what is live; < 0.01 is wanted."
+
+
+@pytest.mark.parametrize(("action", "state"), [("ask", State.FAIL), ("warn", State.WARN)])
+async def test_a_guards_query_that_can_never_give_a_number_is_told_as_loudly_as_what_follows(
+    checked, gated, prometheus, action, state
+):
+    prometheus.answer = REFUSED
+    gated(errors(more=f"action = '{action}'"), prometheus.url, of="guards")
+    [wrong] = (await checked()).wrong
+    assert (wrong.about, wrong.state) == ("guard errors", state)
+    assert wrong.fix.startswith("Put `query` of guard errors of [apps.mochi] right;")
+
+
+async def test_a_prometheus_that_only_guards_ask_is_asked_for(checked, gated, prometheus):
+    prometheus.there = says("no", 401)
+    gated(errors(), prometheus.url, of="guards")
+    [wrong] = (await checked()).wrong
+    assert ((wrong.part, wrong.about), wrong.state) == (SERVER, State.FAIL)
+
+
+async def test_what_is_live_has_to_answer_a_guard_as_it_wants_now(checked, gated):
+    """A version as good as that one would be taken back."""
+    async with listening(says("nobody", 503)) as url:
+        gated(asks(f"{url}/healthz"), of="guards")
+        [wrong] = (await checked()).wrong
+        assert ((wrong.part, wrong.about), wrong.state) == (PUBLIC, State.WARN)
+        assert wrong.sentence == f"{url}/healthz answers 503 now; 200 is wanted."
+        gated(asks(f"{url}/healthz", "expect = { status = 503 }"), of="guards")
+        assert (await checked()).wrong == []
+
+
+async def test_an_address_of_a_guard_that_does_not_answer_is_told_with_what_follows(checked, gated):
+    gated(asks("http://127.0.0.1:1/healthz"), of="guards")
+    [wrong] = (await checked()).wrong
+    assert wrong.about == "guard smoke"
+    assert wrong.fix.endswith("What a guard cannot reach is no good version to it.")
+
+
+async def test_a_path_of_a_guard_is_one_of_the_active_service(checked, gated):
+    gated(asks(), of="guards")
+    assert "asks Service mochiapp for /healthz by its address" in told(await checked())[PUBLIC].sentence
 
 
 class TestOnARollout:
