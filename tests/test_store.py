@@ -330,6 +330,10 @@ async def test_a_store_that_is_closed_finishes_what_was_begun(url):
     await again.close()
 
 
+def workers_since(before):
+    return [each for each in set(threading.enumerate()) - before if "connection_worker" in each.name]
+
+
 LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT count(*) FROM n"
 
 
@@ -350,14 +354,14 @@ async def test_of_a_store_that_is_closed_no_thread_is_left_even_if_a_query_was_c
         asking.cancel()
         await asyncio.sleep(0)
     await Store(engine, lambda: NOW).close()
-    assert not [each for each in set(threading.enumerate()) - before if "connection_worker" in each.name]
+    assert not workers_since(before)
 
 
 @pytest.mark.parametrize("turns", range(8))
 async def test_a_connection_whose_opening_was_cancelled_is_closed(url, turns, recwarn):
     """Whenever that was."""
     await migrate(url)
-    engine = connect(url)
+    before, engine = set(threading.enumerate()), connect(url)
 
     async def asked():
         async with engine.connect() as connection:
@@ -369,6 +373,7 @@ async def test_a_connection_whose_opening_was_cancelled_is_closed(url, turns, re
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     await Store(engine, lambda: NOW).close()
+    assert not workers_since(before)
     gc.collect()
     assert [str(each.message) for each in recwarn] == []
 

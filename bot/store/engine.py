@@ -117,10 +117,12 @@ async def _open(address: str, workers: set[threading.Thread]) -> aiosqlite.Conne
     # As SQLAlchemy does: one that leaks must not keep the process. Before 0.22 the connection was the thread.
     thread: Any = getattr(connection, "_thread", connection)
     thread.daemon = True
-    opened = await connection
     workers.difference_update([each for each in workers if not each.is_alive()])
-    workers.add(thread)
-    return opened
+    try:
+        return await connection
+    finally:  # one that nobody waits for any more ends by itself, too
+        if thread.is_alive():
+            workers.add(thread)
 
 
 def _prepare(connection: Any, record: Any) -> None:
