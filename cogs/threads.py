@@ -8,7 +8,7 @@ from io import BytesIO
 import discord
 import structlog
 
-from bot.release.app import Notify
+from bot.release.app import Mode, Notify
 from bot.release.record import Release
 from bot.store import Card, Event, Store
 from bot.view import View
@@ -16,7 +16,7 @@ from cogs import words
 from cogs.card import Around, state, version
 from cogs.limits import CONTENT, THREAD_NAME
 from cogs.posting import nonce
-from cogs.text import clip, line
+from cogs.text import clip, line, listed
 from cogs.thread import Telling, tellings
 
 log = structlog.get_logger()
@@ -72,8 +72,9 @@ class Threads:
         """
         text, mentioned = telling.text, _NOT_MENTIONED
         author = view.release.author
-        if telling.ends and view.app.notify is not Notify.OFF and author.is_known:
-            text = f"{text}\n{words.over(f'<@{author.id}>', state(view, around).first)}".strip()
+        concerns = _concerns(telling, view, around)
+        if concerns and view.app.notify is not Notify.OFF and author.is_known:
+            text = f"{text}\n{concerns}".strip()
             mentioned = discord.AllowedMentions(
                 everyone=False, roles=False, replied_user=False, users=[discord.Object(author.id)]
             )
@@ -119,3 +120,19 @@ class Threads:
 
     def _place(self, channel: int) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(channel, guild_id=self._guild)
+
+
+def _concerns(telling: Telling, view: View, around: Around) -> str:
+    """What the author is called for: the end, or a gate that keeps the release back until somebody does something."""
+    author = f"<@{view.release.author.id}>"
+    if telling.ends:
+        return words.over(author, state(view, around).first)
+    names = [gate for gate in telling.stuck if gate in view.repeatable and gate not in _only_shown(view)]
+    if not names:
+        return ""
+    acceptable = all(gate in view.acceptable for gate in names)
+    return words.did_not_pass(author, view.release.title, listed(names, "and"), acceptable=acceptable)
+
+
+def _only_shown(view: View) -> set[str]:
+    return {gate.name for gate in view.app.gates if gate.mode is Mode.WARN}

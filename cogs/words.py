@@ -334,6 +334,12 @@ def over(mention: str, text: str) -> str:
     return f"{mention} {text}"
 
 
+def did_not_pass(mention: str, title: str, gates: str, *, acceptable: bool) -> str:
+    accepted = ", have it accepted" if acceptable else ""
+    fix = f"repeat it on the card{accepted}, or take the release back"
+    return f"{mention} {title} waits for gate {gates}, which did not pass: {fix}."
+
+
 def thread_name(title: str, version: str) -> str:
     return f"{title} {version}"
 

@@ -8,7 +8,7 @@ import pytest
 from bot.gates import runner
 from bot.gates.finding import Finding, Report
 from bot.release import gates
-from bot.release.app import Gate, Http, Mode
+from bot.release.app import Gate, Http, Mode, Notify
 from bot.release.record import Phase
 from bot.release.snapshot import Verdict
 
@@ -92,6 +92,53 @@ async def test_a_result_that_came_while_discord_was_away_is_told_after_the_resta
     await gated.restart(meanwhile=meanwhile)
     assert (await gated.thread()).count(TABLE) == 1
     assert await files(gated) == {"load.json": '{"label": "mochi-1"}'}
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.NONE])
+async def test_who_asked_is_called_once_when_a_gate_did_not_pass(gated, verdict):
+    """Else the release waits for somebody who looks at the card by chance, until it expires."""
+    await ends(gated, SMOKE, verdict, "answered 500")
+    fix = "repeat it on the card, or take the release back."
+    call = f"<@{gated.ann.id}> mochi #1 waits for gate smoke, which did not pass: {fix}"
+    assert (await gated.thread()).count(call) == 1
+    await gated.restart()
+    assert (await gated.thread()).count(call) == 1
+
+
+async def test_who_asked_is_called_below_a_whole_result_and_told_that_it_may_be_accepted(gated):
+    await ends(gated, LOAD, Verdict.FAILED, "p(95) 412 ms", REPORT)
+    thread = await gated.thread()
+    assert f"<@{gated.ann.id}> mochi #1 waits for gate load" in thread.partition(TABLE)[2]
+    assert "repeat it on the card, have it accepted, or take" in thread
+
+
+async def test_nobody_is_called_for_a_gate_that_passed_or_that_only_warns(gated):
+    await ends(gated, SMOKE, Verdict.PASSED, "5 answers")
+    gated.world.app = replace(gated.world.app, gates=(SMOKE, replace(LOAD, mode=Mode.WARN)))
+    await gated.restart()
+    await ends(gated, LOAD, Verdict.FAILED, "p(95) 412 ms")
+    assert "did not pass" not in await gated.thread()
+
+
+async def test_nobody_is_called_for_a_gate_that_runs_again_by_then(gated):
+    async def meanwhile():
+        release, now = await gated.world.newest(), gated.world.clock.now()
+        run = gates.result_of(SMOKE, release)
+        told = runner._told(run, Finding(Verdict.FAILED, "answered 500"))
+        ended = await gated.world.store.update(gates.end(release, run, Verdict.FAILED, "answered 500", now), told)
+        await gated.world.store.update(gates.begin(ended, [SMOKE], now))
+
+    await gated.restart(meanwhile=meanwhile)
+    thread = await gated.thread()
+    assert "gate smoke failed: answered 500" in thread
+    assert "did not pass" not in thread
+
+
+async def test_with_notify_off_nobody_is_called_for_a_gate(gated):
+    gated.world.app = replace(gated.world.app, notify=Notify.OFF)
+    await gated.restart()
+    await ends(gated, SMOKE, Verdict.FAILED, "answered 500")
+    assert "did not pass" not in await gated.thread()
 
 
 async def test_where_no_file_may_be_attached_the_table_is_told_without(gated):
