@@ -38,7 +38,8 @@ WORLD = World(
 TRY = (
     f"Type /deploy image:{MOCHI.next} in #{MOCHI.name} as ann (developer). "
     "Then react ✅ as kim (QC) and as leo (Lead). Press Roll back.\n"
-    f"The same on {DANGO.runs_on}: /deploy image:{DANGO.next} in #{DANGO.name}."
+    f"The same on {DANGO.runs_on}: /deploy image:{DANGO.next} in #{DANGO.name}.\n"
+    f"In #{MOCHI.name} image:slow does not pass its gate, and image:flaky is taken back by its guard."
 )
 USUAL_PORT = 8090
 READY_WITHIN = 45.0
@@ -221,6 +222,7 @@ class Demo:
             "name": app.name,
             "runs_on": app.runs_on,
             "next": app.next,
+            "also": "image:slow, image:flaky" if app.gates else "image:crash, /status",
             "channel": str(self.discord.channel_id(app.name)),
             "production": production,
             "preview": preview,

@@ -114,6 +114,8 @@ async def test_the_story_of_the_demo_from_what_is_live_to_what_is_next_and_back(
     await shows("🟠", "rolled back")
     assert await demo.live(app) == app.live
     assert (await shown(demo, app.name))["step"] == "done"
+    also = (await shown(demo, app.name))["also"]
+    assert also == ("image:slow, image:flaky" if app is MOCHI else "image:crash, /status")
     for other in set(APPS) - {app}:
         assert (await demo.live(other), (await shown(demo, other.name))["step"]) == (other.live, "deploy")
         assert demo.cards(other) == []
