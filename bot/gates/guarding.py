@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -130,9 +131,9 @@ class GuardRunner:
             if news:
                 self._redraw(release)
             if reading.failures >= guard.failures:
-                await self._stored(self._alarm, app, release, guard, str(reading))
+                await self._stored(release, guard, partial(self._alarm, app, release, guard, str(reading)))
             elif reading.unclear == guard.failures:
-                await self._stored(self._blind, release, guard, str(reading))
+                await self._stored(release, guard, partial(self._blind, release, guard, str(reading)))
             await self._pause(guard.every.total_seconds())
 
     async def _found(self, app: App, release: Release, guard: Guard) -> Finding:
@@ -150,11 +151,19 @@ class GuardRunner:
         has_to_answer = isinstance(guard.check, Http) and found.asked
         return failed(found.detail) if has_to_answer and found.verdict is Verdict.NONE else found
 
-    async def _stored(self, write: Callable[..., Awaitable[None]], *about: Any) -> None:
+    async def _stored(self, release: Release, guard: Guard, write: Callable[[], Awaitable[None]]) -> None:
+        def say_once(tried: tenacity.RetryCallState) -> None:
+            error = tried.outcome and tried.outcome.exception()
+            if tried.attempt_number == 1 and isinstance(error, StoreError):
+                why = str(error)
+                log.warning("what a guard found cannot be stored", release=release, guard=guard.name, reason=why)
+
         again = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type((Outdated, StoreError)), wait=tenacity.wait_fixed(AGAIN_AFTER)
+            retry=tenacity.retry_if_exception_type((Outdated, StoreError)),
+            wait=tenacity.wait_fixed(AGAIN_AFTER),
+            before_sleep=say_once,
         )
-        await again(write, *about)
+        await again(write)
 
     async def _alarm(self, app: App, release: Release, guard: Guard, detail: str) -> None:
         known = await self._store.labelled(release.label)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.clusters.errors import Away
 from bot.controller import Controller
@@ -18,7 +19,7 @@ from bot.release.guards import RESTARTS
 from bot.release.record import Cause, Phase
 from bot.release.snapshot import Verdict
 from bot.release.verbs import Verb
-from bot.store import Outdated
+from bot.store import Outdated, StoreError
 from world import KIM, SAM, World, example
 
 ERRORS = Guard("errors", Http(), failures=2)
@@ -263,6 +264,23 @@ async def test_an_alarm_survives_a_store_that_had_something_else_to_write(live, 
     live.world.store.update = late
     assert (await live.measures(BAD, BAD)).cause is Cause.GUARD
     assert len(tries) == 2
+
+
+async def test_that_an_alarm_cannot_be_stored_is_said_once(live, monkeypatch):
+    """Nothing follows from it until it can be, and nobody else tries to."""
+    update, tries = live.world.store.update, iter([True] * 3)
+
+    async def locked(release, *events):
+        if any(event.kind == "guard:alarm" for event in events) and next(tries, False):
+            raise StoreError("the database is locked")
+        return await update(release, *events)
+
+    monkeypatch.setattr("bot.gates.guarding.AGAIN_AFTER", timedelta())
+    monkeypatch.setattr(live.world.store, "update", locked)
+    with capture_logs() as logged:
+        assert (await live.measures(BAD, BAD)).cause is Cause.GUARD
+    [said] = [each for each in logged if each["event"] == "what a guard found cannot be stored"]
+    assert (said["guard"], said["reason"]) == ("errors", "the database is locked")
 
 
 async def test_a_guard_that_broke_off_is_begun_anew(live, monkeypatch):
