@@ -394,6 +394,22 @@ def test_all_that_can_be_said_of_gates_is_understood(policy, tmp_path):
         ),
         (
             'kind = "http"',
+            'kind = "http"\nexpect = { json = { since = 2026-01-01 } }',
+            (
+                "18: [apps.mochi.gates] [0].expect.json: holds what JSON cannot: it has text, numbers, true, false, "
+                "lists, tables."
+            ),
+        ),
+        (
+            'kind = "http"',
+            'kind = "http"\nexpect = { json = { since = nan } }',
+            (
+                "18: [apps.mochi.gates] [0].expect.json: holds what JSON cannot: it has text, numbers, true, false, "
+                "lists, tables."
+            ),
+        ),
+        (
+            'kind = "http"',
             'kind = "http"\nexpct = {}',
             "18: [apps.mochi.gates] [0].expct: is not known; did you mean `expect`?",
         ),

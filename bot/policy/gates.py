@@ -1,5 +1,6 @@
 """The tables `[[apps.<name>.gates]]`, `[[apps.<name>.guards]]` and `[prometheus]`."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -42,11 +43,20 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _of_json(value: dict[str, Any]) -> dict[str, Any]:
+    """TOML has dates and NaN as well, which no answer ever is."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        refuse("holds what JSON cannot: it has text, numbers, true, false, lists, tables.")
+    return value
+
+
 class ExpectTable(Table):
     status: Annotated[int, Field(ge=100, le=599)] = Http.status
     headers: dict[str, str] = {}
     body: str = ""
-    json_: Annotated[dict[str, Any], Field(alias="json")] = {}
+    json_: Annotated[dict[str, Any], Field(alias="json"), AfterValidator(_of_json)] = {}
 
 
 class GateTable(Table):
