@@ -281,8 +281,8 @@ class Desk:
             moved_by = seen.changed_by
         elif newest is not None and not current and label_of(newest.previous) != release.label:
             moved_by = "somebody"
-        # What was decided before an alarm, or before somebody kept it, is not why it waits now.
-        decided = moment if moment is not None and moment.release.alarms == release.alarms else None
+        # What was decided in another phase, or before an alarm or its answer, is not why it waits now.
+        decided = moment if moment is not None and _waits_alike(moment.release, release) else None
         return view(
             release,
             app,
@@ -495,3 +495,7 @@ def _left_by(replaced: Release) -> tuple[str, ...]:
 
 def _is_live(release: Release) -> bool:
     return release.phase in {Phase.BAKING, Phase.DONE}
+
+
+def _waits_alike(one: Release, other: Release) -> bool:
+    return (one.phase, one.alarms) == (other.phase, other.alarms)

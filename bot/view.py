@@ -76,6 +76,8 @@ class View:
     moved_by: str = ""
     """Who took the traffic away from a release that was done, unless a newer release did."""
     checks: tuple[Check, ...] = ()
+    held_by: str = ""
+    """The gate that nobody's approval helps over, and what it says, as a sentence."""
     stoppable: tuple[str, ...] = ()
     """The gates that run, by name."""
     repeatable: tuple[str, ...] = ()
@@ -138,6 +140,7 @@ def view(
         progress=(seen.candidate.ready, seen.candidate.wanted) if seen and release.staged else None,
         moved_by=moved_by,
         checks=(*(() if watched else gates.checks(app, release)), *(seen.checks if seen else ())) if current else (),
+        held_by=gates.failed(app, release),
         stoppable=gates.stoppable(app, release) if current else (),
         repeatable=gates.repeatable(app, release) if current else (),
         acceptable=gates.acceptable(app, release) if current else (),

@@ -184,6 +184,8 @@ def waited_for(view: View, roles: Mapping[int, str]) -> list[str]:
 
 
 def _ready(view: View, name: str, reason: str, roles: Mapping[int, str]) -> State:
+    if view.held_by:
+        return State(words.blocked(name, sentence(view.held_by, _REASON)), words.WAITING_FOR_CHECKS, YELLOW)
     if not view.tally.reached or view.tally.vetoes:
         return State(words.waiting(name, listed(waited_for(view, roles))), words.WAITING, YELLOW)
     if Verb.PROMOTE in view.buttons:

@@ -41,6 +41,11 @@ def obstacle(app: App, release: Release) -> str:
     return next((_why(gate, release) for gate in app.gates if not holds(gate, release)), "")
 
 
+def failed(app: App, release: Release) -> str:
+    """Why it is not promoted, whoever approves it, unless something is done about a gate; "" when nothing has to be."""
+    return next((_why(gate, release) for gate in app.gates if _is_open(gate, release) and not holds(gate, release)), "")
+
+
 def _why(gate: Gate, release: Release) -> str:
     result = result_of(gate, release)
     if result is None or result.verdict is Verdict.RUNNING:

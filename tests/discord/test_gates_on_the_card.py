@@ -62,6 +62,12 @@ async def test_each_gate_has_a_row_with_what_it_measured(gated):
     ]
 
 
+async def test_a_gate_that_failed_is_the_first_thing_to_read_also_while_votes_are_missing(gated):
+    await ends(gated, SMOKE, Verdict.FAILED, "3 of 5 answers were 500")
+    said = "🟡 mochi #1 (green) cannot be promoted yet: gate smoke failed: 3 of 5 answers were 500"
+    assert (await gated.card()).content.startswith(said)
+
+
 REPORT = Report('{"label": "mochi-1"}', (("✗", "http_req_duration p(95)", "412 ms ≥ 300 ms"), ("checks",)))
 TABLE = "gate load failed: p(95) 412 ms\n```\n✗ http_req_duration p(95) 412 ms ≥ 300 ms\nchecks\n```"
 

@@ -62,6 +62,16 @@ def test_a_pass_of_something_else_is_none(other):
     assert not decided(ready(other), gate()).acts
 
 
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.NONE])
+def test_what_no_approval_helps_over_is_told_before_anybody_approves(verdict):
+    over = ready(result(verdict))
+    assert gates.failed(app(gates=[gate()]), over) == gates.obstacle(app(gates=[gate()]), over)
+    assert gates.failed(app(gates=[gate(Mode.WARN)]), over) == ""
+    accepted = gates.accept(over, app(gates=[gate(Mode.ASK)]), "smoke", KIM, "known")
+    assert gates.failed(app(gates=[gate(Mode.ASK)]), accepted) == ""
+    assert gates.failed(app(gates=[gate()]), ready(result(Verdict.RUNNING))) == ""
+
+
 def test_every_gate_has_to_let_it_through():
     passed = result()
     both = gate(), gate(name="load")
