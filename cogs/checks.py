@@ -8,7 +8,7 @@ from bot.release.snapshot import Check, Verdict
 from bot.view import View, Watched
 from cogs import words
 from cogs.limits import length
-from cogs.text import clip, person_name, plain
+from cogs.text import clip, person_name, plain, span, stamp
 
 _ROWS = 10
 _LENGTH = 1000
@@ -35,7 +35,18 @@ def _goes_well(row: Check | Watched) -> bool:
 
 
 def _check(check: Check, most: int) -> str:
-    return words.check_line(check.verdict, plain(check.name, 60), plain(check.kind, 20), plain(check.detail, most))
+    said = plain(check.name, 60), plain(check.kind, 20), plain(check.detail, most)
+    return words.check_line(check.verdict, *said, **_how_long(check))
+
+
+def _how_long(check: Check) -> Mapping[str, str]:
+    """Since when it has been running, or how long it took, where that is anything."""
+    if check.began_at is None:
+        return {}
+    if check.ended_at is None:
+        return {"begun": stamp(check.began_at)}
+    seconds = (check.ended_at - check.began_at).total_seconds()
+    return {"lasted": span(seconds)} if seconds >= 1 else {}
 
 
 def _gate(check: Check, most: int, thread: int | None) -> str:

@@ -226,14 +226,15 @@ NO_WAY_BACK = "nothing to go back to"
 TAKE_BACK = "`/rollback` takes it back."
 
 
-def check_line(verdict: Verdict, name: str, kind: str, detail: str) -> str:
+def check_line(verdict: Verdict, name: str, kind: str, detail: str, *, begun: str = "", lasted: str = "") -> str:
     sign, said = {
         Verdict.RUNNING: ("⏳", "is running"),
         Verdict.PASSED: ("✅", "passed"),
         Verdict.FAILED: ("❌", "failed"),
         Verdict.NONE: ("❔", "has no verdict"),
     }[verdict]
-    return f"{sign} {name} ({kind}) {said}" + (f": {detail}" if detail else "")
+    how_long = f", begun {begun}" if begun else f" after {lasted}" if lasted else ""
+    return f"{sign} {name} ({kind}) {said}{how_long}" + (f": {detail}" if detail else "")
 
 
 ALARMS = {

@@ -180,9 +180,10 @@ def _check(gate: Gate, result: GateResult | None, *, waiting: bool) -> Check:
     if result is None:
         return Check(gate.name, gate.kind, Verdict.RUNNING)
     if result.verdict is Verdict.RUNNING:
-        cut_off = Check(gate.name, gate.kind, Verdict.NONE, "cut off: it was not waited for")
-        return Check(gate.name, gate.kind, Verdict.RUNNING) if waiting else cut_off
+        running = Check(gate.name, gate.kind, Verdict.RUNNING, began_at=result.began_at)
+        return running if waiting else Check(gate.name, gate.kind, Verdict.NONE, "cut off: it was not waited for")
     detail = result.detail
     if result.accepted_by is not None:
         detail = f"{detail}; accepted by {result.accepted_by.name}: {result.accepted_why}"
-    return Check(gate.name, gate.kind, result.verdict, detail, told=True)
+    lasted = {"began_at": result.began_at, "ended_at": result.ended_at}
+    return Check(gate.name, gate.kind, result.verdict, detail, told=True, **lasted)

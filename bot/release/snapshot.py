@@ -40,6 +40,9 @@ class Check:
     """What was measured and what was wanted, where it did not pass."""
     told: bool = False
     """It is over, and all that came of it is in the release's thread."""
+    began_at: datetime | None = None
+    """This and the next where that is known."""
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True)

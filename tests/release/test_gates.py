@@ -92,7 +92,14 @@ def test_a_gate_that_asks_is_let_through_by_whoever_accepts_it(verdict):
     accepted = gates.accept(failed, app(gates=(asking,)), "smoke", KIM, "known, see MO-12")
     assert decided(accepted, asking).phase is Phase.PROMOTING
     assert gates.checks(app(gates=(asking,)), accepted) == (
-        Check("smoke", "http", verdict, "3 of 5 answers were 500; accepted by kim: known, see MO-12", told=True),
+        Check(
+            "smoke",
+            "http",
+            verdict,
+            "3 of 5 answers were 500; accepted by kim: known, see MO-12",
+            told=True,
+            began_at=ENDED,
+        ),
     )
 
 
@@ -265,11 +272,13 @@ def test_the_card_shows_the_gates_from_the_moment_on_at_which_approval_is_asked_
     assert gates.checks(policy, release(Phase.STAGING)) == ()
     shown = gates.checks(policy, ready(result()))
     assert shown == (
-        Check("smoke", "http", Verdict.PASSED, "3 of 5 answers were 500", told=True),
+        Check("smoke", "http", Verdict.PASSED, "3 of 5 answers were 500", told=True, began_at=ENDED),
         Check("load", "http", Verdict.RUNNING),
     )
     [running] = gates.checks(app(gates=(gate(),)), ready(result(Verdict.RUNNING)))
-    assert not running.told
+    assert (running.told, running.began_at, running.ended_at) == (False, ENDED, None)
+    [over] = gates.checks(app(gates=(gate(),)), ready(result(ended_at=NOW)))
+    assert (over.began_at, over.ended_at) == (ENDED, NOW)
 
 
 @pytest.mark.parametrize("phase", [each for each in Phase if each not in {Phase.STAGING, Phase.READY}])
