@@ -22,10 +22,10 @@ from bot.in_service import InService
 from bot.opening import Opening, random_token, short
 from bot.ports import Clock, Images, Watch
 from bot.registry import ImageNotFound, RegistryError, Resolved
+from bot.release import guards
 from bot.release.app import App, Argo
 from bot.release.approvals import holds, tally
 from bot.release.errors import Refused
-from bot.release.guards import why_back
 from bot.release.image import Image, parse, resolve_text
 from bot.release.machine import DRAIN
 from bot.release.record import Person, Phase, Release, Version
@@ -145,8 +145,11 @@ class Desk:
             raise Refused(f"{app.name} is not deployed from here: {start.put_back}")
         await self._check_new(app, asked, start, replace=replace)
         now = self._clock.now()
-        if newest and newest.phase is Phase.BAKING and (why := why_back(app, newest, now=now)):
+        if newest and newest.phase is Phase.BAKING and (why := guards.why_back(app, newest, now=now)):
             raise Refused(f"{newest.title} is about to go back: {why}. Try again when it has.")
+        if newest and (unanswered := guards.asked(app, newest)):
+            why = guards.told(unanswered[0][0])
+            raise Refused(f"{newest.title} waits for an answer: {why}. First keep it, or roll it back.")
         ended = ask(newest, app, Verb.REPLACE, author, now) if newest and newest.phase.open else None
         opened = Release(
             app=app.name,

@@ -1,6 +1,6 @@
 """What keeps pods from becoming ready, as a sentence: shown within seconds, not at a deadline. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bot.clusters.api import Json
 from bot.clusters.reading import name
@@ -23,10 +23,11 @@ def trouble(deployment: Json, pods: Iterable[Json]) -> tuple[str | None, bool]:
     return worst if worst[0] else _of_deployment(deployment)
 
 
-def restarts(pods: Iterable[Json]) -> int:
-    """How often their containers were started again, all together; what only prepares a pod is not counted."""
-    states = (status for pod in pods for status in (pod.get("status") or {}).get("containerStatuses") or [])
-    return sum(status.get("restartCount") or 0 for status in states)
+def restarts(pods: Iterable[Json]) -> Mapping[str, int]:
+    """How often each container was started again, where it was; what only prepares a pod is not counted."""
+    known = ((pod, status) for pod in pods for status in (pod.get("status") or {}).get("containerStatuses") or [])
+    counts = {f"{name(pod)}/{status.get('name')}": status.get("restartCount") or 0 for pod, status in known}
+    return {container: count for container, count in counts.items() if count}
 
 
 def image_doubt(pods: Iterable[Json], called: str, digests: frozenset[str], asked: str, *, certain: bool) -> str | None:

@@ -4,9 +4,10 @@ Pure. Whoever runs them counts how often one failed in a row, and puts on record
 here ever stands in the way of a rollback that a person asks for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from bot.release.app import Action, App, Guard
 from bot.release.approvals import may_approve
@@ -15,8 +16,8 @@ from bot.release.record import Alarm, Person, Phase, Release
 from bot.release.verbs import STATE, only
 
 RESTARTS = 3
-"""So often the containers of what is live may not start again while it is watched: that is a crash loop, or about to
-be one (Kubernetes starts a container anew after 0, 10, 20, 40 ... s)."""
+"""So often a container of what is live may not start again while it is watched: that is a crash loop, or about to be
+one (Kubernetes starts a container anew after 0, 10, 20, 40 ... s). All of a node's may do so once, when it does."""
 
 
 def action(guard: Guard, release: Release) -> Action:
@@ -66,16 +67,17 @@ def asked(app: App, release: Release) -> tuple[tuple[Alarm, datetime], ...]:
     return tuple(sorted(found, key=lambda each: each[1]))
 
 
-def why_back(app: App, release: Release, restarts: int = 0, *, now: datetime) -> str:
+def why_back(app: App, release: Release, restarts: Mapping[str, int] = MappingProxyType({}), *, now: datetime) -> str:
     """Why what is live has to go back now, as a sentence; "" when nothing says so. `restarts`: as far as is known."""
     for _, alarm in _open(app, release, Action.ROLL_BACK):
         return told(alarm)
     for alarm, until in asked(app, release):
         if now >= until:
             return f"{told(alarm)}; nobody kept it in time"
-    again = restarts - release.restarts_before
-    if again >= RESTARTS and release.restores is None:
-        return f"its containers have crashed and started again {again} times since the switch"
+    for container, count in restarts.items():
+        again = count - release.restarts_before.get(container, 0)
+        if again >= RESTARTS and release.restores is None:
+            return f"container {container} has crashed and started again {again} times since the switch"
     return ""
 
 

@@ -142,13 +142,10 @@ def observe(release: Release, seen: Snapshot, now: datetime) -> Release:
     """
     if seen.traffic is not Traffic.CANDIDATE or release.phase not in {Phase.PROMOTING, Phase.BAKING, Phase.REVERTING}:
         return release if release.empty_since is None else replace(release, empty_since=None)
-    live_at, restarts = release.live_at or now, seen.candidate.restarts
-    if release.was_live:  # fewer: some of its pods are gone, and what they counted with them
-        restarts = min(release.restarts_before, restarts)
+    if release.live_at is None:
+        release = replace(release, live_at=now, restarts_before=seen.candidate.restarts)
     empty_since = None if seen.candidate.ready else release.empty_since or now
-    if (live_at, empty_since, restarts) == (release.live_at, release.empty_since, release.restarts_before):
-        return release
-    return replace(release, live_at=live_at, empty_since=empty_since, restarts_before=restarts)
+    return release if empty_since == release.empty_since else replace(release, empty_since=empty_since)
 
 
 def advance(release: Release, decision: Decision, now: datetime) -> Release:

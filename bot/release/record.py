@@ -176,8 +176,8 @@ class Release:
     gates: tuple[GateResult, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     """Of its guards, at most one of each."""
-    restarts_before: int = 0
-    """How often its containers had started again when it was first seen with the traffic."""
+    restarts_before: Mapping[str, int] = field(default_factory=dict)
+    """How often each container had started again when it was first seen with the traffic."""
 
     @property
     def title(self) -> str:

@@ -1,6 +1,7 @@
 """What the cluster shows of a release at one moment, the same for every backend."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -64,8 +65,8 @@ class Side:
     """The trouble will not go away by waiting."""
     template: str = ""
     """Fingerprint of its pod template."""
-    restarts: int = 0
-    """How often the containers of its pods were started again, all together."""
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    """How often each container was started again, by pod and name, where it was."""
     pod_hash: str = ""
     """By which Kubernetes or Argo Rollouts labels its pods; "" while they have none, or several."""
 

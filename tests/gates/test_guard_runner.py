@@ -313,7 +313,19 @@ async def test_an_alarm_is_not_lost_to_whoever_puts_another_release_in_its_place
     assert (await live.world.run()).cause is Cause.GUARD
 
 
-async def test_containers_that_start_again_and_again_take_it_back(live):
+async def test_an_open_question_is_answered_before_another_release_takes_its_place(live):
+    await live.world.advance(minutes=1)
+    raised = guards.raise_alarm(await live.world.newest(), LATENCY, "0.52, wanted < 0.3", live.world.clock.now())
+    stored = await live.world.store.update(raised)
+    with pytest.raises(Refused) as refused:
+        await live.world.deploy("purple", replace=True)
+    said = "mochi #1 waits for an answer: guard latency failed: 0.52, wanted < 0.3. First keep it, or roll it back."
+    assert str(refused.value) == said
+    await live.world.store.update(guards.keep(stored, live.world.app, "latency", KIM))
+    assert (await live.world.deploy("purple", replace=True)).number == 2
+
+
+async def test_a_container_that_starts_again_and_again_takes_it_back(live):
     """Built in: no table of the file asks for it."""
     objects, release = live.world.cluster.objects, await live.world.newest()
     pod = next(pod for pod in objects.items("pods", "mochi", labels=f"greenlight.dev/release={release.label}"))
@@ -323,5 +335,6 @@ async def test_containers_that_start_again_and_again_take_it_back(live):
     await live.world.controller.attempt(live.world.app)  # before the sandbox's kubelet knows better
     release = await live.world.run()
     assert release.cause is Cause.GUARD
-    assert release.reason == "its containers have crashed and started again 3 times since the switch"
+    said = f"container {pod['metadata']['name']}/{ran['name']} has crashed and started again 3 times since the switch"
+    assert release.reason == said
     assert live.world.serving() == {"blue"}

@@ -50,7 +50,7 @@ NEW_SIDE = (
     side(0, failed=True, trouble="its pods crash"),
     side(1, failed=True, trouble="one of its pods crashes"),
     side(3, complete=False),
-    side(3, restarts=RESTARTS),
+    side(3, restarts={"mochi-1/app": RESTARTS}),
 )
 LOOKS = tuple(snapshot(*shape) for shape in product(Traffic, NEW_SIDE, ANY_SIDE))
 

@@ -15,6 +15,7 @@ from bot.release.record import Alarm, Cause, Phase
 from bot.release.snapshot import Traffic
 from bot.release.verbs import Verb, ask
 
+APP = "mochi-x2k/app"
 SAID = "3 of 5 answers were 500"
 
 
@@ -133,7 +134,7 @@ def test_an_alarm_is_raised_once():
 @pytest.mark.parametrize("action", Action)
 def test_what_takes_a_release_back_has_nothing_better_to_go_back_to(action):
     back = baking(alarm(), restores=6)
-    assert not decided(back, guard(action), candidate=side(restarts=RESTARTS)).acts
+    assert not decided(back, guard(action), candidate=side(restarts={APP: RESTARTS})).acts
     assert guards.asked(app(guards=(guard(action),)), back) == ()
 
 
@@ -143,24 +144,26 @@ def test_a_person_who_rolls_back_needs_no_guard(person):
     assert ask(baking(alarm(kept_by=KIM)), ours, Verb.ROLL_BACK, person, NOW).phase is Phase.REVERTING
 
 
-def test_containers_that_crash_again_and_again_take_it_back():
-    """Always on. As often as they did before the switch they may."""
-    assert not decided(baking(restarts_before=2), candidate=side(restarts=1 + RESTARTS)).acts
-    decision = decided(baking(restarts_before=2), candidate=side(restarts=2 + RESTARTS))
+def test_a_container_that_crashes_again_and_again_takes_it_back():
+    """Always on. As often as it did before the switch it may."""
+    before = {APP: 2}
+    assert not decided(baking(restarts_before=before), candidate=side(restarts={APP: 1 + RESTARTS})).acts
+    decision = decided(baking(restarts_before=before), candidate=side(restarts={APP: 2 + RESTARTS}))
     assert (decision.phase, decision.cause) == (Phase.REVERTING, Cause.GUARD)
-    assert decision.reason == "its containers have crashed and started again 3 times since the switch"
+    assert decision.reason == "container mochi-x2k/app has crashed and started again 3 times since the switch"
 
 
-def test_it_is_counted_from_the_switch_and_not_from_pods_that_are_gone():
-    promoting = release(Phase.PROMOTING)
-    seen = [snapshot(Traffic.CANDIDATE, side(restarts=restarts)) for restarts in (5, 7, 1, 3)]
-    known = observe(promoting, seen[0], NOW)
-    assert known.restarts_before == 5
+def test_a_node_that_starts_again_is_no_crash_loop():
+    each_once = {f"mochi-{number}/app": 1 for number in range(2 * RESTARTS)}
+    assert not decided(baking(), candidate=side(restarts=each_once)).acts
+
+
+def test_it_is_counted_from_the_switch_on():
+    seen = [snapshot(Traffic.CANDIDATE, side(restarts={APP: count})) for count in (5, 7)]
+    known = observe(release(Phase.PROMOTING), seen[0], NOW)
+    assert (known.restarts_before, known.live_at) == ({APP: 5}, NOW)
     assert observe(known, seen[1], NOW) is known
-    fewer = observe(known, seen[2], NOW)
-    assert (fewer.restarts_before, fewer.live_at) == (1, NOW)
-    assert observe(fewer, seen[3], NOW) is fewer
 
 
 def test_before_it_is_live_nothing_is_counted():
-    assert observe(release(Phase.READY), snapshot(candidate=side(restarts=4)), NOW).restarts_before == 0
+    assert observe(release(Phase.READY), snapshot(candidate=side(restarts={APP: 4})), NOW).restarts_before == {}

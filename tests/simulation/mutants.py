@@ -296,7 +296,7 @@ def the_way_back_waits_for_gates() -> Iterator[Changes]:
 
 
 def guard_failure_is_ignored() -> Iterator[Changes]:
-    yield guards, "why_back", lambda app, release, restarts, now: ""
+    yield guards, "why_back", lambda app, release, restarts=(), now=None: ""
     yield guards, "asked", lambda app, release: ()
 
 
