@@ -56,8 +56,8 @@ class HttpCheck:
             if found is not None:
                 which = f"answer {number} of {wanted.repeat}: " if wanted.repeat > 1 else ""
                 return Finding(found.verdict, which + found.detail)
-        times = f"{wanted.repeat} answers" if wanted.repeat > 1 else "the answer"
-        return passed(f"{times} of {answers.called(url)} as expected")
+        came = f"{wanted.repeat} answers of {{}} are" if wanted.repeat > 1 else "the answer of {} is"
+        return passed(f"{came.format(answers.called(url))} as expected")
 
     async def _one(self, url: str, wanted: Http) -> Finding | None:
         """None when it is as expected."""
