@@ -30,6 +30,7 @@ from bot.store import Store, connect, migrate
 from mochi import mochi
 from mochi_rollout import mochi_rollout
 from sandbox.cluster import ApiError, Cluster, PatchType
+from sandbox.cluster.behaviour import INSTANT, Behaviour
 
 NAMESPACE = "mochi"
 REPOSITORY = "registry.example.com/mochi"
@@ -213,11 +214,12 @@ class World:
     migrated: bytes = b""
     """A database just migrated: made once, since migrating takes longer than most tests."""
 
-    def __init__(self, database: Path, app: App) -> None:
+    def __init__(self, database: Path, app: App, behaviours: Mapping[str, Behaviour] = INSTANT) -> None:
         self.app = app
         self.database = database
         self.shelf = Shelf()
-        self.cluster = Cluster(digests={value: tag for tag, value in self.shelf.tags.items()}, seed=1)
+        tags = {value: tag for tag, value in self.shelf.tags.items()}
+        self.cluster = Cluster(behaviours=behaviours, digests=tags, seed=1)
         self.api = InProcessApi(self.cluster)
         self.clock = Clock(self.cluster)
         self.crowd = Crowd(ANN, KIM, LEO, SAM, BO, GUEST)

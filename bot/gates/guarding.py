@@ -105,7 +105,7 @@ class GuardRunner:
             self._readings.pop(key, None)
         for key, guard in wanted.items():
             known = self._running.get(key)
-            if known is not None and known.done():
+            if known is not None and known.done() and not known.cancelled():
                 log.error("guard broke off", release=release, guard=guard.name, exc_info=known.exception())
             if known is None or known.done():
                 self._running[key] = asyncio.create_task(self._watch(app, release, guard))

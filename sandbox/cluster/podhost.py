@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from aiohttp import web
 
@@ -15,7 +16,9 @@ from sandbox.cluster.patches import Json
 
 
 class PodHost:
-    """Serves the page, `/version` and `/healthz` of every pod that is ready; a pod that is not refuses with 502."""
+    """Serves the page, `/version`, `/healthz` and `/metrics` (for Prometheus: answers by code) of every pod that is
+    ready; a pod that is not refuses with 502.
+    """
 
     def __init__(self, objects: Objects, images: Images) -> None:
         self._objects = objects
@@ -23,6 +26,8 @@ class PodHost:
         self._runner: web.AppRunner | None = None
         self._asked_since: dict[tuple[str, str], float] = {}
         """By owner of the pods and the Service by which they were asked, when that was for the first time."""
+        self._answers: Counter[tuple[str, int]] = Counter()
+        """By uid of the pod and code, without those about its health and its metrics."""
         self.url = ""
 
     async def start(self) -> None:
@@ -54,13 +59,21 @@ class PodHost:
             return web.Response(status=502, text="connection refused\n")
         if way["path"] == "healthz":
             return web.Response(text="ok")
+        uid = pod["metadata"]["uid"]
+        if way["path"] == "metrics":
+            return web.Response(text=self._metrics(uid), headers={"Content-Type": "text/plain; version=0.0.4"})
         await asyncio.sleep(self._images.behaviour(pod["spec"]["containers"][0]["image"]).answers_after)
         face, status = self.face(pod), 200
         if self._fails(pod, request.headers.get("X-Forwarded-Host", "").partition(".")[0]):
             face, status = failing_face(face.app, face.detail), 500
+        self._answers[uid, status] += 1
         if way["path"] == "version":
             return web.json_response(face.as_json(), status=status, headers={"Access-Control-Allow-Origin": "*"})
         return web.Response(text=face.as_html(), status=status, content_type="text/html")
+
+    def _metrics(self, uid: str) -> str:
+        counts = (f'http_requests_total{{code="{code}"}} {self._answers[uid, code]}' for code in (200, 500))
+        return "\n".join(["# TYPE http_requests_total counter", *counts, ""])
 
     def _fails(self, pod: Json, service: str) -> bool:
         behaviour, now = (

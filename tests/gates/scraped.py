@@ -1,9 +1,10 @@
 """Debian's Prometheus as a process of its own on loopback, and a shop whose requests it counts."""
 
+import json
 import re
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,14 @@ HOSTILE = (
 SCRAPES = 4
 """So many are needed for a rate; the last may not be stored yet."""
 READY = "Server is ready to receive web requests"
+
+
+@dataclass(frozen=True)
+class Target:
+    address: str
+    """`host:port`"""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of all that is scraped there."""
 
 
 @dataclass
@@ -76,14 +85,16 @@ def open_shop() -> Iterator[Shop]:
 
 
 @contextmanager
-def prometheus(folder: Path, *scraped: str, arguments: Sequence[str] = ()) -> Iterator[str]:
-    """Its address. It looks at `scraped`, `host:port` each, five times a second."""
+def prometheus(folder: Path, *scraped: Target, arguments: Sequence[str] = ()) -> Iterator[str]:
+    """Its address. It looks at `scraped` five times a second."""
     folder.mkdir(exist_ok=True)
     config = folder / "prometheus.yml"
-    jobs = f"\nscrape_configs: [{{job_name: shop, static_configs: [{{targets: [{', '.join(scraped)}]}}]}}]" * bool(
-        scraped
-    )
-    config.write_text(f"global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}{jobs}\n", "utf-8")
+    targets = [{"targets": [each.address], "labels": dict(each.labels)} for each in scraped]
+    settings = {
+        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+        "scrape_configs": [{"job_name": "shop", "static_configs": targets}],
+    }
+    config.write_text(json.dumps(settings), "utf-8")  # YAML, too
     command = [str(built.prometheus()), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
     command += ["--web.listen-address=127.0.0.1:0", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -96,7 +107,7 @@ def prometheus(folder: Path, *scraped: str, arguments: Sequence[str] = ()) -> It
             said.append(told)
             if match := re.search(r'msg="Listening on" address=(\S+)', told):
                 address = f"http://{match[1]}"
-            if READY in told:
+            if address and any(READY in each for each in said):  # in whichever order
                 break
         assert address, "".join(said)
         watchdog.cancel()

@@ -313,6 +313,16 @@ async def test_an_alarm_is_not_lost_to_whoever_puts_another_release_in_its_place
     assert (await live.world.run()).cause is Cause.GUARD
 
 
+async def test_a_guard_that_was_cut_off_is_begun_anew(live):
+    """Whoever did it."""
+    release = await live.world.newest()
+    [cut, *_] = live.runner._running.values()
+    cut.cancel()
+    await asyncio.gather(cut, return_exceptions=True)
+    live.runner.attend(live.world.app, release)
+    assert not any(task.done() for task in live.runner._running.values())
+
+
 async def test_an_open_question_is_answered_before_another_release_takes_its_place(live):
     await live.world.advance(minutes=1)
     raised = guards.raise_alarm(await live.world.newest(), LATENCY, "0.52, wanted < 0.3", live.world.clock.now())

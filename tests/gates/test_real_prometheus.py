@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from scraped import BLUE, BLUE_HASH, GREEN, GREEN_HASH, HOSTILE, IDLE, open_shop, prometheus
+from scraped import BLUE, BLUE_HASH, GREEN, GREEN_HASH, HOSTILE, IDLE, Target, open_shop, prometheus
 
 from bot.gates.prometheus import PrometheusCheck, Server
 from bot.release.app import Comparison, Gate, Prometheus
@@ -29,7 +29,7 @@ WEB = 'basic_auth_users: {ann: "$2b$05$75OBFMT5/9a3bbTrl/i83.vqkvKV.981Ie6gbFWHx
 @pytest.fixture(scope="module")
 def real(tmp_path_factory) -> Iterator[str]:
     """It waits five seconds before it looks for the first time."""
-    with open_shop() as shop, prometheus(tmp_path_factory.mktemp("prometheus"), shop.address) as url:
+    with open_shop() as shop, prometheus(tmp_path_factory.mktemp("prometheus"), Target(shop.address)) as url:
         assert shop.enough.wait(30), "nothing was scraped"
         yield url
 
