@@ -19,7 +19,7 @@ from bot.release.record import Phase
 from bot.release.verbs import Verb
 from world import ANN, GUEST, KIM, LEO, SAM
 
-SOON = timedelta(seconds=0.05)
+SOON = timedelta(seconds=1)
 
 
 async def passes(app, release, gate):
