@@ -76,6 +76,7 @@ class Gated:
             while self.runner._running:
                 await asyncio.wait(list(self.runner._running.values()))
                 await self.world.run()
+            await self.world.run()  # the last outcome may have come while that before was read
         return await self.world.newest()
 
 
