@@ -36,7 +36,15 @@ ON_ONE = {
 }
 
 
-SELDOM = frozenset({"somebody aborts and retries", "the analysis fails", "the candidate is put in again"})
+SELDOM = frozenset(
+    {
+        "somebody aborts and retries",
+        "somebody undoes",
+        "the analysis fails",
+        "the candidate is put in again",
+        "the rollout is scaled",
+    }
+)
 """They need a coincidence that some thousand lives on a Rollout may lack."""
 
 
