@@ -20,16 +20,12 @@ LONGEST = 64 * 1024
 SHOWN = 60
 
 
-AT_ONCE = 500
-"""Connections. A process may have 1,024 files open where nobody says otherwise: the rest is for its own work."""
-
-
 def visiting() -> aiohttp.ClientSession:
     """What checks ask with. Each has a connection of its own at once: one that had to wait for those of others, which
     may hang for as long as they like, would run out of its own time. And each question has a new one: what was opened
     earlier leads to the pod that it led to then, wherever the Service leads by now.
     """
-    connector = aiohttp.TCPConnector(limit=AT_ONCE, force_close=True)
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
