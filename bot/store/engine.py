@@ -58,8 +58,8 @@ async def disconnect(engine: AsyncEngine) -> None:
     """
     workers: set[threading.Thread] = engine.sync_engine.get_execution_options()[WORKERS]
     await engine.dispose()
-    for worker in workers:
-        await asyncio.to_thread(worker.join, ENDS_WITHIN)
+    while workers:  # one may be opened meanwhile, by somebody who was cut off
+        await asyncio.to_thread(workers.pop().join, ENDS_WITHIN)
 
 
 async def migrate(url: str) -> None:
