@@ -125,10 +125,9 @@ async def test_what_a_release_was_to_take_the_place_of_goes_with_it(bot, install
     bot.door.before = None
     bot.controller.wake(bot.app.name)
     await bot.reaches(Phase.REVERTED)
-    shown = await rollout.get()
+    shown, live = await rollout.get(), await rollout.live()
     assert template_of(shown)["spec"]["containers"][0]["image"] == before["spec"]["containers"][0]["image"]
-    assert works_towards(shown) == await rollout.live()
-    assert not is_paused(shown)
+    await rollout.woken(lambda each: works_towards(each) == live and not is_paused(each))
 
 
 async def test_a_second_release_goes_on_where_the_first_one_is_live(bot, installed):
