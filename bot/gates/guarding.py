@@ -4,7 +4,6 @@ What they measure is kept in memory only: after a restart they are counted anew,
 """
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from typing import Any
 import structlog
 import tenacity
 
+from bot.gates.attempt import CutShortError, outcome
 from bot.gates.finding import Finding, GuardCheck, failed, unclear
 from bot.ports import Clock
 from bot.release import guards
@@ -138,14 +138,9 @@ class GuardRunner:
 
     async def _found(self, app: App, release: Release, guard: Guard) -> Finding:
         try:
-            async with asyncio.timeout(guard.timeout.total_seconds()):
-                found = await self._checks[guard.kind](app, release, guard)
-        except TimeoutError:
-            found = unclear(f"it was not through after {guard.timeout.total_seconds():g} s")
-        except Exception:
-            reference = secrets.token_hex(2)
-            log.exception("guard broke", release=release, guard=guard.name, ref=reference)
-            return unclear(f"something broke on our side (ref {reference})")
+            found = await outcome(self._checks[guard.kind](app, release, guard), guard, release)
+        except CutShortError as why:
+            found = unclear(str(why), asked=why.late)
         # What is live has to answer. That whoever measures it is away is no reason to take it back, nor that Kubernetes
         # is, which knows where it answers.
         has_to_answer = isinstance(guard.check, Http) and found.asked

@@ -5,7 +5,6 @@ candidate that is none any more is cut off, if need be by the next start.
 """
 
 import asyncio
-import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from types import MappingProxyType
 import structlog
 import tenacity
 
+from bot.gates.attempt import CutShortError, outcome, token
 from bot.gates.finding import Check, CutOff, Finding, unclear
 from bot.ports import Clock
 from bot.release import gates
@@ -47,7 +47,7 @@ class GateRunner:
         wake: Callable[[str], None],
         clock: Clock,
         cut_off: Mapping[str, CutOff] = MappingProxyType({}),
-        token: Callable[[], str] = lambda: secrets.token_hex(2),
+        token: Callable[[], str] = token,
     ) -> None:
         self._store = store
         self._checks = checks
@@ -64,10 +64,7 @@ class GateRunner:
 
     def attend(self, app: App, release: Release) -> None:
         """Have what is on record as running run, and nothing else of the app. Never blocks."""
-        wanted: dict[_Run, Gate] = {}
-        for gate in gates.under_way(app, release):
-            if run := gates.result_of(gate, release):
-                wanted[app.name, release.label, run] = gate
+        wanted = {(app.name, release.label, run): gate for gate, run in gates.under_way(app, release)}
         for key, task in self._running.items():
             # Who is told twice stops taking away what is to be taken away.
             if key[0] == app.name and key not in wanted and not task.cancelling():
@@ -121,19 +118,11 @@ class GateRunner:
         self._wake(app.name)
 
     async def _found(self, app: App, release: Release, gate: Gate) -> Finding:
-        late = unclear(f"it was not through after {gate.timeout.total_seconds():g} s")
         try:
-            async with asyncio.timeout(gate.timeout.total_seconds()) as within:
-                finding = await self._checks[gate.kind](app, release, gate)
-            return late if within.expired() else finding
-        except TimeoutError:
-            finding = late
-        except Exception:
-            reference = self._token()
-            log.exception("gate broke", release=release, gate=gate.name, ref=reference)
-            finding = unclear(f"something broke on our side (ref {reference})")
-        await self._take_away(app, release, gate)
-        return finding
+            return await outcome(self._checks[gate.kind](app, release, gate), gate, release, self._token)
+        except CutShortError as why:
+            await self._take_away(app, release, gate)
+            return unclear(str(why))
 
     async def _take_away(self, app: App, release: Release, gate: Gate) -> None:
         if gate.kind in self._cut_off:
