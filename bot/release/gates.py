@@ -62,12 +62,12 @@ def due(app: App, release: Release) -> tuple[Gate, ...]:
     return tuple(gate for gate in app.gates if result_of(gate, release) is None)
 
 
-def under_way(app: App, release: Release) -> tuple[Gate, ...]:
-    """The gates that are on record as running, and still matter."""
+def under_way(app: App, release: Release) -> tuple[tuple[Gate, GateResult], ...]:
+    """The gates that are on record as running, and still matter, each with its run."""
     if release.phase is not Phase.READY:
         return ()
     found = ((gate, result_of(gate, release)) for gate in app.gates)
-    return tuple(gate for gate, result in found if result is not None and result.verdict is Verdict.RUNNING)
+    return tuple((gate, run) for gate, run in found if run is not None and run.verdict is Verdict.RUNNING)
 
 
 def begin(release: Release, gates: Iterable[Gate], now: datetime) -> Release:
@@ -137,7 +137,7 @@ def _with(release: Release, known: GateResult, changed: GateResult) -> Release:
 
 def stoppable(app: App, release: Release) -> tuple[str, ...]:
     """The names of the gates that run."""
-    return tuple(gate.name for gate in under_way(app, release))
+    return tuple(gate.name for gate, _ in under_way(app, release))
 
 
 def repeatable(app: App, release: Release) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ def test_a_run_begins_in_the_place_of_what_was_known():
     begun = gates.begin(ready(result(template="another"), result(of="load")), [gate()], NOW)
     running = GateResult("smoke", TEMPLATE, Verdict.RUNNING, NOW)
     assert begun.gates == (result(of="load"), running)
-    assert gates.under_way(app(gates=(gate(), gate(name="load"))), begun) == (gate(),)
+    assert gates.under_way(app(gates=(gate(), gate(name="load"))), begun) == ((gate(), gates.result_of(gate(), begun)),)
     assert gates.under_way(app(gates=(gate(),)), replace(begun, phase=Phase.PROMOTING)) == ()
 
 

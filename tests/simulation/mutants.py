@@ -245,8 +245,8 @@ def missing_data_passes() -> Iterator[Changes]:
 
 def _go_on(self, app, release):
     """Gates of what is no candidate any more are not stopped."""
-    for gate in gates.under_way(app, release):
-        key = app.name, release.label, gates.result_of(gate, release)
+    for gate, run in gates.under_way(app, release):
+        key = app.name, release.label, run
         if key not in self._running:
             self._running[key] = asyncio.create_task(self._attempt(app, release, gate, key))
 
