@@ -1,9 +1,9 @@
 """What is wrong between values of `greenlight.toml` that are each right."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from bot.duration import write_duration
-from bot.policy.gates import HttpFields, PrometheusTable, QueryGuardTable, Table, relative
+from bot.policy.gates import GateTable, GuardTable, HttpFields, PrometheusTable, QueryGuardTable, Table, relative
 from bot.policy.sentences import EXAMPLES
 from bot.policy.tables import AppTable, ArgoTable, FileTable, NativeTable, RegistryTable
 from bot.policy.values import shown
@@ -41,68 +41,61 @@ def _of_app(file: FileTable, app: NativeTable | ArgoTable, namespace: str) -> It
     if app.cluster and app.cluster not in file.clusters:
         known = ", ".join(shown(each) for each in file.clusters) or "none"
         yield ("cluster",), f"{shown(app.cluster)} is no table [clusters.{app.cluster}] of this file; there is {known}."
-    yield from _of_gates(file, app)
-    yield from _of_guards(file, app)
+    yield from _of_checks(file, app)
     for loc, role in _roles(app):
         if role == file.guild:
             # Discord: the role that everybody has carries the id of its guild.
             yield loc, f"{role} is the server's own id, and so the role @everyone: name a real role."
 
 
-def _of_gates(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
-    names: set[str] = set()
-    for index, gate in enumerate(app.gates):
-        if gate.name in names:
-            yield (
-                ("gates", index, "name"),
-                f"{shown(gate.name)} is the name of two gates: nobody could tell them apart.",
-            )
-        names.add(gate.name)
-        yield from _of_address(("gates", index), app, gate)
-        if isinstance(gate, PrometheusTable):
-            if file.prometheus is None:
-                yield ("gates", index, "kind"), "needs a table [prometheus] with its `url`."
-            if relative(gate) != gate.baseline:
-                yield (
-                    ("gates", index, "pass"),
-                    'compares with a multiple, as in "<= 1.2x", where `baseline = true`, and else with a number.',
-                )
-            if gate.for_ is not None and gate.for_ >= gate.timeout:
-                longest = write_duration(gate.timeout)
-                yield (
-                    ("gates", index, "for"),
-                    f"does not fit into `timeout`, which is {longest}: it could never pass. Write a longer timeout.",
-                )
-
-
-def _of_guards(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
-    names: set[str] = set()
-    for index, guard in enumerate(app.guards):
-        here = ("guards", index)
-        if guard.name in names:
-            yield (*here, "name"), f"{shown(guard.name)} is the name of two guards: nobody could tell them apart."
-        names.add(guard.name)
-        yield from _of_address(here, app, guard)
-        if "answer_within" in guard.model_fields_set and guard.action is not Action.ASK:
-            yield (*here, "answer_within"), 'has no use without action = "ask": nobody is asked. Leave it out.'
-        if guard.every * (guard.failures - 1) >= app.timing.bake_for:
-            watched = f"do not fit into `bake_for`, which is {write_duration(app.timing.bake_for)}"
-            fix = "it could never fail. Make one of them smaller, or watch for longer."
-            yield (*here, "every"), f"and `failures` ({guard.failures}) {watched}: {fix}"
-        if isinstance(guard, QueryGuardTable):
-            if file.prometheus is None:
+def _of_checks(file: FileTable, app: AppTable) -> Iterator[tuple[Loc, str]]:
+    tables: tuple[tuple[str, Sequence[GateTable | GuardTable]], ...] = (("gates", app.gates), ("guards", app.guards))
+    for which, some in tables:
+        names: set[str] = set()
+        for index, table in enumerate(some):
+            here: Loc = (which, index)
+            if table.name in names:
+                yield (*here, "name"), f"{shown(table.name)} is the name of two {which}: nobody could tell them apart."
+            names.add(table.name)
+            if isinstance(table, PrometheusTable | QueryGuardTable) and file.prometheus is None:
                 yield (*here, "kind"), "needs a table [prometheus] with its `url`."
-            if relative(guard):
-                yield (*here, "pass"), "compares with a multiple: of a guard there is nothing to compare with."
+            own = _of_guard(app, table) if isinstance(table, GuardTable) else _of_gate(table)
+            yield from ((here + loc, sentence) for loc, sentence in (*_of_address(app, table), *own))
 
 
-def _of_address(here: Loc, app: AppTable, table: Table) -> Iterator[tuple[Loc, str]]:
-    if app.cluster and isinstance(table, HttpFields) and table.url is None:
+def _of_gate(gate: GateTable) -> Iterator[tuple[Loc, str]]:
+    if not isinstance(gate, PrometheusTable):
+        return
+    if relative(gate) != gate.baseline:
+        yield ("pass",), 'compares with a multiple, as in "<= 1.2x", where `baseline = true`, and else with a number.'
+    if gate.for_ is not None and gate.for_ >= gate.timeout:
+        longest = write_duration(gate.timeout)
+        yield (
+            ("for",),
+            f"does not fit into `timeout`, which is {longest}: it could never pass. Write a longer timeout.",
+        )
+
+
+def _of_guard(app: AppTable, guard: GuardTable) -> Iterator[tuple[Loc, str]]:
+    if "answer_within" in guard.model_fields_set and guard.action is not Action.ASK:
+        yield ("answer_within",), 'has no use without action = "ask": nobody is asked. Leave it out.'
+    if guard.every * (guard.failures - 1) >= app.timing.bake_for:
+        watched = f"do not fit into `bake_for`, which is {write_duration(app.timing.bake_for)}"
+        fix = "it could never fail. Make one of them smaller, or watch for longer."
+        yield ("every",), f"and `failures` ({guard.failures}) {watched}: {fix}"
+    if isinstance(guard, QueryGuardTable) and relative(guard):
+        yield ("pass",), "compares with a multiple: of a guard there is nothing to compare with."
+
+
+def _of_address(app: AppTable, table: Table) -> Iterator[tuple[Loc, str]]:
+    if not isinstance(table, HttpFields):
+        return
+    if app.cluster and table.url is None:
         # A Service's name means another Service in another cluster, be it one with the same names in it.
         what = f"is asked for under an address inside cluster {shown(app.cluster)}, and Greenlight may run in another"
-        yield (*here, "path"), f"{what}, where that is another Service: write the whole `url`."
-    if isinstance(table, HttpFields) and table.url is not None and "path" in table.model_fields_set:
-        yield (*here, "path"), "stands beside `url`, which is the whole address: leave one of them out."
+        yield ("path",), f"{what}, where that is another Service: write the whole `url`."
+    if table.url is not None and "path" in table.model_fields_set:
+        yield ("path",), "stands beside `url`, which is the whole address: leave one of them out."
 
 
 def _objects(app: NativeTable | ArgoTable) -> Iterator[tuple[str, str, str]]:
