@@ -642,20 +642,7 @@ def test_a_job_that_cannot_be_is_told_by_line_table_key_and_fix(complaint, befor
     assert f"greenlight.toml:{expected}" in complaint(text.replace(before, after, 1)).splitlines()
 
 
-GUARDS = """
-[[apps.mochi.guards]]
-name = "public"
-kind = "http"
-
-[[apps.mochi.guards]]
-name = "errors"
-kind = "prometheus"
-query = "sum(rate(errors[1m]))"
-pass = "< 0.01"
-
-[prometheus]
-url = "http://prometheus:9090"
-"""
+GUARDS = GATES.replace("gates", "guards").replace("smoke", "public")
 
 
 @pytest.mark.parametrize("table", ["gates", "guards"])

@@ -11,7 +11,7 @@ from bot.clusters.api import POD, SERVICE, Api
 from bot.clusters.argo.reading import pod_hash
 from bot.clusters.cluster import LABEL
 from bot.clusters.errors import ClusterError
-from bot.clusters.reading import HASH, is_over, labels, selector
+from bot.clusters.reading import HASH, is_over, labels, only, selector
 from bot.gates import prometheus as gate_of
 from bot.gates.prometheus import BadQueryError, NoDataError, NoValueError, Server, UnaskedError, ask, filled
 from bot.release.app import App, Gate, Guard, Prometheus
@@ -70,13 +70,8 @@ async def live(api: Api, app: App, active: str) -> Live:
         pods = [pod for pod in (await api.list(POD, app.namespace, labels=wanted)).items if not is_over(pod)]
     except ClusterError:  # rights and objects say what is wrong there
         return Live()
-    stamps = {labels(pod).get(LABEL, "") for pod in pods}
-    hashes = {pod_hash(pod) or labels(pod).get(HASH, "") for pod in pods}
-    return Live(_only(stamps), _only(hashes))
-
-
-def _only(found: set[str]) -> str:
-    return found.pop() if len(found) == 1 else ""
+    label = only(labels(pod).get(LABEL, "") for pod in pods)
+    return Live(label, only(pod_hash(pod) or labels(pod).get(HASH, "") for pod in pods))
 
 
 async def query(

@@ -121,8 +121,13 @@ def is_ready(pod: Json) -> bool:
 
 def only_hash(pods: Iterable[Json]) -> str:
     """The pod template hash that all of them have; "" when there is none, or while they are being replaced."""
-    hashes = {labels(pod).get(HASH, "") for pod in pods}
-    return hashes.pop() if len(hashes) == 1 else ""
+    return only(labels(pod).get(HASH, "") for pod in pods)
+
+
+def only(values: Iterable[str]) -> str:
+    """The one that all of them are; "" when they are several, or none."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else ""
 
 
 def is_complete(deployment: Json) -> bool:

@@ -3,6 +3,8 @@
 import aiohttp
 from yarl import URL
 
+from bot.gates.finding import cut
+
 SHOWN = 200
 
 
@@ -15,8 +17,7 @@ def called(url: str) -> str:
 def why(error: Exception) -> str:
     """What went wrong, on one line, without the address: `aiohttp` names all of it."""
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    line = " ".join(said.split()) or type(error).__name__
-    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
+    return cut(" ".join(said.split()) or type(error).__name__, SHOWN)
 
 
 async def read(answer: aiohttp.ClientResponse, most: int) -> bytes:

@@ -16,7 +16,7 @@ import structlog
 
 from bot.clusters.errors import Away, Busy, ClusterError, Missing, Stale
 from bot.clusters.raw import items, mapping, text
-from bot.gates.finding import Finding, unclear
+from bot.gates.finding import Finding, cut, unclear
 from bot.release import gates
 from bot.release.app import App, Gate
 from bot.release.record import Release
@@ -250,8 +250,7 @@ _TRAFFIC = {"greenlight.dev/release", "rollouts-pod-template-hash"}
 def last_words(message: str) -> str:
     """The last line of a termination message, cut."""
     lines = [" ".join(line.split()) for line in message.splitlines() if line.strip()]
-    line = lines[-1] if lines else ""
-    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
+    return cut(lines[-1] if lines else "", SHOWN)
 
 
 def cut_short(pod: Json) -> str:

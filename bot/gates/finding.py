@@ -40,6 +40,11 @@ CutOff = Callable[[App, Release, Gate], Awaitable[None]]
 """Takes away what a run left in the world that nobody waits for any more. Never raises."""
 
 
+def cut(text: str, most: int) -> str:
+    """So much of it as people are shown."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def passed(detail: str) -> Finding:
     return Finding(Verdict.PASSED, detail)
 

@@ -11,7 +11,7 @@ from yarl import URL
 
 from bot.clusters.errors import ClusterError
 from bot.gates import answers
-from bot.gates.finding import Finding, failed, passed, unclear
+from bot.gates.finding import Finding, cut, failed, passed, unclear
 from bot.release.app import App, Gate, Guard, Http
 from bot.release.record import Release
 
@@ -113,5 +113,4 @@ def _same(found: Any, wanted: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=True)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return cut(json.dumps(value, ensure_ascii=True), SHOWN)

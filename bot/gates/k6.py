@@ -16,7 +16,7 @@ from typing import Any
 from bot.clusters.errors import Missing
 from bot.clusters.raw import text
 from bot.gates.errand import Ended, Errand, Jobs, NoVerdictError, cut_short, ends, environment, last_words
-from bot.gates.finding import Finding, Report, failed, passed, unclear
+from bot.gates.finding import Finding, Report, cut, failed, passed, unclear
 from bot.release.app import K6, App, Gate
 from bot.release.record import Release
 
@@ -170,8 +170,7 @@ def _weighed(rows: Sequence["_Row"], *, passed_by_k6: bool) -> Finding:
     wrong = [row for row in rows if not row.ok]
     if passed_by_k6 != (not wrong):
         return unclear("k6's exit code and its summary contradict each other")
-    shown = "; ".join(map(str, wrong or rows))
-    shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
+    shown = cut("; ".join(map(str, wrong or rows)), SHOWN)
     return failed(shown) if wrong else passed(shown)
 
 

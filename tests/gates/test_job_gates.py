@@ -415,16 +415,22 @@ def test_a_name_is_that_of_one_run(ready):
     assert name_of(one, MIGRATE) == name_of(later, MIGRATE)
 
 
+async def left_running(place, gate):
+    """The gate, whose Job is there, and nobody waits for it any more."""
+    gate = lasting(gate)
+    place.begun(gate)
+    task = asyncio.create_task(place.run(gate))
+    await place.there()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    return gate
+
+
 @BOTH
 async def test_a_job_is_found_again_after_a_restart_and_goes_on(place, gate):
     make_last(place)
-    gate = lasting(gate)
-    place.begun(gate)
-    first = asyncio.create_task(place.run(gate))
-    await place.there()
-    first.cancel()
-    with suppress(asyncio.CancelledError):
-        await first
+    gate = await left_running(place, gate)
     before = place.job["metadata"]["uid"]
     finding = await place.run(gate, lambda: None, lambda: place.ends(0, report([GOOD])))
     assert finding.verdict is Verdict.PASSED
@@ -469,13 +475,7 @@ async def test_a_job_whose_making_got_no_answer_is_made_once(place, gate):
 @BOTH
 async def test_a_gate_that_is_cut_off_takes_its_job_along(place, gate):
     make_last(place)
-    gate = lasting(gate)
-    place.begun(gate)
-    task = asyncio.create_task(place.run(gate))
-    await place.there()
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    gate = await left_running(place, gate)
     await place.check(gate).cut_off(example(), place.release, gate)
     assert place.found == []
 
@@ -484,13 +484,7 @@ async def test_a_gate_that_is_cut_off_takes_its_job_along(place, gate):
 @pytest.mark.parametrize("first", [Away("no answer"), Busy("too much to do"), Missing("it is still on its way")])
 async def test_a_gate_that_is_cut_off_takes_its_job_along_though_it_is_not_found_at_once(place, gate, first):
     make_last(place)
-    gate = lasting(gate)
-    place.begun(gate)
-    task = asyncio.create_task(place.run(gate))
-    await place.there()
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    gate = await left_running(place, gate)
     job, trouble = place.jobs.job, [first]
 
     async def at_last(*named):
