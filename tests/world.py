@@ -5,7 +5,7 @@ with how many ready pods the active Service would reach after it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from bot.clusters.reading import labels, matches, pods_behind, selector
 from bot.controller import Controller
 from bot.desk import Desk
 from bot.opening import Opening
-from bot.ports import Unreachable
+from bot.ports import Attending, Unreachable
 from bot.registry import ImageNotFound, Resolved
 from bot.release.app import App, Approval, Argo, Native, Requirement, Timing
 from bot.release.image import Image
@@ -228,6 +228,8 @@ class World:
         self.named = {"leo": LEO.id}
         """The people of the configuration, by the names that pod templates may call them."""
         self.store_id = "0a1b2c3d4e5f6071"
+        self.runners: Callable[[], Sequence[Attending]] = tuple
+        """Makes what runs the checks of a bot, once its store is there."""
 
     @property
     def url(self) -> str:
@@ -243,7 +245,8 @@ class World:
         opening = Opening(self.store, lambda: next(tokens))
         guild = Guild(self.people) if isinstance(self.people, Crowd) else self.people
         self.adopting = Adopting(self.store, self.backend, guild, self.named, self.clock, opening)
-        self.controller = Controller(apps, self.store, self.backend, self.people, self.cards, self.clock, self.adopting)
+        parts = (apps, self.store, self.backend, self.people, self.cards, self.clock, self.adopting)
+        self.controller = Controller(*parts, self.runners())
         self.desk = Desk(apps, self.store, self.backend, self.shelf, self.controller, self.clock, lambda: next(tokens))
 
     async def start(self, **objects: Any) -> None:

@@ -39,12 +39,16 @@ class Endless:
 async def running(tmp_path):
     """A release whose gates run."""
     world = World(tmp_path / "greenlight.db", replace(example(), gates=(LOAD, SMOKE)))
-    await world.start()
     world.endless = Endless()
-    checks = {"k6": world.endless, "http": world.endless}
-    left = {"k6": world.endless.cut_off}
-    world.runner = GateRunner(world.store, checks, lambda _: None, world.clock, left)
-    world.controller._attending = (world.runner,)
+
+    def runners():
+        checks = {"k6": world.endless, "http": world.endless}
+        left = {"k6": world.endless.cut_off}
+        world.runner = GateRunner(world.store, checks, lambda _: None, world.clock, left)
+        return [world.runner]
+
+    world.runners = runners
+    await world.start()
     await world.deploy("green")
     await asyncio.sleep(0)
     assert sorted(world.endless.begun) == ["load", "smoke"]
@@ -128,10 +132,7 @@ async def crashed(running):
     for task in running.runner._running.values():
         task.cancel()
     running.endless.begun.clear()
-    checks = {"k6": running.endless, "http": running.endless}
-    left = {"k6": running.endless.cut_off}
-    running.runner = GateRunner(running.store, checks, lambda _: None, running.clock, left)
-    running.controller._attending = (running.runner,)
+    await running.restart()
     await running.run()
     for _ in range(100):
         await asyncio.sleep(0)

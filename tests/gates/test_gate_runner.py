@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from bot.controller import Controller
 from bot.gates import GateRunner
 from bot.gates.finding import Report, failed, passed
 from bot.release.app import Gate, Http, Mode
@@ -49,20 +48,14 @@ def lab():
 @pytest.fixture
 async def gated(tmp_path, lab):
     world = World(tmp_path / "greenlight.db", replace(example(), gates=(SMOKE, LOAD)))
-    await world.start()
     world.recorded = asyncio.Event()
-    build = world.build
 
-    def with_gates():
-        build()
+    def runners():
         world.runner = GateRunner(world.store, {"http": lab}, lambda _: world.recorded.set(), world.clock)
-        apps = {world.app.name: world.app}
-        parts = (apps, world.store, world.backend, world.people, world.cards, world.clock, world.adopting)
-        world.controller = Controller(*parts, [world.runner])
-        world.desk._controller = world.controller
+        return [world.runner]
 
-    world.build = with_gates
-    await world.restart()
+    world.runners = runners
+    await world.start()
     yield world
     await world.runner.close()
     await world.store.close()

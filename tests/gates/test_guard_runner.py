@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.clusters.errors import Away
-from bot.controller import Controller
 from bot.gates import GuardRunner
 from bot.gates.finding import failed, passed, unclear
 from bot.gates.http import HttpCheck
@@ -52,24 +51,20 @@ class Stage:
 
     def __init__(self, world, lab):
         self.world, self.lab, self.woken, self.drawn = world, lab, [], []
-        self.begin()
+        world.runners = self.runners
 
-    def begin(self):
+    def runners(self):
         world, checks = self.world, {"http": self.lab, "prometheus": self.lab}
         self.runner = GuardRunner(
             world.store, checks, self.woken.append, self.drawn.append, world.clock, self.lab.pause
         )
-        apps = {world.app.name: world.app}
-        parts = (apps, world.store, world.backend, world.people, world.cards, world.clock, world.adopting)
-        world.controller = Controller(*parts, [self.runner])
-        world.desk._controller = world.controller
+        return [self.runner]
 
     async def restart(self, **away):
         """With so much time in which no bot runs."""
         await self.runner.close()
         self.world.cluster.advance(timedelta(**away).total_seconds())
         await self.world.restart()
-        self.begin()
         return await self.world.run()
 
     async def measures(self, *findings, guard="errors"):
@@ -85,9 +80,8 @@ class Stage:
 @pytest.fixture
 async def stage(tmp_path):
     world = World(tmp_path / "greenlight.db", replace(example(), guards=(ERRORS, LATENCY)))
+    stage = Stage(world, Lab())
     await world.start()
-    lab = Lab()
-    stage = Stage(world, lab)
     yield stage
     await stage.runner.close()
     await world.store.close()

@@ -7,7 +7,6 @@ import pytest
 from scraped import Target, prometheus
 from yarl import URL
 
-from bot.controller import Controller
 from bot.gates import GuardRunner
 from bot.gates.prometheus import PrometheusCheck, Server
 from bot.release.app import Comparison, Guard, Prometheus
@@ -57,12 +56,12 @@ async def watched(world, session, tmp_path, until):
     """What the guard last measured, once `until` is true of its runner, and what became of the release."""
     release, woken = await world.newest(), asyncio.Event()
     with prometheus(tmp_path / "prometheus", *pods_of(world, release)) as url:
-        check = PrometheusCheck(session, Server(url), None, soon)
-        runner = GuardRunner(
-            world.store, {"prometheus": check}, lambda _: woken.set(), lambda _: None, world.clock, soon
-        )
-        parts = (world.store, world.backend, world.people, world.cards, world.clock, world.adopting)
-        world.controller = Controller({world.app.name: world.app}, *parts, [runner])
+        checks = {"prometheus": PrometheusCheck(session, Server(url), None, soon)}
+        world.runners = lambda: [
+            GuardRunner(world.store, checks, lambda _: woken.set(), lambda _: None, world.clock, soon)
+        ]
+        await world.restart()
+        [runner] = world.controller._attending
         await world.run()
         async with asyncio.timeout(30):
             while not until(runner, woken):

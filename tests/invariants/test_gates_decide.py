@@ -56,15 +56,11 @@ class Gated:
         self.world, self.check = world, check
         gates = tuple(Gate(mode.value, Http(), mode, timeout) for mode in modes)
         world.app = replace(world.app, gates=gates)
-        build = world.build
+        world.runners = self._runners
 
-        def with_gates():
-            build()
-            checks = {"http": self._asked}
-            self.runner = GateRunner(world.store, checks, lambda _: None, world.clock)
-            world.controller._attending = (self.runner,)
-
-        world.build = with_gates
+    def _runners(self):
+        self.runner = GateRunner(self.world.store, {"http": self._asked}, lambda _: None, self.world.clock)
+        return [self.runner]
 
     async def _asked(self, *about):
         return await self.check(*about)
